@@ -1,0 +1,53 @@
+//! The one error type of the crate.
+
+/// Why a kernel or a geometry was refused.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// An entry is NaN or infinite.
+    #[error(
+        "the kernel has {value} at index {index:?} (flat index {flat}); every entry must be finite"
+    )]
+    NotFinite {
+        /// Index per axis.
+        index: Vec<usize>,
+        /// Index into the flat, row-major values.
+        flat: usize,
+        /// The entry: NaN, +∞ or −∞.
+        value: f64,
+    },
+    /// The shape is not that of a layer's weight.
+    #[error("kernel shape {shape:?}: {reason}")]
+    Shape {
+        /// The shape as given.
+        shape: Vec<usize>,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// Shape and number of values disagree.
+    #[error("kernel shape {shape:?} needs {expected} values, got {got}")]
+    Length {
+        /// The shape as given.
+        shape: Vec<usize>,
+        /// The product of the shape.
+        expected: usize,
+        /// The number of values given.
+        got: usize,
+    },
+    /// A geometry field does not fit the kernel or another field.
+    #[error("{field}: expected {expected}, got {got}")]
+    Geometry {
+        /// The field: `stride`, `padding`, …
+        field: &'static str,
+        /// What would be right.
+        expected: String,
+        /// What was given.
+        got: String,
+    },
+    /// A combination that sigmax does not cover.
+    #[error("not covered: {0}")]
+    NotCovered(String),
+    /// A request too large to answer.
+    #[error("too large: {0}")]
+    TooLarge(String),
+}

@@ -1,0 +1,172 @@
+//! [`Kernel`]: a validated weight tensor.
+
+use crate::error::Error;
+use crate::rounding;
+
+/// Most spatial axes a kernel may have.
+pub const MAX_AXES: usize = 3;
+
+/// The weight of a convolution or dense layer: finite f64 values of shape
+/// `[channels, channels, k_1, …, k_m]`, m = 0 (dense) to 3.
+///
+/// The first two axes are `[c_out, c_in/groups]` for a convolution and `[c_in, c_out/groups]` for
+/// a transposed convolution, as every framework stores them. Values are row-major (C order).
+///
+/// The values are kept divided by a power of two, so that the largest magnitude lies in [½, 1) and
+/// squares neither overflow nor vanish. That division is exact except for entries more than 2¹⁰⁷³
+/// times smaller than the largest, whose loss is below half an ulp of any bound.
+///
+/// # Example
+/// ```
+/// use sigmax::Kernel;
+/// let kernel = Kernel::new(&[1, 1, 3], vec![1.0, -2.0, 1.0])?;
+/// assert_eq!(kernel.shape(), [1, 1, 3]);
+/// assert!(Kernel::new(&[1, 1, 3], vec![1.0, f64::NAN, 1.0]).is_err());
+/// # Ok::<(), sigmax::Error>(())
+/// ```
+#[derive(Clone, Debug, PartialEq)]
+pub struct Kernel {
+    shape: Vec<usize>,
+    scaled: Vec<f64>,
+    exponent: i32,
+}
+
+impl Kernel {
+    /// Checks and takes a weight tensor.
+    ///
+    /// # Errors
+    /// Rank below 2 or above 5, an axis of length 0, a length that does not match, NaN or ∞.
+    pub fn new(shape: &[usize], mut values: Vec<f64>) -> Result<Self, Error> {
+        let wrong = |reason: &str| {
+            Err(Error::Shape {
+                shape: shape.to_vec(),
+                reason: reason.to_owned(),
+            })
+        };
+        if !(2..=2 + MAX_AXES).contains(&shape.len()) {
+            return wrong("expected 2 channel axes and 0 to 3 spatial axes");
+        }
+        if shape.contains(&0) {
+            return wrong("every axis must be at least 1 long");
+        }
+        let Some(expected) = shape.iter().try_fold(1usize, |p, &n| p.checked_mul(n)) else {
+            return wrong("the number of entries does not fit in memory");
+        };
+        if expected != values.len() {
+            return Err(Error::Length {
+                shape: shape.to_vec(),
+                expected,
+                got: values.len(),
+            });
+        }
+        if let Some(flat) = values.iter().position(|v| !v.is_finite()) {
+            return Err(Error::NotFinite {
+                index: unflatten(flat, shape),
+                flat,
+                value: values[flat],
+            });
+        }
+        let largest = values.iter().fold(0.0f64, |m, v| m.max(v.abs()));
+        let exponent = if largest > 0.0 {
+            rounding::exponent(largest)
+        } else {
+            0
+        };
+        if exponent != 0 {
+            for v in &mut values {
+                *v = rounding::ldexp(*v, -exponent);
+            }
+        }
+        Ok(Self {
+            shape: shape.to_vec(),
+            scaled: values,
+            exponent,
+        })
+    }
+
+    /// The same for f32 values, which widen exactly.
+    ///
+    /// # Errors
+    /// As [`Kernel::new`].
+    pub fn from_f32(shape: &[usize], values: &[f32]) -> Result<Self, Error> {
+        Self::new(shape, values.iter().map(|&v| f64::from(v)).collect())
+    }
+
+    /// `[channels, channels, k_1, …, k_m]`.
+    #[must_use]
+    pub fn shape(&self) -> &[usize] {
+        &self.shape
+    }
+
+    /// The spatial extents `k_1, …, k_m`; empty for a dense layer.
+    #[must_use]
+    pub fn spatial(&self) -> &[usize] {
+        &self.shape[2..]
+    }
+
+    /// The values divided by 2^[`Kernel::exponent`].
+    pub(crate) fn scaled(&self) -> &[f64] {
+        &self.scaled
+    }
+
+    /// The power of two that was divided out.
+    pub(crate) fn exponent(&self) -> i32 {
+        self.exponent
+    }
+
+    /// Whether every entry is 0.
+    #[must_use]
+    pub fn is_zero(&self) -> bool {
+        self.scaled.iter().all(|&v| v.abs() <= 0.0)
+    }
+}
+
+/// The index per axis of a flat row-major index.
+fn unflatten(mut flat: usize, shape: &[usize]) -> Vec<usize> {
+    let mut index = vec![0; shape.len()];
+    for (slot, &n) in index.iter_mut().zip(shape).rev() {
+        *slot = flat % n;
+        flat /= n;
+    }
+    index
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn refuses_what_is_not_a_kernel() {
+        assert!(matches!(
+            Kernel::new(&[3], vec![0.0; 3]),
+            Err(Error::Shape { .. })
+        ));
+        assert!(matches!(
+            Kernel::new(&[1, 0], vec![]),
+            Err(Error::Shape { .. })
+        ));
+        assert!(matches!(
+            Kernel::new(&[usize::MAX, 3], vec![]),
+            Err(Error::Shape { .. })
+        ));
+        assert!(matches!(
+            Kernel::new(&[1, 2], vec![1.0]),
+            Err(Error::Length { .. })
+        ));
+        let mut values = vec![0.0; 12];
+        values[7] = f64::INFINITY;
+        let error = Kernel::new(&[2, 2, 3], values).expect_err("∞ is refused");
+        assert_eq!(
+            error.to_string(),
+            "the kernel has inf at index [1, 0, 1] (flat index 7); every entry must be finite"
+        );
+    }
+
+    #[test]
+    fn scaling_leaves_the_largest_entry_between_a_half_and_one() {
+        for scale in [1e-320, 1e-300, 1.0, 1e300] {
+            let kernel = Kernel::new(&[1, 2], vec![scale, -0.3 * scale]).expect("valid");
+            assert!((0.5..1.0).contains(&kernel.scaled()[0]));
+        }
+    }
+}
