@@ -81,7 +81,11 @@ impl Lower {
     /// Wraps a proved value. A NaN would be a bug of ours; it becomes 0, which is always true of
     /// a norm.
     pub(crate) fn claim(value: f64) -> Self {
-        Self(if value > 0.0 { value.min(f64::MAX) } else { 0.0 })
+        Self(if value > 0.0 {
+            value.min(f64::MAX)
+        } else {
+            0.0
+        })
     }
 
     /// The bound as a number.

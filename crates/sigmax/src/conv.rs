@@ -170,7 +170,10 @@ impl Conv {
         let positive = [
             ("stride", &self.stride),
             ("dilation", &self.dilation),
-            ("input_size", self.input_size.as_ref().unwrap_or(&self.stride)),
+            (
+                "input_size",
+                self.input_size.as_ref().unwrap_or(&self.stride),
+            ),
         ];
         for (field, values) in positive {
             if values.contains(&0) {
@@ -310,12 +313,10 @@ impl Conv {
 
     /// An upper bound of ‖P‖₂ over all axes (T7): √ of the most copies of one pixel.
     pub(crate) fn padding_factor(&self) -> f64 {
-        (0..self.axes()).fold(1.0, |factor, axis| {
-            match self.most_copies(axis) {
-                1 => factor,
-                copies if factor <= 1.0 => rounding::sqrt_int_up(copies),
-                copies => rounding::mul_up(factor, rounding::sqrt_int_up(copies)),
-            }
+        (0..self.axes()).fold(1.0, |factor, axis| match self.most_copies(axis) {
+            1 => factor,
+            copies if factor <= 1.0 => rounding::sqrt_int_up(copies),
+            copies => rounding::mul_up(factor, rounding::sqrt_int_up(copies)),
         })
     }
 }

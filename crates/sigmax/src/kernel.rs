@@ -114,6 +114,14 @@ impl Kernel {
         self.exponent
     }
 
+    /// The same kernel divided by 2^[`Kernel::exponent`].
+    pub(crate) fn rescaled(&self) -> Self {
+        Self {
+            exponent: 0,
+            ..self.clone()
+        }
+    }
+
     /// Whether every entry is 0.
     #[must_use]
     pub fn is_zero(&self) -> bool {

@@ -210,8 +210,7 @@ mod tests {
         for den in [1u64, 2, 3, 4, 5, 7, 8, 12, 32, 224, 1000, 1 << 20] {
             for num in (0..64).map(|j| j * den as i64 / 64).chain(-5..5) {
                 let (s, c) = sin_cos_turns(num, den);
-                let x =
-                    std::f64::consts::TAU * (num.rem_euclid(den as i64) as f64 / den as f64);
+                let x = std::f64::consts::TAU * (num.rem_euclid(den as i64) as f64 / den as f64);
                 // 2π, the quotient and the product are rounded: |x̂ − x| ≤ 3u·2π < 2.1e-15.
                 assert!((s - x.sin()).abs() < 2.1e-15 + TRIG_ERROR, "{num}/{den}");
                 assert!((c - x.cos()).abs() < 2.1e-15 + TRIG_ERROR, "{num}/{den}");

@@ -1,0 +1,365 @@
+//! The exact norm of a layer with circular padding at a given input size (T1), between two proved
+//! ends: branch and bound over the finite grid of frequencies.
+
+use std::collections::VecDeque;
+use std::time::Instant;
+
+use crate::bound::bracket::{self, Outcome, symbol_norm_lower};
+use crate::bound::cell::{self, Claim};
+use crate::bound::four::{ReshapeNorms, root_of_taps};
+use crate::bound::norm::{NormBracket, Quantity, lower_claim};
+use crate::bound::options::{Options, Stop};
+use crate::claim::{Bracket, Upper};
+use crate::conv::{Conv, PaddingMode};
+use crate::error::Error;
+use crate::estimate::ascent::{self, Peak};
+use crate::kernel::Kernel;
+use crate::rounding::{
+    cos_turns_down, mul_down, mul_up, scale_up, sin_turns_up, sqrt_up, sub_down,
+};
+use crate::symbol::autocorrelation::{Autocorrelation, Frequency};
+use crate::symbol::{Lattice, effective_stride};
+
+/// Brackets the norm of a layer with circular padding at its input size.
+///
+/// The layer's singular values are those of the symbol at the frequencies 2πj/n (T1), so the norm
+/// is a maximum over a finite grid, at most S(K).
+///
+/// # Guarantee
+/// Both ends are proved; upper ≤ (1 + tolerance)·lower unless the budget runs out.
+///
+/// # Assumes
+/// The output is as large as the periodic operator's: stride divides the input size and
+/// the padding adds up to dilation·(k − 1) (less any remainder the stride drops). Other paddings
+/// are refused: [`norm_bracket`](crate::norm_bracket) bounds them.
+///
+/// # Errors
+/// [`Error`] where kernel and geometry do not fit, the padding is not circular, the input size is
+/// missing, or the layer is not periodic.
+///
+/// # Source
+/// T1 with T3 to T5; the step from a centre to its cell is T14 with a bound M ≥ S in place of S.
+pub fn circular_norm(
+    kernel: &Kernel,
+    conv: &Conv,
+    options: &Options,
+) -> Result<NormBracket, Error> {
+    options.check()?;
+    let lattice = Lattice::new(kernel, conv)?;
+    if !is_periodic(kernel, conv) {
+        return Err(Error::NotCovered(
+            "the exact circular norm needs circular padding, a known input size that the stride \
+             divides, and as many outputs as the periodic layer has"
+                .into(),
+        ));
+    }
+    let four = ReshapeNorms::compute(&lattice);
+    circular_bracket(&lattice, conv, &four, options)
+}
+
+/// Whether the layer is exactly the periodic operator at its input size.
+pub(crate) fn is_periodic(kernel: &Kernel, conv: &Conv) -> bool {
+    let Some(size) = &conv.input_size else {
+        return false;
+    };
+    conv.padding_mode == PaddingMode::Circular
+        && (0..conv.axes()).all(|axis| {
+            let (n, s) = (size[axis], conv.stride[axis]);
+            n % s == 0 && conv.output_size(axis, n, kernel.spatial()[axis]) == Some(n / s)
+        })
+}
+
+/// The same for a lattice kernel whose reshapes have been bounded.
+pub(crate) fn circular_bracket(
+    lattice: &Lattice<'_>,
+    conv: &Conv,
+    four: &ReshapeNorms,
+    options: &Options,
+) -> Result<NormBracket, Error> {
+    let grid = Grid::new(lattice, conv)?;
+    let outcome = search(lattice, &grid, four, options);
+    let upper = Upper::claim(scale_up(outcome.upper, lattice.exponent));
+    Ok(NormBracket {
+        bracket: Bracket::claim(lower_claim(outcome.lower, lattice), upper),
+        quantity: Quantity::Circular,
+        stop: outcome.stop,
+        tests: outcome.tests,
+    })
+}
+
+/// Frequencies of the periodic operator, for the axes with more than one tap.
+struct Grid {
+    size: [i64; 3],
+    k: Vec<usize>,
+}
+
+impl Grid {
+    /// With stride s and dilation d on n pixels the polyphase kernel sees d'·2πj/(n/s), where
+    /// d' = d/gcd(s, d) (T3, T4): a grid of (n/s)/gcd(n/s, d') points.
+    fn new(lattice: &Lattice<'_>, conv: &Conv) -> Result<Self, Error> {
+        let mut size = [1; 3];
+        let mut k = Vec::new();
+        for (axis, n) in conv.input_size.iter().flatten().enumerate() {
+            if lattice.k[axis] > 1 {
+                let (s, d) = (conv.stride[axis], conv.dilation[axis]);
+                let d = d / (s / effective_stride(s, d));
+                // effective_stride(n, d) is n / gcd(n, d).
+                size[k.len()] = effective_stride(n / s, d) as i64;
+                k.push(lattice.k[axis]);
+            }
+        }
+        let points = size.iter().map(|&n| i128::from(n)).product::<i128>();
+        if points >= 1 << 50 {
+            return Err(Error::TooLarge(
+                "the grid of frequencies of this input size".into(),
+            ));
+        }
+        Ok(Self { size, k })
+    }
+
+    fn frequency(&self, index: [i64; 3]) -> Frequency {
+        Frequency {
+            numerator: index,
+            denominator: self.size.map(|n| n as u64),
+        }
+    }
+}
+
+/// A box of grid indices, `low ≤ index < high`.
+#[derive(Clone, Copy)]
+struct IndexBox {
+    low: [i64; 3],
+    high: [i64; 3],
+}
+
+impl IndexBox {
+    fn centre(&self) -> [i64; 3] {
+        std::array::from_fn(|a| (self.low[a] + self.high[a] - 1) / 2)
+    }
+
+    fn is_point(&self) -> bool {
+        (0..3).all(|a| self.high[a] - self.low[a] == 1)
+    }
+
+    /// Σ d_a|Δθ_a| from the centre to the farthest point, as a fraction of a turn.
+    fn radius(&self, grid: &Grid) -> (i64, u64) {
+        let denominator: i64 = grid.size.iter().product();
+        let centre = self.centre();
+        let numerator = grid
+            .k
+            .iter()
+            .enumerate()
+            .map(|(a, &k)| {
+                let reach = (self.high[a] - 1 - centre[a]).max(centre[a] - self.low[a]);
+                (k as i64 - 1) * reach * (denominator / grid.size[a])
+            })
+            .fold(0i64, i64::saturating_add);
+        (numerator, 2 * denominator as u64)
+    }
+
+    /// Halves along the axis that contributes most to the radius.
+    fn split(&self, grid: &Grid) -> [Self; 2] {
+        let extent = |a: usize| {
+            let degree = grid.k.get(a).map_or(0, |&k| k - 1);
+            let length = self.high[a] - self.low[a];
+            if length > 1 {
+                degree as f64 * (length - 1) as f64 / grid.size[a] as f64
+            } else {
+                -1.0
+            }
+        };
+        let mut axis = 0;
+        for a in 1..3 {
+            if extent(a) > extent(axis) {
+                axis = a;
+            }
+        }
+        let middle = (self.low[axis] + self.high[axis]) / 2;
+        let (mut first, mut second) = (*self, *self);
+        first.high[axis] = middle;
+        second.low[axis] = middle;
+        [first, second]
+    }
+}
+
+fn search(lattice: &Lattice<'_>, grid: &Grid, four: &ReshapeNorms, options: &Options) -> Outcome {
+    let started = Instant::now();
+    let whole = bracket::bracket(lattice, four, options);
+    // M ≥ S(K) ≥ ‖F(θ)‖ for every θ.
+    let ceiling = whole.upper;
+    if grid.k.is_empty() || whole.upper <= 0.0 {
+        return whole;
+    }
+    let root = root_of_taps(lattice.taps());
+    let mut order: Vec<(f64, usize)> = (0..lattice.groups)
+        .map(|g| (mul_up(root, four.group_min(g)), g))
+        .collect();
+    order.sort_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(&b.1)));
+    let mut walk = Walk {
+        grid,
+        ceiling,
+        options,
+        started,
+        best: 0.0,
+        lower: 0.0,
+        tests: whole.tests,
+    };
+    let mut stop = Stop::Tolerance;
+    for (bound, g) in order {
+        if bound <= walk.target() {
+            break;
+        }
+        let of = Autocorrelation::new(&lattice.tap_matrices(g));
+        if let Err(reason) = walk.close(&of) {
+            stop = reason;
+            break;
+        }
+    }
+    let upper = if stop == Stop::Tolerance {
+        walk.target().min(ceiling)
+    } else {
+        ceiling
+    };
+    let reached = upper <= mul_up(walk.lower, 1.0 + options.tolerance);
+    Outcome {
+        lower: walk.lower.min(upper),
+        upper,
+        stop: match (reached, stop) {
+            (true, _) => Stop::Tolerance,
+            (false, Stop::Tolerance) => Stop::Precision,
+            (false, reason) => reason,
+        },
+        tests: walk.tests,
+    }
+}
+
+struct Walk<'a> {
+    grid: &'a Grid,
+    ceiling: f64,
+    options: &'a Options,
+    started: Instant,
+    best: f64,
+    lower: f64,
+    tests: u64,
+}
+
+/// Boxes examined between two updates of the target.
+const BATCH: usize = 64;
+
+impl Walk<'_> {
+    fn target(&self) -> f64 {
+        self.best * (1.0 + 0.998 * self.options.tolerance)
+    }
+
+    /// Closes every box of the grid for one group.
+    fn close(&mut self, of: &Autocorrelation) -> Result<(), Stop> {
+        let mut high = self.grid.size;
+        // θ → −θ leaves ‖F‖ as it is: half the first axis is enough.
+        high[0] = high[0] / 2 + 1;
+        let all = IndexBox { low: [0; 3], high };
+        let mut top = self.climb(of, all.centre(), None);
+        let mut open = VecDeque::from([all]);
+        // Failed proofs at single points, each of which must have raised `best`.
+        let mut repeats = 0;
+        while !open.is_empty() {
+            self.options.budget.check(self.tests, self.started)?;
+            let mut boxes = Vec::new();
+            let mut claims = Vec::new();
+            while boxes.len() < BATCH {
+                let Some(cell) = open.pop_front() else { break };
+                match self.threshold(&cell) {
+                    Some(tau) => {
+                        boxes.push(cell);
+                        claims.push(Claim {
+                            at: self.grid.frequency(cell.centre()),
+                            tau,
+                        });
+                    }
+                    None => open.extend(cell.split(self.grid)),
+                }
+            }
+            let proved = cell::prove(of, &claims);
+            self.tests += claims.len() as u64;
+            for ((cell, claim), proved) in boxes.into_iter().zip(claims).zip(proved) {
+                if proved {
+                    continue;
+                }
+                if claim.tau > self.best {
+                    top = self.climb(of, cell.centre(), Some(&top));
+                }
+                if cell.is_point() {
+                    repeats += 1;
+                    if repeats > 1000 {
+                        return Err(Stop::Precision);
+                    }
+                    open.push_back(cell);
+                } else {
+                    open.extend(cell.split(self.grid));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// The τ for which "‖F(c)‖ ≤ τ" shows that no grid point of the box has ‖F‖ > U, U the target:
+    /// τ = U·cos r − √(M² − U²)·sin r. `None` where that is not positive.
+    fn threshold(&self, cell: &IndexBox) -> Option<f64> {
+        let target = self.target();
+        if cell.is_point() || target >= self.ceiling {
+            return Some(target);
+        }
+        let (numerator, denominator) = cell.radius(self.grid);
+        if 4 * i128::from(numerator) >= i128::from(denominator) {
+            return None;
+        }
+        let cos = cos_turns_down(numerator, denominator);
+        let sin = sin_turns_up(numerator, denominator);
+        let gap = sqrt_up(mul_up(
+            (self.ceiling - target).next_up(),
+            (self.ceiling + target).next_up(),
+        ));
+        let tau = sub_down(mul_down(target, cos), mul_up(gap, sin));
+        (tau > 0.0).then_some(tau)
+    }
+
+    /// Moves to better neighbours from `index` and records the value reached.
+    fn climb(&mut self, of: &Autocorrelation, index: [i64; 3], warm: Option<&Peak>) -> Peak {
+        let start = warm.map(|peak| peak.vector.clone());
+        let mut index = index;
+        let mut peak = ascent::top(of, self.grid.frequency(index), start.as_deref(), 40, 1e-12);
+        for _ in 0..200 {
+            let form = of.quadratic_form(&peak.vector);
+            let mut best = (form.at(of, &peak.at), index);
+            for a in 0..self.grid.k.len() {
+                for stride in [1, 2, 4, 8, 16, 32] {
+                    for by in [-stride, stride] {
+                        let mut next = index;
+                        next[a] = (next[a] + by).rem_euclid(self.grid.size[a]);
+                        let value = form.at(of, &self.grid.frequency(next));
+                        if value > best.0 {
+                            best = (value, next);
+                        }
+                    }
+                }
+            }
+            if best.1 == index {
+                break;
+            }
+            index = best.1;
+            let next = ascent::top(
+                of,
+                self.grid.frequency(index),
+                Some(&peak.vector),
+                40,
+                1e-12,
+            );
+            if !(next.value > peak.value * (1.0 + 1e-13)) {
+                break;
+            }
+            peak = next;
+        }
+        self.best = self.best.max(peak.value.max(0.0).sqrt());
+        self.lower = self.lower.max(symbol_norm_lower(of, &peak));
+        peak
+    }
+}

@@ -1,0 +1,11 @@
+//! Numbers about which nothing is proved: every public function returns
+//! [`Estimate`](crate::Estimate)s, or a plain linear map.
+
+pub(crate) mod ascent;
+mod gram;
+mod operator;
+mod power;
+
+pub use gram::{EstimateDifferential, gram_iteration_gradient};
+pub use operator::Operator;
+pub use power::{four_by_power_iteration, norm_by_lanczos, norm_by_power_iteration, reshape_norm};

@@ -1,0 +1,303 @@
+//! The private door to faer. What comes out of this file is an approximation, never a claim.
+//!
+//! faer runs sequentially here: parallelism is over layers and frequencies, where it pays.
+
+use faer::dyn_stack::{MemBuffer, MemStack};
+use faer::linalg::cholesky::llt::factor;
+use faer::linalg::matmul::triangular::BlockStructure;
+use faer::linalg::matmul::{matmul, triangular};
+use faer::reborrow::ReborrowMut;
+use faer::traits::ComplexField;
+use faer::{Accum, Par};
+
+pub(crate) use faer::{Mat, MatMut, MatRef, c64};
+
+/// `dst = lhs · rhs`.
+pub(crate) fn product(dst: MatMut<'_, f64>, lhs: MatRef<'_, f64>, rhs: MatRef<'_, f64>) {
+    matmul(dst, Accum::Replace, lhs, rhs, 1.0, Par::Seq);
+}
+
+/// `dst += lhs · rhs`.
+pub(crate) fn add_product(dst: MatMut<'_, f64>, lhs: MatRef<'_, f64>, rhs: MatRef<'_, f64>) {
+    matmul(dst, Accum::Add, lhs, rhs, 1.0, Par::Seq);
+}
+
+/// `dst = lhs · rhs` for complex matrices.
+pub(crate) fn complex_product(dst: MatMut<'_, c64>, lhs: MatRef<'_, c64>, rhs: MatRef<'_, c64>) {
+    matmul(dst, Accum::Replace, lhs, rhs, c64::new(1.0, 0.0), Par::Seq);
+}
+
+/// The square of a Hermitian matrix, made Hermitian exactly.
+pub(crate) fn hermitian_square(a: &Mat<c64>) -> Mat<c64> {
+    let n = a.nrows();
+    let mut square = Mat::zeros(n, n);
+    complex_product(square.as_mut(), a.as_ref(), a.as_ref());
+    for j in 0..n {
+        square[(j, j)].im = 0.0;
+        for i in j + 1..n {
+            square[(j, i)] = square[(i, j)].conj();
+        }
+    }
+    square
+}
+
+/// A vector as a one-column matrix.
+pub(crate) fn column(values: &[f64]) -> MatRef<'_, f64> {
+    MatRef::from_column_major_slice(values, values.len(), 1)
+}
+
+/// A vector as a one-column matrix.
+pub(crate) fn column_mut(values: &mut [f64]) -> MatMut<'_, f64> {
+    let n = values.len();
+    MatMut::from_column_major_slice_mut(values, n, 1)
+}
+
+/// A Aᵀ, both triangles filled.
+pub(crate) fn gram(a: MatRef<'_, f64>) -> Mat<f64> {
+    let n = a.nrows();
+    let mut g = Mat::zeros(n, n);
+    triangular::matmul(
+        g.as_mut(),
+        BlockStructure::TriangularLower,
+        Accum::Replace,
+        a,
+        BlockStructure::Rectangular,
+        a.transpose(),
+        BlockStructure::Rectangular,
+        1.0,
+        Par::Seq,
+    );
+    for j in 0..n {
+        for i in j + 1..n {
+            g[(j, i)] = g[(i, j)];
+        }
+    }
+    g
+}
+
+/// Workspace for Cholesky factorisations of one size.
+pub(crate) struct Cholesky {
+    memory: MemBuffer,
+}
+
+impl Cholesky {
+    pub(crate) fn new<T: ComplexField>(n: usize) -> Self {
+        let request = factor::cholesky_in_place_scratch::<T>(n, Par::Seq, Default::default());
+        Self {
+            memory: MemBuffer::new(request),
+        }
+    }
+
+    /// Whether the factorisation of the lower triangle of `a` ran to completion with positive,
+    /// finite pivots. Overwrites the lower triangle of `a` by the factor.
+    pub(crate) fn completes<T: ComplexField>(
+        &mut self,
+        mut a: MatMut<'_, T>,
+        real_part: impl Fn(&T) -> f64,
+    ) -> bool {
+        let outcome = factor::cholesky_in_place(
+            a.rb_mut(),
+            Default::default(),
+            Par::Seq,
+            MemStack::new(&mut self.memory),
+            Default::default(),
+        );
+        outcome.is_ok()
+            && (0..a.nrows()).all(|i| {
+                let pivot = real_part(&a[(i, i)]);
+                pivot > 0.0 && pivot.is_finite()
+            })
+    }
+}
+
+/// All singular values of a real matrix with both sets of vectors: `a ≈ U diag(s) Vᵀ`.
+/// `None` where the iteration did not converge.
+pub(crate) fn svd(a: MatRef<'_, f64>) -> Option<(Mat<f64>, Vec<f64>, Mat<f64>)> {
+    let svd = a.thin_svd().ok()?;
+    let s = svd.S().column_vector().iter().copied().collect();
+    Some((svd.U().to_owned(), s, svd.V().to_owned()))
+}
+
+/// The largest eigenvalue and its vector of a symmetric matrix by a full decomposition.
+pub(crate) fn symmetric_top(a: MatRef<'_, f64>) -> Option<(f64, Vec<f64>)> {
+    let n = a.nrows();
+    let decomposition = a.self_adjoint_eigen(faer::Side::Lower).ok()?;
+    let top = decomposition.S().column_vector()[n - 1];
+    let vector = decomposition.U().col(n - 1).iter().copied().collect();
+    Some((top, vector))
+}
+
+/// An approximate largest eigenvalue (from below, in exact arithmetic) and its vector.
+pub(crate) struct Ritz {
+    pub(crate) value: f64,
+    pub(crate) vector: Vec<f64>,
+}
+
+/// Lanczos with full reorthogonalisation for the largest eigenvalue of a symmetric operator
+/// (Golub & Van Loan, section 10.1). Stops after `max_steps` products, or once four further steps
+/// raise the Ritz value by less than `tolerance` relative.
+pub(crate) fn lanczos(
+    start: &[f64],
+    max_steps: usize,
+    tolerance: f64,
+    mut apply: impl FnMut(&[f64], &mut [f64]),
+) -> Ritz {
+    const CHECK_EVERY: usize = 4;
+    let n = start.len();
+    let mut first = start.to_vec();
+    if !normalise(&mut first) {
+        first = quasi_random(n, 1);
+        normalise(&mut first);
+    }
+    let mut basis = vec![first];
+    let (mut alpha, mut beta) = (Vec::new(), Vec::<f64>::new());
+    let mut value = f64::NEG_INFINITY;
+    let mut w = vec![0.0; n];
+    let steps = max_steps.min(n).max(1);
+    for step in 0..steps {
+        apply(&basis[step], &mut w);
+        alpha.push(dot(&basis[step], &w));
+        for _ in 0..2 {
+            for q in &basis {
+                let overlap = dot(q, &w);
+                axpy(-overlap, q, &mut w);
+            }
+        }
+        let length = dot(&w, &w).sqrt();
+        let exhausted = !(length > 1e-14 * alpha[0].abs().max(value)) || step + 1 == steps;
+        if exhausted || (step + 1) % CHECK_EVERY == 0 {
+            let new = tridiagonal_top(&alpha, &beta, value);
+            let settled = new - value <= tolerance * new.abs();
+            value = new;
+            if exhausted || settled {
+                break;
+            }
+        }
+        beta.push(length);
+        basis.push(w.iter().map(|x| x / length).collect());
+    }
+    let weights = tridiagonal_vector(&alpha, &beta, value);
+    let mut vector = vec![0.0; n];
+    for (weight, q) in weights.iter().zip(&basis) {
+        axpy(*weight, q, &mut vector);
+    }
+    if !normalise(&mut vector) {
+        vector.clone_from(&basis[0]);
+    }
+    Ritz { value, vector }
+}
+
+/// Largest eigenvalue of the symmetric tridiagonal matrix by bisection (Sturm count), at least
+/// `known`, a lower bound of it.
+fn tridiagonal_top(alpha: &[f64], beta: &[f64], known: f64) -> f64 {
+    let k = alpha.len();
+    let off = |i: usize| beta.get(i).map_or(0.0, |b| b.abs());
+    let mut high = f64::NEG_INFINITY;
+    let mut low = known;
+    for i in 0..k {
+        let left = if i == 0 { 0.0 } else { off(i - 1) };
+        let right = if i + 1 < k { off(i) } else { 0.0 };
+        high = high.max(alpha[i] + left + right);
+        low = low.max(alpha[i]);
+    }
+    let above = |x: f64| {
+        let mut d = 1.0;
+        for i in 0..k {
+            let b = if i == 0 { 0.0 } else { beta[i - 1] };
+            d = x - alpha[i] - b * b / d;
+            if d <= 0.0 {
+                return false;
+            }
+        }
+        true
+    };
+    while high - low > 1e-13 * high.abs() {
+        let middle = 0.5 * (low + high);
+        if middle <= low || middle >= high {
+            break;
+        }
+        if above(middle) {
+            high = middle;
+        } else {
+            low = middle;
+        }
+    }
+    low
+}
+
+/// The eigenvector of the tridiagonal matrix for its largest eigenvalue, by one pass of inverse
+/// iteration with the pivots of θI − T (all positive just above the eigenvalue).
+fn tridiagonal_vector(alpha: &[f64], beta: &[f64], theta: f64) -> Vec<f64> {
+    let k = alpha.len();
+    let shift = theta + 1e-12 * theta.abs() + f64::MIN_POSITIVE;
+    let mut pivot = vec![0.0; k];
+    for i in 0..k {
+        let b = if i == 0 { 0.0 } else { beta[i - 1] };
+        let previous = if i == 0 { 1.0 } else { pivot[i - 1] };
+        pivot[i] = (shift - alpha[i] - b * b / previous).max(1e-300);
+    }
+    let mut x = vec![1.0; k];
+    for _ in 0..3 {
+        for i in 1..k {
+            x[i] += beta[i - 1] / pivot[i - 1] * x[i - 1];
+        }
+        for i in 0..k {
+            x[i] /= pivot[i];
+        }
+        for i in (0..k.saturating_sub(1)).rev() {
+            x[i] += beta[i] / pivot[i] * x[i + 1];
+        }
+        let largest = x.iter().fold(0.0f64, |m, v| m.max(v.abs()));
+        for v in &mut x {
+            *v /= largest;
+        }
+    }
+    x
+}
+
+/// Σ aᵢbᵢ with eight partial sums.
+pub(crate) fn dot(a: &[f64], b: &[f64]) -> f64 {
+    let mut sums = [0.0; 8];
+    let (a8, a_rest) = a.as_chunks::<8>();
+    let (b8, b_rest) = b.as_chunks::<8>();
+    for (x, y) in a8.iter().zip(b8) {
+        for lane in 0..8 {
+            sums[lane] += x[lane] * y[lane];
+        }
+    }
+    let rest: f64 = a_rest.iter().zip(b_rest).map(|(x, y)| x * y).sum();
+    sums.iter().sum::<f64>() + rest
+}
+
+/// y += factor · x.
+pub(crate) fn axpy(factor: f64, x: &[f64], y: &mut [f64]) {
+    for (y, x) in y.iter_mut().zip(x) {
+        *y += factor * x;
+    }
+}
+
+/// Scales to length 1; false for a vector of length 0 or not finite.
+pub(crate) fn normalise(v: &mut [f64]) -> bool {
+    let length = dot(v, v).sqrt();
+    let usable = length > 0.0 && length.is_finite();
+    if usable {
+        for x in v {
+            *x /= length;
+        }
+    }
+    usable
+}
+
+/// A fixed vector without structure, entries in [−1, 1) (splitmix64).
+pub(crate) fn quasi_random(n: usize, seed: u64) -> Vec<f64> {
+    let mut state = seed.wrapping_mul(0x9E37_79B9_7F4A_7C15);
+    (0..n)
+        .map(|_| {
+            state = state.wrapping_add(0x9E37_79B9_7F4A_7C15);
+            let mut z = state;
+            z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+            z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+            ((z ^ (z >> 31)) >> 11) as f64 / (1u64 << 52) as f64 - 1.0
+        })
+        .collect()
+}

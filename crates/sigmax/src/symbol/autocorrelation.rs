@@ -1,0 +1,322 @@
+//! The Gram matrix of the symbol at any frequency, from the autocorrelation of the kernel (T19).
+
+use rayon::prelude::*;
+
+use crate::linalg::{self, Mat, c64};
+use crate::rounding::{self, TRIG_ERROR, add_up, gamma, mul_up};
+use crate::symbol::{TapMatrices, multi_index};
+use crate::verify::CheapNorms;
+
+/// A frequency θ = 2π·`numerator`/`denominator` per axis: an exact fraction of a turn.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Frequency {
+    pub(crate) numerator: [i64; 3],
+    pub(crate) denominator: [u64; 3],
+}
+
+/// `G(θ) = F(θ)F(θ)* = C_0 + Σ_s (C_s e^{i⟨s,θ⟩} + C_sᵀ e^{−i⟨s,θ⟩})` with
+/// `C_s = Σ_t K_{t+s} K_tᵀ`, over one s of every pair ±s.
+///
+/// Kept as the packed lower triangles of `C_s + C_sᵀ` (cosine part) and `C_s − C_sᵀ` (sine part),
+/// one column per shift, so that many frequencies are two matrix products.
+pub(crate) struct Autocorrelation {
+    /// Order of G.
+    pub(crate) n: usize,
+    /// Taps per axis (axes with one tap left out).
+    pub(crate) k: Vec<usize>,
+    shifts: Vec<[i64; 3]>,
+    cosine: Mat<f64>,
+    sine: Mat<f64>,
+    /// ‖G(θ) − Ĝ(θ)‖₂ ≤ `error` for every θ.
+    pub(crate) error: f64,
+    /// ‖ |G(θ)| ‖₂ ≤ `magnitude` for every θ (entrywise absolute values).
+    pub(crate) magnitude: f64,
+}
+
+impl Autocorrelation {
+    pub(crate) fn new(group: &TapMatrices) -> Self {
+        let n = group.matrices[0].nrows();
+        let inner = group.matrices[0].ncols();
+        let taps = group.matrices.len();
+        let shifts = half_shifts(&group.k);
+        let packed = n * (n + 1) / 2;
+        let columns: Vec<(Vec<f64>, Vec<f64>)> = shifts
+            .par_iter()
+            .map(|shift| packed_parts(&correlate(group, *shift), *shift == [0; 3]))
+            .collect();
+        let mut cosine = Mat::zeros(packed, shifts.len());
+        let mut sine = Mat::zeros(packed, shifts.len());
+        for (j, (c, s)) in columns.into_iter().enumerate() {
+            cosine.col_as_slice_mut(j).copy_from_slice(&c);
+            sine.col_as_slice_mut(j).copy_from_slice(&s);
+        }
+        let mut absolute = Mat::<f64>::zeros(n, inner);
+        for m in &group.matrices {
+            for j in 0..inner {
+                for i in 0..n {
+                    absolute[(i, j)] += m[(i, j)].abs();
+                }
+            }
+        }
+        // Entrywise, Σ_s |C_s| ≤ B Bᵀ with B = Σ_t |K_t| (rounded: `taps` additions), and
+        // ‖B Bᵀ‖₂ ≤ ‖B‖₁‖B‖_∞.
+        let magnitude = mul_up(
+            CheapNorms::of(absolute.as_ref()).smaller(),
+            add_up(1.0, gamma(2 * taps + 4)),
+        );
+        // An entry is a sum over ≤ taps·inner products (C_s), one addition (C_s ± C_sᵀ), one product
+        // with a cosine or sine of absolute error TRIG_ERROR, and a sum over the shifts; the real and
+        // the imaginary part each: factor 2.
+        let roundings = gamma(taps * inner + shifts.len() + 8);
+        let factor = mul_up(2.0, add_up(roundings, mul_up(2.0, TRIG_ERROR)));
+        Self {
+            n,
+            k: group.k.clone(),
+            shifts,
+            cosine,
+            sine,
+            error: add_up(mul_up(factor, magnitude), 1e-250),
+            magnitude,
+        }
+    }
+
+    /// cos⟨s,θ⟩ and sin⟨s,θ⟩ for every shift.
+    pub(crate) fn phases(&self, at: &Frequency) -> (Vec<f64>, Vec<f64>) {
+        // ⟨s, θ⟩ as one exact fraction of a turn. Denominators are powers of two or one common
+        // grid; their least common multiple stays far below 2⁵².
+        self.shifts
+            .iter()
+            .map(|s| {
+                let mut denominator = 1u64;
+                for axis in 0..self.k.len() {
+                    denominator = lcm(denominator, at.denominator[axis]);
+                }
+                let numerator = (0..self.k.len())
+                    .map(|a| {
+                        let step = (denominator / at.denominator[a]) as i128;
+                        i128::from(s[a]) * i128::from(at.numerator[a]) * step
+                    })
+                    .sum::<i128>()
+                    .rem_euclid(i128::from(denominator)) as i64;
+                let (sin, cos) = rounding::sin_cos_turns(numerator, denominator);
+                (cos, sin)
+            })
+            .unzip()
+    }
+
+    /// Packed lower triangles of −Re Ĝ and −Im Ĝ at several frequencies, one column each.
+    pub(crate) fn negated_grams(&self, at: &[Frequency]) -> (Mat<f64>, Mat<f64>) {
+        let count = self.shifts.len();
+        let mut cosines = Mat::zeros(count, at.len());
+        let mut sines = Mat::zeros(count, at.len());
+        for (j, frequency) in at.iter().enumerate() {
+            let (c, s) = self.phases(frequency);
+            for i in 0..count {
+                cosines[(i, j)] = -c[i];
+                sines[(i, j)] = -s[i];
+            }
+        }
+        let mut re = Mat::zeros(self.cosine.nrows(), at.len());
+        let mut im = Mat::zeros(self.cosine.nrows(), at.len());
+        linalg::product(re.as_mut(), self.cosine.as_ref(), cosines.as_ref());
+        linalg::product(im.as_mut(), self.sine.as_ref(), sines.as_ref());
+        (re, im)
+    }
+
+    /// Ĝ(θ) as full real and imaginary parts.
+    pub(crate) fn gram(&self, at: &Frequency) -> HermitianGram {
+        let (re, im) = self.negated_grams(std::slice::from_ref(at));
+        let n = self.n;
+        let mut gram = HermitianGram {
+            re: Mat::zeros(n, n),
+            im: Mat::zeros(n, n),
+        };
+        let mut p = 0;
+        for j in 0..n {
+            for i in j..n {
+                gram.re[(i, j)] = -re[(p, 0)];
+                gram.re[(j, i)] = -re[(p, 0)];
+                gram.im[(i, j)] = -im[(p, 0)];
+                gram.im[(j, i)] = im[(p, 0)];
+                p += 1;
+            }
+        }
+        gram
+    }
+
+    /// Coefficients (a_s, b_s) of `v*Ĝ(θ)v = Σ_s a_s cos⟨s,θ⟩ + b_s sin⟨s,θ⟩` for v = x + iy.
+    pub(crate) fn quadratic_form(&self, v: &[f64]) -> QuadraticForm {
+        let n = self.n;
+        let (x, y) = v.split_at(n);
+        let mut re = vec![0.0; self.cosine.nrows()];
+        let mut im = vec![0.0; self.cosine.nrows()];
+        let mut p = 0;
+        for j in 0..n {
+            re[p] = x[j] * x[j] + y[j] * y[j];
+            p += 1;
+            for i in j + 1..n {
+                re[p] = 2.0 * (x[i] * x[j] + y[i] * y[j]);
+                im[p] = -2.0 * (x[i] * y[j] - y[i] * x[j]);
+                p += 1;
+            }
+        }
+        let mut cosine = vec![0.0; self.shifts.len()];
+        let mut sine = vec![0.0; self.shifts.len()];
+        linalg::product(
+            linalg::column_mut(&mut cosine),
+            self.cosine.transpose(),
+            linalg::column(&re),
+        );
+        linalg::product(
+            linalg::column_mut(&mut sine),
+            self.sine.transpose(),
+            linalg::column(&im),
+        );
+        QuadraticForm { cosine, sine }
+    }
+
+    /// The shifts s, one of every pair ±s, 0 first.
+    pub(crate) fn shifts(&self) -> &[[i64; 3]] {
+        &self.shifts
+    }
+}
+
+/// The frequencies 2πj/N of the full tensor grid, one of every pair ±θ, for `axes` axes.
+pub(crate) fn half_grid(size: usize, axes: usize) -> Vec<Frequency> {
+    let shape = vec![size; axes];
+    let total: usize = shape.iter().product();
+    (0..total)
+        .map(|flat| multi_index(flat, &shape).map(|j| j as i64))
+        .filter(|index| {
+            let mirrored: [i64; 3] = std::array::from_fn(|a| {
+                if a < axes {
+                    (size as i64 - index[a]) % size as i64
+                } else {
+                    0
+                }
+            });
+            *index <= mirrored
+        })
+        .map(|numerator| Frequency {
+            numerator,
+            denominator: [size as u64; 3],
+        })
+        .collect()
+}
+
+/// A Hermitian matrix as real and imaginary part.
+pub(crate) struct HermitianGram {
+    re: Mat<f64>,
+    im: Mat<f64>,
+}
+
+impl HermitianGram {
+    /// As one complex matrix, Hermitian exactly.
+    pub(crate) fn to_complex(&self) -> Mat<c64> {
+        let n = self.re.nrows();
+        Mat::from_fn(n, n, |i, j| c64::new(self.re[(i, j)], self.im[(i, j)]))
+    }
+
+    /// w = Ĝ v with vectors stored as (real part, imaginary part).
+    pub(crate) fn apply(&self, v: &[f64], w: &mut [f64]) {
+        let n = self.re.nrows();
+        let (x, y) = v.split_at(n);
+        let mut cross = vec![0.0; n];
+        let (u, z) = w.split_at_mut(n);
+        let (re, im) = (self.re.as_ref(), self.im.as_ref());
+        linalg::product(linalg::column_mut(u), re, linalg::column(x));
+        linalg::product(linalg::column_mut(&mut cross), im, linalg::column(y));
+        linalg::axpy(-1.0, &cross, u);
+        linalg::product(linalg::column_mut(z), re, linalg::column(y));
+        linalg::product(linalg::column_mut(&mut cross), im, linalg::column(x));
+        linalg::axpy(1.0, &cross, z);
+    }
+}
+
+/// `p(θ) = Σ_s cosine_s·cos⟨s,θ⟩ + sine_s·sin⟨s,θ⟩`.
+pub(crate) struct QuadraticForm {
+    pub(crate) cosine: Vec<f64>,
+    pub(crate) sine: Vec<f64>,
+}
+
+/// Writes packed lower triangles into the lower triangle of a complex matrix.
+pub(crate) fn unpack(re: &[f64], im: &[f64], into: &mut Mat<c64>) {
+    let n = into.nrows();
+    let mut p = 0;
+    for j in 0..n {
+        let height = n - j;
+        for ((slot, &re), &im) in into.col_as_slice_mut(j)[j..]
+            .iter_mut()
+            .zip(&re[p..p + height])
+            .zip(&im[p..p + height])
+        {
+            *slot = c64::new(re, im);
+        }
+        p += height;
+    }
+}
+
+/// C_s = Σ_t K_{t+s} K_tᵀ.
+fn correlate(group: &TapMatrices, shift: [i64; 3]) -> Mat<f64> {
+    let n = group.matrices[0].nrows();
+    let mut c = Mat::zeros(n, n);
+    for (tap, lower) in group.matrices.iter().enumerate() {
+        let t = multi_index(tap, &group.k);
+        let mut other = 0;
+        let mut inside = true;
+        for (a, &k) in group.k.iter().enumerate() {
+            let place = t[a] as i64 + shift[a];
+            inside &= (0..k as i64).contains(&place);
+            other = other * k + place.max(0) as usize;
+        }
+        if inside {
+            let upper = &group.matrices[other];
+            linalg::add_product(c.as_mut(), upper.as_ref(), lower.transpose());
+        }
+    }
+    c
+}
+
+/// Packed lower triangles of C + Cᵀ and C − Cᵀ (of C and 0 for the zero shift).
+fn packed_parts(c: &Mat<f64>, zero_shift: bool) -> (Vec<f64>, Vec<f64>) {
+    let n = c.nrows();
+    let mut cosine = Vec::with_capacity(n * (n + 1) / 2);
+    let mut sine = Vec::with_capacity(n * (n + 1) / 2);
+    for j in 0..n {
+        for i in j..n {
+            if zero_shift {
+                cosine.push(c[(i, j)]);
+                sine.push(0.0);
+            } else {
+                cosine.push(c[(i, j)] + c[(j, i)]);
+                sine.push(c[(i, j)] - c[(j, i)]);
+            }
+        }
+    }
+    (cosine, sine)
+}
+
+/// One shift of every pair ±s in Π[−(k−1), k−1], 0 first.
+fn half_shifts(k: &[usize]) -> Vec<[i64; 3]> {
+    let extents: Vec<usize> = k.iter().map(|&k| 2 * k - 1).collect();
+    let total: usize = extents.iter().product();
+    // The middle of the row-major enumeration is 0, and reversing the order negates the shift.
+    (total / 2..total)
+        .map(|flat| {
+            let index = multi_index(flat, &extents);
+            let mut shift = [0; 3];
+            for (a, &k) in k.iter().enumerate() {
+                shift[a] = index[a] as i64 - (k as i64 - 1);
+            }
+            shift
+        })
+        .collect()
+}
+
+fn lcm(a: u64, b: u64) -> u64 {
+    let (mut x, mut y) = (a, b);
+    while y != 0 {
+        (x, y) = (y, x % y);
+    }
+    a / x * b
+}

@@ -1,0 +1,190 @@
+//! "‖A‖₂ ≤ τ is proved": the floating-point Cholesky test (T17) and its cheap companions.
+//!
+//! Everything here rests on one assumption about the dense library, stated in docs/theory.md: each
+//! entry of a product or a Cholesky factor is computed by conventional sums of products, in any
+//! order, with or without fused multiply-add. No value it returns is believed beyond that.
+
+use crate::linalg::{self, Cholesky, Mat, MatMut, MatRef, c64};
+use crate::rounding::{add_up, div_down, gamma, mul_up, sqrt_down, sqrt_up, sub_down};
+
+/// Relative distance at which a proof is first tried above the approximate norm, squared norm
+/// units. The norm itself is then proved to half of it.
+const MARGIN: f64 = 2e-7;
+
+/// What must be subtracted from the diagonal of t·I − Ĝ so that a completed Cholesky factorisation
+/// proves t·I − G ⪰ 0, where ‖G − Ĝ‖₂ ≤ `error`, G ⪰ 0 and A = fl((t − shift)·I − Ĝ).
+///
+/// Completion gives A + ΔA = LL* ⪰ 0 with |ΔA_ij| ≤ γ·√(a_ii a_jj)/(1 − γ), hence
+/// ‖ΔA‖₂ ≤ γ/(1 − γ)·tr A (Demmel; Rump 2006). A complex entry is a sum of n products, each with at
+/// most four roundings, and one division: γ = γ_{2n+8} suffices and γ_{4n+16} also covers
+/// 1/(1 − γ). G ⪰ 0 gives Ĝ_ii ≥ −error, so tr A ≤ n·(t + error). Two subtractions on the diagonal
+/// cost 4u·(t + error). The last term covers underflow: entries are of size one.
+pub(crate) fn cholesky_shift(n: usize, t: f64, error: f64) -> f64 {
+    let size = add_up(t, error);
+    let factor = add_up(mul_up(gamma(4 * n + 16), n as f64), gamma(4));
+    add_up(add_up(error, mul_up(factor, size)), 1e-200)
+}
+
+/// Proves λ_max(G) ≤ t for a real Gram matrix with ‖G − Ĝ‖₂ ≤ `error`; false means "not proved".
+pub(crate) fn gram_at_most(gram: MatRef<'_, f64>, error: f64, t: f64) -> bool {
+    let n = gram.nrows();
+    let diagonal = sub_down(t, cholesky_shift(n, t, error));
+    if !(diagonal > 0.0 && diagonal.is_finite()) {
+        return false;
+    }
+    let mut a = Mat::from_fn(n, n, |i, j| {
+        if i == j {
+            diagonal - gram[(i, i)]
+        } else {
+            -gram[(i, j)]
+        }
+    });
+    Cholesky::new::<f64>(n).completes(a.as_mut(), |x| *x)
+}
+
+/// The same for a Hermitian Gram matrix. On entry the strict lower triangle of `a` holds −Ĝ and
+/// its real diagonal −Ĝ_ii; on exit it is overwritten.
+pub(crate) fn hermitian_at_most(
+    mut a: MatMut<'_, c64>,
+    error: f64,
+    t: f64,
+    workspace: &mut Cholesky,
+) -> bool {
+    let n = a.nrows();
+    let diagonal = sub_down(t, cholesky_shift(n, t, error));
+    if !(diagonal > 0.0 && diagonal.is_finite()) {
+        return false;
+    }
+    for i in 0..n {
+        a[(i, i)] = c64::new(diagonal + a[(i, i)].re, 0.0);
+    }
+    workspace.completes(a, |x| x.re)
+}
+
+/// Upper bounds of ‖A‖_F² and of ‖A‖₁·‖A‖_∞, both ≥ ‖A‖₂² (and the latter ≥ ‖ |A| ‖₂²).
+pub(crate) struct CheapNorms {
+    pub(crate) frobenius_squared: f64,
+    pub(crate) one_times_infinity: f64,
+}
+
+impl CheapNorms {
+    pub(crate) fn of(a: MatRef<'_, f64>) -> Self {
+        let (m, n) = (a.nrows(), a.ncols());
+        let mut row_sums = vec![0.0; m];
+        let (mut squares, mut largest_column) = (0.0, 0.0f64);
+        for j in 0..n {
+            let (mut sum, mut square) = (0.0, 0.0);
+            for (x, row) in a.col(j).iter().zip(&mut row_sums) {
+                let size = x.abs();
+                *row += size;
+                sum += size;
+                square += size * size;
+            }
+            squares += square;
+            largest_column = largest_column.max(sum);
+        }
+        let largest_row = row_sums.iter().fold(0.0f64, |m, &s| m.max(s));
+        // Sums of non-negative terms: at most m + n (+1 for the square) roundings each. Squares
+        // may underflow: 2⁻¹⁰⁷⁴ each.
+        let up = |sum: f64| add_up(mul_up(sum, add_up(1.0, gamma(m + n + 4))), 1e-290);
+        Self {
+            frobenius_squared: up(squares),
+            one_times_infinity: mul_up(up(largest_column), up(largest_row)),
+        }
+    }
+
+    /// The smaller bound of ‖A‖₂².
+    pub(crate) fn smaller(&self) -> f64 {
+        self.frobenius_squared.min(self.one_times_infinity)
+    }
+}
+
+/// The norm of a real matrix with its proof.
+pub(crate) struct MatrixNorm {
+    /// Proved ‖A‖₂ ≤ `upper`.
+    pub(crate) upper: f64,
+    /// Approximate top singular vector on the side with fewer rows or columns (rows if equal).
+    pub(crate) vector: Vec<f64>,
+}
+
+/// ‖A‖₂ from above, to about 1e-7 relative (T17 on the Gram matrix of the smaller side).
+///
+/// Entries should be of size about one: squares must neither overflow nor vanish.
+pub(crate) fn matrix_norm(a: MatRef<'_, f64>) -> MatrixNorm {
+    let a = if a.nrows() <= a.ncols() {
+        a
+    } else {
+        a.transpose()
+    };
+    let (n, inner) = (a.nrows(), a.ncols());
+    let cheap = CheapNorms::of(a);
+    if n == 1 || cheap.smaller() <= 1e-280 {
+        let mut vector = vec![0.0; n];
+        vector[0] = 1.0;
+        let zero = (0..inner).all(|j| a.col(j).iter().all(|x| x.abs() <= 0.0));
+        return MatrixNorm {
+            upper: if zero { 0.0 } else { sqrt_up(cheap.smaller()) },
+            vector,
+        };
+    }
+    // |Ĝ − G| ≤ γ·|A||A|ᵀ entrywise, and ‖|A|‖₂² is at most either cheap bound.
+    let error = mul_up(gamma(inner + 2), cheap.smaller());
+    let gram = linalg::gram(a);
+    let (value, vector) = top_of_gram(gram.as_ref());
+    let upper = prove_gram(gram.as_ref(), error, value).min(cheap.smaller());
+    MatrixNorm {
+        upper: sqrt_up(upper),
+        vector,
+    }
+}
+
+/// An approximate top eigenpair of a symmetric positive semidefinite matrix.
+pub(crate) fn top_of_gram(gram: MatRef<'_, f64>) -> (f64, Vec<f64>) {
+    let n = gram.nrows();
+    let start = linalg::quasi_random(n, 7);
+    let ritz = linalg::lanczos(&start, 120, 1e-10, |x, y| {
+        linalg::product(linalg::column_mut(y), gram, linalg::column(x));
+    });
+    (ritz.value.max(0.0), ritz.vector)
+}
+
+/// The smallest t found with λ_max(G) ≤ t proved; starts just above `guess` and falls back to a
+/// full decomposition, then to widening steps. +∞ if nothing can be proved.
+fn prove_gram(gram: MatRef<'_, f64>, error: f64, guess: f64) -> f64 {
+    let shift = cholesky_shift(gram.nrows(), guess, error);
+    let above = |value: f64| add_up(mul_up(value, 1.0 + MARGIN), 2.0 * shift);
+    let first = above(guess);
+    if gram_at_most(gram, error, first) {
+        return first;
+    }
+    let mut t = linalg::symmetric_top(gram).map_or(first, |(value, _)| above(value.max(guess)));
+    let mut step = MARGIN;
+    for _ in 0..60 {
+        if gram_at_most(gram, error, t) {
+            return t;
+        }
+        t = add_up(mul_up(t, 1.0 + step), shift);
+        step *= 2.0;
+    }
+    f64::INFINITY
+}
+
+/// A proved lower bound of ‖A‖₂ from any vector v on the column side: ‖Av‖/‖v‖ (T13 without a
+/// frequency), rounding included.
+pub(crate) fn matrix_norm_lower(a: MatRef<'_, f64>, v: &[f64]) -> f64 {
+    let mut image = vec![0.0; a.nrows()];
+    linalg::product(linalg::column_mut(&mut image), a, linalg::column(v));
+    // ‖fl(Av) − Av‖ ≤ γ·‖|A|‖₂·‖v‖, and both squared lengths are sums of squares.
+    let slack = mul_up(gamma(a.ncols() + 2), sqrt_up(CheapNorms::of(a).smaller()));
+    let roundings = gamma(a.nrows() + a.ncols() + 8);
+    let numerator = linalg::dot(&image, &image) * (1.0 - 2.0 * roundings);
+    let denominator = linalg::dot(v, v) * (1.0 + 2.0 * roundings);
+    if !(denominator > 1e-250) {
+        return 0.0;
+    }
+    sub_down(
+        sqrt_down(div_down(numerator, denominator).next_down()),
+        slack,
+    )
+    .max(0.0)
+}

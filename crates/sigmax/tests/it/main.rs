@@ -1,0 +1,11 @@
+//! The tests of the mathematics against the dense oracle, in one binary.
+#![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
+#![allow(
+    clippy::print_stderr,
+    reason = "the soak reports how far it is and what it covered"
+)]
+
+mod cases;
+mod laws;
+mod soak;
+mod traps;
