@@ -44,8 +44,8 @@ pub struct Plan {
     pub groups: usize,
     /// Taps per axis of the polyphase kernel.
     pub taps: Vec<usize>,
-    /// Cells that the branch and bound starts from, per group.
-    pub first_cells: usize,
+    /// Cells that cover the torus when the branch and bound starts, per group; symmetry saves half.
+    pub first_cells: f64,
     /// Tolerances worked through in turn.
     pub passes: Vec<f64>,
     /// Floating-point operations of one test (one Cholesky factorisation and its set-up).
@@ -92,11 +92,7 @@ pub fn plan(kernel: &Kernel, conv: &Conv, options: &Options) -> Result<Plan, Err
         why,
         order,
         groups: lattice.groups,
-        first_cells: if k.is_empty() {
-            1
-        } else {
-            Cell::roots(&k).len()
-        },
+        first_cells: Cell::covering(&k),
         taps: lattice.k.clone(),
         passes: options.passes(order),
         operations_per_test: 2.0 * n * n * shifts as f64 + 4.0 / 3.0 * n * n * n,

@@ -86,7 +86,13 @@ pub(crate) fn scale_up(x: f64, e: i32) -> f64 {
 
 /// x · 2^e, rounded down (`f64::MAX` on overflow).
 pub(crate) fn scale_down(x: f64, e: i32) -> f64 {
-    ldexp(x, e).min(f64::MAX).next_down().max(0.0)
+    let y = ldexp(x, e);
+    // A NaN becomes 0: always true from below.
+    if y > 0.0 {
+        y.min(f64::MAX).next_down()
+    } else {
+        0.0
+    }
 }
 
 /// x · 2^e with one rounding in the subnormal range; exact elsewhere; ±∞ on overflow.
@@ -101,8 +107,8 @@ pub(crate) fn ldexp(x: f64, e: i32) -> f64 {
         left -= 1000;
     }
     while left < -1000 {
-        // Two roundings are possible only where the result is below 2⁻¹⁰⁷⁴ and hence 0 or the
-        // smallest subnormal: still within one float of the exact value.
+        // Where two steps round, the first error, at most half the smallest subnormal, is shrunk by
+        // the second: the result stays within one float of the exact value.
         value *= power_of_two(-1000);
         left += 1000;
     }
@@ -130,7 +136,7 @@ pub(crate) fn exponent(x: f64) -> i32 {
 /// the product): |x̂ − x| ≤ 0.79·3.01u < 2.4u, and sine and cosine have slope ≤ 1. Horner's scheme in x̂² with
 /// |x̂²| ≤ 0.617 has error below 5u for either series (each coefficient is rounded once, each step
 /// adds two roundings, weighted by 0.617^j/(2j)!), and the first omitted terms are below
-/// 0.79¹⁹/19! < 10⁻¹⁹. In all less than 8u = 2⁻⁵⁰.
+/// 0.79¹⁸/18! < 3·10⁻¹⁸. In all less than 8u = 2⁻⁵⁰.
 pub(crate) const TRIG_ERROR: f64 = 1.0 / (1u64 << 49) as f64;
 
 /// (sin, cos) of 2π·`numerator`/`denominator`, each with absolute error ≤ [`TRIG_ERROR`].
@@ -139,8 +145,9 @@ pub(crate) const TRIG_ERROR: f64 = 1.0 / (1u64 << 49) as f64;
 /// function and no value of π beyond one rounded constant takes part.
 pub(crate) fn sin_cos_turns(numerator: i64, denominator: u64) -> (f64, f64) {
     debug_assert!(denominator > 0 && denominator < 1 << 52);
-    let den = i128::from(denominator);
-    let turn = i128::from(numerator).rem_euclid(den);
+    // Below 2⁵²: four times it fits.
+    let den = denominator as i64;
+    let turn = numerator.rem_euclid(den);
     // Nearest multiple of a quarter turn: angle = quarter·(π/2) + 2π·rest/(4·den), |rest| ≤ den/2.
     let quarter = (4 * turn + den / 2).div_euclid(den);
     let rest = 4 * turn - quarter * den;

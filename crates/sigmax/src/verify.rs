@@ -2,7 +2,8 @@
 //!
 //! Everything here rests on one assumption about the dense library, stated in docs/theory.md: each
 //! entry of a product or a Cholesky factor is computed by conventional sums of products, in any
-//! order, with or without fused multiply-add. No value it returns is believed beyond that.
+//! order, with or without fused multiply-add, and pivots are real numbers. No value it returns is
+//! believed beyond that.
 
 use crate::linalg::{self, Cholesky, Mat, MatMut, MatRef, c64};
 use crate::rounding::{add_up, div_down, gamma, mul_up, sqrt_down, sqrt_up, sub_down};
@@ -15,9 +16,9 @@ const MARGIN: f64 = 2e-7;
 /// proves t·I − G ⪰ 0, where ‖G − Ĝ‖₂ ≤ `error`, G ⪰ 0 and A = fl((t − shift)·I − Ĝ).
 ///
 /// Completion gives A + ΔA = LL* ⪰ 0 with |ΔA_ij| ≤ γ·√(a_ii a_jj)/(1 − γ), hence
-/// ‖ΔA‖₂ ≤ γ/(1 − γ)·tr A (Demmel; Rump 2006). A complex entry is a sum of n products, each with at
-/// most four roundings, and one division: γ = γ_{2n+8} suffices and γ_{4n+16} also covers
-/// 1/(1 − γ). G ⪰ 0 gives Ĝ_ii ≥ −error, so tr A ≤ n·(t + error). Two subtractions on the diagonal
+/// ‖ΔA‖₂ ≤ γ/(1 − γ)·tr A (Demmel; Rump 2006). A complex entry is 2n real products in each part and
+/// one division: γ = √2·γ_{2n+c} with c ≤ 6, or c ≤ 20 where blocks are solved for (n > 64), and
+/// γ_{4n+16} also covers 1/(1 − γ). G ⪰ 0 gives Ĝ_ii ≥ −error, so tr A ≤ n·(t + error). Two subtractions on the diagonal
 /// cost 4u·(t + error). The last term covers underflow: entries are of size one.
 pub(crate) fn cholesky_shift(n: usize, t: f64, error: f64) -> f64 {
     let size = add_up(t, error);
@@ -39,7 +40,7 @@ pub(crate) fn gram_at_most(gram: MatRef<'_, f64>, error: f64, t: f64) -> bool {
             -gram[(i, j)]
         }
     });
-    Cholesky::new::<f64>(n).completes(a.as_mut(), |x| *x)
+    Cholesky::new::<f64>(n).completes(a.as_mut())
 }
 
 /// The same for a Hermitian Gram matrix. On entry the strict lower triangle of `a` holds −Ĝ and
@@ -58,7 +59,7 @@ pub(crate) fn hermitian_at_most(
     for i in 0..n {
         a[(i, i)] = c64::new(diagonal + a[(i, i)].re, 0.0);
     }
-    workspace.completes(a, |x| x.re)
+    workspace.completes_hermitian(a)
 }
 
 /// Upper bounds of ‖A‖_F² and of ‖A‖₁·‖A‖_∞, both ≥ ‖A‖₂² (and the latter ≥ ‖ |A| ‖₂²).
@@ -81,9 +82,14 @@ impl CheapNorms {
                 square += size * size;
             }
             squares += square;
-            largest_column = largest_column.max(sum);
+            // Not `max`, which would drop a NaN.
+            if !(sum <= largest_column) {
+                largest_column = sum;
+            }
         }
-        let largest_row = row_sums.iter().fold(0.0f64, |m, &s| m.max(s));
+        let largest_row = row_sums
+            .iter()
+            .fold(0.0, |m, &s| if s <= m { m } else { s });
         // Sums of non-negative terms: at most m + n (+1 for the square) roundings each. Squares
         // may underflow: 2⁻¹⁰⁷⁴ each.
         let up = |sum: f64| add_up(mul_up(sum, add_up(1.0, gamma(m + n + 4))), 1e-290);

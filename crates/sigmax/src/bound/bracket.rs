@@ -1,15 +1,22 @@
 //! The norm itself between two proved ends, by branch and bound on the torus (T13, T14, T16, T17).
 //!
-//! One number U is the whole claim: a cell with centre c and radius r is *closed at U* once
-//! ‖F(c)‖ ≤ U·cos r is proved, for then S > U cannot be attained in it. When a set of closed cells
-//! covers the torus, S ≤ U. A cell closed at U is closed at any larger U, so cells never have to be
-//! revisited when a better lower bound raises the target.
+//! One number U is the whole claim: a cell with centre c is *closed at U* once one of
+//!
+//! - ‖F(c)‖ ≤ U·cos r, with r the radius of the cell in the sense of T14, or
+//! - ‖F(c)‖² ≤ U² − max over the cell of ‖G(θ) − G(c)‖, bounded by T20,
+//!
+//! is proved, for then S > U cannot be attained in it. The first closes cells near a peak, the
+//! second a symbol that hardly depends on θ. When closed cells cover the torus, S ≤ U. A cell closed
+//! at U is closed at any larger U, so cells never have to be revisited when a better lower bound
+//! raises the target.
 
 use std::collections::VecDeque;
 use std::time::Instant;
 
+use rayon::prelude::*;
+
 use crate::bound::cell::{self, Claim};
-use crate::bound::four::{ReshapeNorms, root_of_taps};
+use crate::bound::four::{ReshapeNorm, ReshapeNorms, root_of_taps};
 use crate::bound::options::{Options, Stop};
 use crate::estimate::ascent::{self, Peak, TURN};
 use crate::linalg;
@@ -47,11 +54,13 @@ pub(crate) fn bracket(lattice: &Lattice<'_>, four: &ReshapeNorms, options: &Opti
     if lattice.k.iter().all(|&k| k == 1) {
         return one_frequency(lattice, four, cheap_upper, options);
     }
+    // T10, so that a search cut short has a lower end too.
+    let lower = reshape_lower(lattice, &four.reshapes[0]).min(cheap_upper);
     let mut search = Search {
         options,
         started: Instant::now(),
-        best: 0.0,
-        lower: 0.0,
+        best: lower,
+        lower,
         tests: 0,
     };
     search.run(lattice, &group_uppers, cheap_upper)
@@ -64,15 +73,7 @@ fn one_frequency(
     upper: f64,
     options: &Options,
 ) -> Outcome {
-    let best = four.best();
-    let matrix = reshape::matrix(lattice, best.group, &best.split);
-    let wide = matrix.nrows() <= matrix.ncols();
-    let tall = if wide {
-        matrix.transpose()
-    } else {
-        matrix.as_ref()
-    };
-    let lower = verify::matrix_norm_lower(tall, &best.vector).min(upper);
+    let lower = reshape_lower(lattice, four.best()).min(upper);
     let reached = upper <= mul_down(lower, 1.0 + options.tolerance);
     Outcome {
         lower,
@@ -84,6 +85,17 @@ fn one_frequency(
         },
         tests: 1,
     }
+}
+
+/// A lower bound of the norm of a reshape, from its approximate top vector.
+fn reshape_lower(lattice: &Lattice<'_>, norm: &ReshapeNorm) -> f64 {
+    let matrix = reshape::matrix(lattice, norm.group, &norm.split);
+    let tall = if matrix.nrows() <= matrix.ncols() {
+        matrix.transpose()
+    } else {
+        matrix.as_ref()
+    };
+    verify::matrix_norm_lower(tall, &norm.vector)
 }
 
 /// A cell of the torus, in units of 1/[`TURN`] of a turn: the interval |Δ₁| ≤ w₁ in one dimension,
@@ -99,17 +111,33 @@ pub(crate) struct Cell {
 }
 
 impl Cell {
-    /// Covers one torus up to the symmetry θ → −θ, with radii of at most an eighth of a turn.
-    pub(crate) fn roots(k: &[usize]) -> Vec<Self> {
-        let axes = k.len();
+    /// Half-widths of the first cells: d·w ≤ 1/8 of a turn with d = (k − 1)/2, and w ≤ 1/4, so that
+    /// an even number of cells goes round the torus.
+    fn root_half(k: &[usize]) -> [i64; 3] {
         let mut half = [0i64; 3];
         for (a, &k) in k.iter().enumerate() {
-            // d·w ≤ 1/8 with d = (k − 1)/2, and w ≤ 1/4: an even number of cells round the torus.
             half[a] = TURN as i64 / 4;
             while half[a] > 1 && (k as i64 - 1) * half[a] > TURN as i64 / 4 {
                 half[a] /= 2;
             }
         }
+        half
+    }
+
+    /// How many of the first cells cover the torus, without its symmetry.
+    pub(crate) fn covering(k: &[usize]) -> f64 {
+        let half = Self::root_half(k);
+        k.iter()
+            .zip(half)
+            .map(|(_, half)| TURN as f64 / (2 * half) as f64)
+            .product::<f64>()
+            * if k.len() >= 2 { 2.0 } else { 1.0 }
+    }
+
+    /// Covers one torus up to the symmetry θ → −θ, with radii of at most an eighth of a turn.
+    fn roots(k: &[usize]) -> Vec<Self> {
+        let axes = k.len();
+        let half = Self::root_half(k);
         let step = |a: usize| {
             if axes != 2 && a == axes - 1 || a == 2 {
                 2 * half[a]
@@ -188,10 +216,43 @@ impl Cell {
         cos_turns_down(numerator, 2 * TURN).max(0.0)
     }
 
+    /// An upper bound of ‖G(θ) − G(c)‖₂ over the cell (T20).
+    fn drift(&self, of: &Autocorrelation) -> f64 {
+        of.drift(|s| {
+            let reach = |a: usize| s[a].abs() * self.half[a];
+            // Axes that the kernel does not have are 0 in every shift. Below 2⁵³: exact.
+            (reach(0).max(reach(1)) + reach(2)) as f64 / TURN as f64
+        })
+    }
+
     fn frequency(&self) -> Frequency {
         Frequency {
             numerator: self.centre,
             denominator: [TURN; 3],
+        }
+    }
+}
+
+/// What it takes to begin the search in one group.
+struct SetUp {
+    /// Of the autocorrelation, with its temporary copies.
+    bytes: f64,
+    operations: f64,
+    /// First cells.
+    roots: f64,
+}
+
+impl SetUp {
+    fn of(lattice: &Lattice<'_>) -> Self {
+        let k: Vec<usize> = lattice.k.iter().copied().filter(|&k| k > 1).collect();
+        let n = lattice.rows.min(lattice.cols) as f64;
+        let inner = lattice.rows.max(lattice.cols) as f64;
+        let taps = lattice.taps() as f64;
+        let shifts = k.iter().map(|&k| (2 * k - 1) as f64).product::<f64>() / 2.0;
+        Self {
+            bytes: shifts * n * n * 32.0,
+            operations: taps * taps * n * n * inner,
+            roots: Cell::covering(&k),
         }
     }
 }
@@ -204,6 +265,8 @@ struct Group {
     /// v*Gv of good vectors: a cell where one of them exceeds the target need not be tested.
     witnesses: Vec<QuadraticForm>,
     peak: Option<Peak>,
+    /// [`Cell::drift`] by the half-widths of a cell.
+    drifts: Vec<([i64; 3], f64)>,
 }
 
 struct Search<'a> {
@@ -218,6 +281,19 @@ struct Search<'a> {
 
 /// Cells examined between two updates of the target.
 const BATCH: usize = 64;
+/// Open cells up to which the search goes breadth first, which finds better lower bounds early;
+/// beyond it goes depth first, which bounds the memory.
+const WIDE: usize = 1 << 15;
+
+/// Takes the next open cell.
+pub(crate) fn next<T>(open: &mut VecDeque<T>) -> Option<T> {
+    if open.len() < WIDE {
+        open.pop_front()
+    } else {
+        open.pop_back()
+    }
+}
+
 /// Vectors kept as witnesses per group.
 const WITNESSES: usize = 8;
 
@@ -225,11 +301,12 @@ impl Search<'_> {
     fn run(&mut self, lattice: &Lattice<'_>, group_uppers: &[f64], cheap_upper: f64) -> Outcome {
         let mut order: Vec<usize> = (0..lattice.groups).collect();
         order.sort_by(|&a, &b| group_uppers[b].total_cmp(&group_uppers[a]).then(a.cmp(&b)));
-        let mut groups: Vec<Option<Group>> = Vec::new();
+        let mut groups: Vec<Group> = Vec::new();
         let mut upper = cheap_upper;
         let mut stop = Stop::Tolerance;
         let order_of_symbol = lattice.rows.min(lattice.cols);
-        for tolerance in self.options.passes(order_of_symbol) {
+        let passes = self.options.passes(order_of_symbol);
+        for (pass, &tolerance) in passes.iter().enumerate() {
             let mut floor = 0.0f64;
             for (place, &g) in order.iter().enumerate() {
                 // The bounds descend: no later group can exceed the target either.
@@ -237,17 +314,21 @@ impl Search<'_> {
                     break;
                 }
                 if place == groups.len() {
-                    groups.push(Some(self.open(lattice, g)));
+                    match self.open(lattice, g) {
+                        Ok(group) => groups.push(group),
+                        Err(reason) => {
+                            self.claim_lower(&groups);
+                            return self.outcome(upper, reason);
+                        }
+                    }
                 }
-                let Some(group) = &mut groups[place] else {
-                    continue;
-                };
+                let group = &mut groups[place];
                 let precision = group.precision(self.best);
                 if precision > tolerance {
                     stop = Stop::Precision;
                 }
                 floor = floor.max(precision);
-                match self.close(group, tolerance.max(floor)) {
+                match self.close(group, tolerance.max(floor), pass + 1 < passes.len()) {
                     Ok(()) => {}
                     Err(reason) => {
                         self.claim_lower(&groups);
@@ -282,8 +363,9 @@ impl Search<'_> {
     }
 
     /// Sets up a group: its autocorrelation, its first cells, and ascents from the best of them.
-    fn open(&mut self, lattice: &Lattice<'_>, g: usize) -> Group {
+    fn open(&mut self, lattice: &Lattice<'_>, g: usize) -> Result<Group, Stop> {
         const SEEDS: usize = 4;
+        self.afford(lattice)?;
         let of = Autocorrelation::new(&lattice.tap_matrices(g));
         let cover = Cell::roots(&of.k);
         let mut group = Group {
@@ -291,18 +373,45 @@ impl Search<'_> {
             cover,
             witnesses: Vec::new(),
             peak: None,
+            drifts: Vec::new(),
         };
-        let mut seeds: Vec<Peak> = group
-            .cover
-            .iter()
-            .map(|cell| ascent::top(&group.of, cell.frequency(), None, 8, 1e-2))
-            .collect();
+        let first_look = |cell: &Cell| ascent::top(&group.of, cell.frequency(), None, 8, 1e-2);
+        let mut seeds: Vec<Peak> = Vec::with_capacity(group.cover.len());
+        for cells in group.cover.chunks(256) {
+            self.options.budget.check(self.tests, self.started)?;
+            if group.of.n < 24 {
+                seeds.extend(cells.iter().map(first_look));
+            } else {
+                seeds.par_extend(cells.par_iter().map(first_look));
+            }
+        }
         seeds.sort_by(|a, b| b.value.total_cmp(&a.value));
         seeds.truncate(SEEDS);
         for seed in seeds {
             self.climb(&mut group, seed);
         }
-        group
+        Ok(group)
+    }
+
+    /// Refuses a search whose set-up alone would take more memory or time than there is.
+    fn afford(&self, lattice: &Lattice<'_>) -> Result<(), Stop> {
+        const MAX_BYTES: f64 = (1u64 << 33) as f64;
+        const MAX_OPERATIONS: f64 = (1u64 << 44) as f64;
+        const MAX_ROOTS: f64 = (1u64 << 21) as f64;
+        /// A rate that any machine reaches.
+        const OPERATIONS_PER_SECOND: f64 = 1e9;
+        self.options.budget.check(self.tests, self.started)?;
+        let setup = SetUp::of(lattice);
+        if setup.bytes > MAX_BYTES || setup.operations > MAX_OPERATIONS || setup.roots > MAX_ROOTS {
+            return Err(Stop::Work);
+        }
+        if let Some(time) = self.options.budget.time {
+            let left = time.saturating_sub(self.started.elapsed()).as_secs_f64();
+            if setup.operations > OPERATIONS_PER_SECOND * left {
+                return Err(Stop::Time);
+            }
+        }
+        Ok(())
     }
 
     /// Ascends from `seed`, keeps what it finds.
@@ -320,7 +429,8 @@ impl Search<'_> {
     }
 
     /// Splits and tests until every cell of the cover is closed at the target.
-    fn close(&mut self, group: &mut Group, tolerance: f64) -> Result<(), Stop> {
+    /// The cover is kept for a finer pass only if `keep`.
+    fn close(&mut self, group: &mut Group, tolerance: f64, keep: bool) -> Result<(), Stop> {
         let axes = group.of.k.len();
         let mut open: VecDeque<Cell> = std::mem::take(&mut group.cover).into();
         let mut closed = Vec::new();
@@ -331,11 +441,11 @@ impl Search<'_> {
             let mut claims = Vec::new();
             let mut examined = 0;
             while cells.len() < BATCH && examined < 64 * BATCH {
-                let Some(cell) = open.pop_front() else { break };
+                let Some(cell) = next(&mut open) else { break };
                 examined += 1;
                 let claim = Claim {
                     at: cell.frequency(),
-                    tau: mul_down(target, cell.cosine(&group.of.k)),
+                    square: group.threshold(&cell, target),
                 };
                 if group.refutes(&claim) {
                     open.extend(cell.split(axes).ok_or(Stop::Precision)?);
@@ -348,12 +458,14 @@ impl Search<'_> {
             self.tests += claims.len() as u64;
             for ((cell, claim), proved) in cells.into_iter().zip(claims).zip(proved) {
                 if proved {
-                    closed.push(cell);
+                    if keep {
+                        closed.push(cell);
+                    }
                     continue;
                 }
                 open.extend(cell.split(axes).ok_or(Stop::Precision)?);
-                // Not proved although τ exceeds the best value seen: there is more to find here.
-                if claim.tau > self.best {
+                // Not proved although t exceeds the best value seen: there is more to find here.
+                if claim.square > self.best * self.best {
                     let warm = group.peak.as_ref().map(|p| p.vector.clone());
                     let seed = ascent::top(&group.of, claim.at, warm.as_deref(), 24, 1e-9);
                     self.climb(group, seed);
@@ -365,8 +477,8 @@ impl Search<'_> {
     }
 
     /// Turns the best peak of every group into a proved lower bound.
-    fn claim_lower(&mut self, groups: &[Option<Group>]) {
-        for group in groups.iter().flatten() {
+    fn claim_lower(&mut self, groups: &[Group]) {
+        for group in groups {
             if let Some(peak) = &group.peak {
                 self.lower = self.lower.max(symbol_norm_lower(&group.of, peak));
             }
@@ -377,10 +489,29 @@ impl Search<'_> {
 impl Group {
     /// Whether a known vector shows the claim to be false (so that testing it is a waste).
     fn refutes(&self, claim: &Claim) -> bool {
-        let t = claim.tau * claim.tau;
+        if self.of.n == 1 {
+            return false; // the test costs no more
+        }
+        let phases = self.of.phases(&claim.at);
         self.witnesses
             .iter()
-            .any(|form| form.at(&self.of, &claim.at) >= t)
+            .any(|form| form.with(&phases) >= claim.square)
+    }
+
+    /// The largest t for which "‖F(c)‖² ≤ t" closes the cell at `upper`.
+    fn threshold(&mut self, cell: &Cell, upper: f64) -> f64 {
+        let tau = mul_down(upper, cell.cosine(&self.of.k));
+        let by_cosine = mul_down(tau, tau);
+        let known = self.drifts.iter().find(|(half, _)| *half == cell.half);
+        let drift = match known {
+            Some(&(_, drift)) => drift,
+            None => {
+                let drift = cell.drift(&self.of);
+                self.drifts.push((cell.half, drift));
+                drift
+            }
+        };
+        by_cosine.max(sub_down(mul_down(upper, upper), drift))
     }
 
     /// The least tolerance at which proofs can succeed, given the rounding that a test absorbs.

@@ -1,17 +1,17 @@
-//! Proofs of "‖F(θ)‖₂ ≤ τ" at many frequencies at once: the work horse of branch and bound.
+//! Proofs of "‖F(θ)‖₂² ≤ t" at many frequencies at once: the work horse of branch and bound.
 
 use rayon::prelude::*;
 
 use crate::linalg::{Cholesky, Mat, c64};
-use crate::rounding::{mul_down, sub_down};
+use crate::rounding::sub_down;
 use crate::symbol::autocorrelation::{Autocorrelation, Frequency, unpack};
 use crate::verify;
 
-/// "‖F(θ)‖₂ ≤ τ" at one frequency; `tau` itself may be any non-negative number.
+/// "‖F(θ)‖₂² ≤ t" at one frequency, where t = `square` may be any number.
 #[derive(Clone, Copy)]
 pub(crate) struct Claim {
     pub(crate) at: Frequency,
-    pub(crate) tau: f64,
+    pub(crate) square: f64,
 }
 
 /// For every claim, whether it is proved (T17). The answers do not depend on the number of
@@ -42,12 +42,11 @@ fn prove_chunk(of: &Autocorrelation, claims: &[Claim]) -> Vec<bool> {
         .iter()
         .enumerate()
         .map(|(j, claim)| {
-            let t = mul_down(claim.tau, claim.tau);
             if of.n == 1 {
-                return -re[(0, j)] <= sub_down(t, of.error);
+                return -re[(0, j)] <= sub_down(claim.square, of.error);
             }
             unpack(re.col_as_slice(j), im.col_as_slice(j), &mut a);
-            verify::hermitian_at_most(a.as_mut(), of.error, t, &mut workspace)
+            verify::hermitian_at_most(a.as_mut(), of.error, claim.square, &mut workspace)
         })
         .collect()
 }

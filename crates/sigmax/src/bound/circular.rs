@@ -15,7 +15,7 @@ use crate::error::Error;
 use crate::estimate::ascent::{self, Peak};
 use crate::kernel::Kernel;
 use crate::rounding::{
-    cos_turns_down, mul_down, mul_up, scale_up, sin_turns_up, sqrt_up, sub_down,
+    add_up, cos_turns_down, div_up, mul_down, mul_up, scale_up, sin_turns_up, sqrt_up, sub_down,
 };
 use crate::symbol::autocorrelation::{Autocorrelation, Frequency};
 use crate::symbol::{Lattice, effective_stride};
@@ -142,7 +142,7 @@ impl IndexBox {
     }
 
     /// Σ d_a|Δθ_a| from the centre to the farthest point, as a fraction of a turn.
-    fn radius(&self, grid: &Grid) -> (i64, u64) {
+    fn radius(&self, grid: &Grid) -> (i128, u64) {
         let denominator: i64 = grid.size.iter().product();
         let centre = self.centre();
         let numerator = grid
@@ -151,10 +151,20 @@ impl IndexBox {
             .enumerate()
             .map(|(a, &k)| {
                 let reach = (self.high[a] - 1 - centre[a]).max(centre[a] - self.low[a]);
-                (k as i64 - 1) * reach * (denominator / grid.size[a])
+                (k as i128 - 1) * i128::from(reach) * i128::from(denominator / grid.size[a])
             })
-            .fold(0i64, i64::saturating_add);
+            .sum();
         (numerator, 2 * denominator as u64)
+    }
+
+    /// The largest |⟨s, θ − c⟩| in the box, as a fraction of a turn, rounded up.
+    fn turns(&self, grid: &Grid, s: &[i64; 3]) -> f64 {
+        let centre = self.centre();
+        (0..grid.k.len()).fold(0.0, |sum, a| {
+            let reach = (self.high[a] - 1 - centre[a]).max(centre[a] - self.low[a]);
+            let turns = div_up((s[a].abs() * reach) as f64, grid.size[a] as f64);
+            add_up(sum, turns)
+        })
     }
 
     /// Halves along the axis that contributes most to the radius.
@@ -266,13 +276,15 @@ impl Walk<'_> {
             let mut boxes = Vec::new();
             let mut claims = Vec::new();
             while boxes.len() < BATCH {
-                let Some(cell) = open.pop_front() else { break };
-                match self.threshold(&cell) {
-                    Some(tau) => {
+                let Some(cell) = bracket::next(&mut open) else {
+                    break;
+                };
+                match self.threshold(of, &cell) {
+                    Some(square) => {
                         boxes.push(cell);
                         claims.push(Claim {
                             at: self.grid.frequency(cell.centre()),
-                            tau,
+                            square,
                         });
                     }
                     None => open.extend(cell.split(self.grid)),
@@ -284,7 +296,7 @@ impl Walk<'_> {
                 if proved {
                     continue;
                 }
-                if claim.tau > self.best {
+                if claim.square > self.best * self.best {
                     top = self.climb(of, cell.centre(), Some(&top));
                 }
                 if cell.is_point() {
@@ -301,17 +313,27 @@ impl Walk<'_> {
         Ok(())
     }
 
-    /// The τ for which "‖F(c)‖ ≤ τ" shows that no grid point of the box has ‖F‖ > U, U the target:
-    /// τ = U·cos r − √(M² − U²)·sin r. `None` where that is not positive.
-    fn threshold(&self, cell: &IndexBox) -> Option<f64> {
+    /// The largest t found for which "‖F(c)‖² ≤ t" shows that no grid point of the box has
+    /// ‖F‖ > U, U the target: t = τ² with τ = U·cos r − √(M² − U²)·sin r (T14), or U² less the most
+    /// that the Gram matrix can change (T20). `None` where that is not positive.
+    fn threshold(&self, of: &Autocorrelation, cell: &IndexBox) -> Option<f64> {
         let target = self.target();
+        let square = mul_down(target, target);
         if cell.is_point() || target >= self.ceiling {
-            return Some(target);
+            return Some(square);
         }
+        let by_drift = sub_down(square, of.drift(|s| cell.turns(self.grid, s)));
+        let largest = self.by_cosine(cell, target).unwrap_or(0.0).max(by_drift);
+        (largest > 0.0).then_some(largest)
+    }
+
+    fn by_cosine(&self, cell: &IndexBox, target: f64) -> Option<f64> {
         let (numerator, denominator) = cell.radius(self.grid);
-        if 4 * i128::from(numerator) >= i128::from(denominator) {
+        if 4 * numerator >= i128::from(denominator) {
             return None;
         }
+        // Below a quarter of the denominator, which is below 2⁵¹.
+        let numerator = i64::try_from(numerator).ok()?;
         let cos = cos_turns_down(numerator, denominator);
         let sin = sin_turns_up(numerator, denominator);
         let gap = sqrt_up(mul_up(
@@ -319,7 +341,7 @@ impl Walk<'_> {
             (self.ceiling + target).next_up(),
         ));
         let tau = sub_down(mul_down(target, cos), mul_up(gap, sin));
-        (tau > 0.0).then_some(tau)
+        (tau > 0.0).then(|| mul_down(tau, tau))
     }
 
     /// Moves to better neighbours from `index` and records the value reached.

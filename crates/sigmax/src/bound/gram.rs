@@ -61,7 +61,10 @@ pub fn gram_iteration(
             .par_iter()
             .map(|at| square_norm_upper(&of, at, steps))
             .collect();
-        largest = bounds.into_iter().fold(largest, f64::max);
+        // Not `max`, which would drop a NaN.
+        largest = bounds
+            .into_iter()
+            .fold(largest, |m, b| if b <= m { m } else { b });
     }
     let bound = mul_up(sqrt_up(largest), grid_factor(&lattice.k, grid));
     Ok(layer_upper(bound, &lattice, conv))
@@ -86,6 +89,12 @@ pub(crate) fn check_grid(lattice: &Lattice<'_>, steps: u32, grid: usize) -> Resu
             format!("{k} (the kernel extent) to 4096"),
             grid.to_string(),
         );
+    }
+    let axes = lattice.k.iter().filter(|&&k| k > 1).count() as u32;
+    if grid.pow(axes) > 1 << 24 {
+        return Err(Error::TooLarge(format!(
+            "a grid of {grid} frequencies on {axes} axes; at most 2^24 in all"
+        )));
     }
     Ok(())
 }

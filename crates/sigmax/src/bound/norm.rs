@@ -13,9 +13,10 @@ use crate::symbol::Lattice;
 /// What the two ends of a [`NormBracket`] enclose.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Quantity {
-    /// The supremum of the layer's norm over all input sizes. For zero padding it is
-    /// `S(K) = sup_θ ‖F(θ)‖₂`, and the upper end bounds the layer at every size; at a given size
-    /// the layer's norm may lie below the lower end.
+    /// For zero padding, or none, the supremum of the layer's norm over all input sizes,
+    /// `S(K) = sup_θ ‖F(θ)‖₂`; at a given size the layer's norm may lie below the lower end. With
+    /// another padding mode, the upper end is ‖P‖₂·S(K): it bounds the layer at its input size, or at
+    /// every size where the size is unknown; the lower end is that of S(K).
     Lattice,
     /// The layer's norm at the given input size, periodic.
     Circular,

@@ -87,7 +87,8 @@ impl Budget {
 pub enum Stop {
     /// The tolerance was met.
     Tolerance,
-    /// The budget of tests was used up.
+    /// The budget of tests was used up, or the set-up alone would take more than about 8 GiB or
+    /// 10¹³ operations (kernels with very many taps or channels).
     Work,
     /// The time was used up.
     Time,

@@ -9,7 +9,7 @@
 )]
 
 use crate::linalg;
-use crate::symbol::autocorrelation::{Autocorrelation, Frequency, QuadraticForm};
+use crate::symbol::autocorrelation::{Autocorrelation, Frequency, Phases, QuadraticForm};
 
 /// Denominator of the frequencies found.
 pub(crate) const TURN: u64 = 1 << 40;
@@ -77,8 +77,12 @@ pub(crate) fn ascend(of: &Autocorrelation, from: Peak, gain: f64) -> Peak {
 impl QuadraticForm {
     /// p(θ).
     pub(crate) fn at(&self, of: &Autocorrelation, at: &Frequency) -> f64 {
-        let (cos, sin) = of.phases(at);
-        linalg::dot(&self.cosine, &cos) + linalg::dot(&self.sine, &sin)
+        self.with(&of.phases(at))
+    }
+
+    /// p(θ) from the phases of θ.
+    pub(crate) fn with(&self, (cos, sin): &Phases) -> f64 {
+        linalg::dot(&self.cosine, cos) + linalg::dot(&self.sine, sin)
     }
 
     /// A local maximum of p near `from`, rounded to a multiple of 1/[`TURN`].

@@ -35,6 +35,10 @@ pub struct Operator {
     transposed: bool,
 }
 
+/// Most reads per axis, and most values of an image.
+const MAX_READS: usize = 1 << 26;
+const MAX_IMAGE: usize = 1 << 32;
+
 impl Operator {
     /// The layer at `conv.input_size`.
     ///
@@ -75,6 +79,11 @@ impl Operator {
                 .output_size(axis, n, k)
                 .ok_or_else(|| Error::TooLarge("the output of this layer".into()))?;
             let (cols, rows) = if conv.transposed { (out, n) } else { (n, out) };
+            if rows.checked_mul(k).is_none_or(|reads| reads > MAX_READS) {
+                return Err(Error::TooLarge(format!(
+                    "{rows} pixels that read {k} taps each on axis {axis}; at most 2^26 reads"
+                )));
+            }
             operator.k[axis] = k;
             operator.col_size[axis] = cols;
             operator.row_size[axis] = rows;
@@ -86,6 +95,19 @@ impl Operator {
                     source_pixel(at, cols as i64, conv.padding_mode)
                 })
                 .collect();
+        }
+        let image = |channels: usize, size: &[usize; 3]| {
+            size.iter()
+                .try_fold(channels, |p, &n| p.checked_mul(n))
+                .filter(|&n| n <= MAX_IMAGE)
+        };
+        let channels = operator.groups * operator.cols;
+        if image(operator.rows, &operator.row_size).is_none()
+            || image(channels, &operator.col_size).is_none()
+        {
+            return Err(Error::TooLarge(
+                "the images of this layer; at most 2^32 values".into(),
+            ));
         }
         Ok(operator)
     }

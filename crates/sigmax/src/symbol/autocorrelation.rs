@@ -2,8 +2,8 @@
 
 use rayon::prelude::*;
 
-use crate::linalg::{self, Mat, c64};
-use crate::rounding::{self, TRIG_ERROR, add_up, gamma, mul_up};
+use crate::linalg::{self, Mat, MatRef, c64};
+use crate::rounding::{self, TRIG_ERROR, add_up, gamma, mul_up, sqrt_up};
 use crate::symbol::{TapMatrices, multi_index};
 use crate::verify::CheapNorms;
 
@@ -13,6 +13,15 @@ pub(crate) struct Frequency {
     pub(crate) numerator: [i64; 3],
     pub(crate) denominator: [u64; 3],
 }
+
+/// The cosines and the sines of all ⟨s,θ⟩.
+pub(crate) type Phases = (Vec<f64>, Vec<f64>);
+
+/// Bound of the absolute error of each entry of [`Phases`].
+///
+/// e^{i⟨s,θ⟩} is a product of at most three factors e^{i s_a θ_a}, each off by √2·TRIG_ERROR, and of two
+/// complex products, each with an error ≤ 2γ₂: 3√2·TRIG_ERROR + 4γ₂ < 5·TRIG_ERROR to first order.
+const PHASE_ERROR: f64 = 8.0 * TRIG_ERROR;
 
 /// `G(θ) = F(θ)F(θ)* = C_0 + Σ_s (C_s e^{i⟨s,θ⟩} + C_sᵀ e^{−i⟨s,θ⟩})` with
 /// `C_s = Σ_t K_{t+s} K_tᵀ`, over one s of every pair ±s.
@@ -25,6 +34,8 @@ pub(crate) struct Autocorrelation {
     /// Taps per axis (axes with one tap left out).
     pub(crate) k: Vec<usize>,
     shifts: Vec<[i64; 3]>,
+    /// 2‖C_s‖₂ from above, per shift.
+    variation: Vec<f64>,
     cosine: Mat<f64>,
     sine: Mat<f64>,
     /// ‖G(θ) − Ĝ(θ)‖₂ ≤ `error` for every θ.
@@ -40,15 +51,15 @@ impl Autocorrelation {
         let taps = group.matrices.len();
         let shifts = half_shifts(&group.k);
         let packed = n * (n + 1) / 2;
-        let columns: Vec<(Vec<f64>, Vec<f64>)> = shifts
+        let columns: Vec<Column> = shifts
             .par_iter()
-            .map(|shift| packed_parts(&correlate(group, *shift), *shift == [0; 3]))
+            .map(|shift| Column::new(&correlate(group, *shift), *shift == [0; 3]))
             .collect();
         let mut cosine = Mat::zeros(packed, shifts.len());
         let mut sine = Mat::zeros(packed, shifts.len());
-        for (j, (c, s)) in columns.into_iter().enumerate() {
-            cosine.col_as_slice_mut(j).copy_from_slice(&c);
-            sine.col_as_slice_mut(j).copy_from_slice(&s);
+        for (j, column) in columns.iter().enumerate() {
+            cosine.col_as_slice_mut(j).copy_from_slice(&column.cosine);
+            sine.col_as_slice_mut(j).copy_from_slice(&column.sine);
         }
         let mut absolute = Mat::<f64>::zeros(n, inner);
         for m in &group.matrices {
@@ -65,14 +76,21 @@ impl Autocorrelation {
             add_up(1.0, gamma(2 * taps + 4)),
         );
         // An entry is a sum over ≤ taps·inner products (C_s), one addition (C_s ± C_sᵀ), one product
-        // with a cosine or sine of absolute error TRIG_ERROR, and a sum over the shifts; the real and
+        // with a cosine or sine of absolute error PHASE_ERROR, and a sum over the shifts; the real and
         // the imaginary part each: factor 2.
         let roundings = gamma(taps * inner + shifts.len() + 8);
-        let factor = mul_up(2.0, add_up(roundings, mul_up(2.0, TRIG_ERROR)));
+        let factor = mul_up(2.0, add_up(roundings, mul_up(2.0, PHASE_ERROR)));
+        // ‖C_s − Ĉ_s‖₂ ≤ γ·‖ΣBBᵀ‖, as in `magnitude`.
+        let rounding = add_up(mul_up(gamma(taps * inner + 2), magnitude), 1e-250);
+        let variation = columns
+            .iter()
+            .map(|column| mul_up(2.0, add_up(column.norm, rounding)))
+            .collect();
         Self {
             n,
             k: group.k.clone(),
             shifts,
+            variation,
             cosine,
             sine,
             error: add_up(mul_up(factor, magnitude), 1e-250),
@@ -80,26 +98,34 @@ impl Autocorrelation {
         }
     }
 
-    /// cos⟨s,θ⟩ and sin⟨s,θ⟩ for every shift.
-    pub(crate) fn phases(&self, at: &Frequency) -> (Vec<f64>, Vec<f64>) {
-        // ⟨s, θ⟩ as one exact fraction of a turn. Denominators are powers of two or one common
-        // grid; their least common multiple stays far below 2⁵².
+    /// cos⟨s,θ⟩ and sin⟨s,θ⟩ for every shift, each with an absolute error ≤ [`PHASE_ERROR`].
+    pub(crate) fn phases(&self, at: &Frequency) -> Phases {
+        let tables: Vec<Vec<(f64, f64)>> = self
+            .k
+            .iter()
+            .enumerate()
+            .map(|(axis, &k)| {
+                let denominator = at.denominator[axis];
+                (0..k as i128)
+                    .map(|s| {
+                        let turns = (s * i128::from(at.numerator[axis]))
+                            .rem_euclid(i128::from(denominator));
+                        let (sin, cos) = rounding::sin_cos_turns(turns as i64, denominator);
+                        (cos, sin)
+                    })
+                    .collect()
+            })
+            .collect();
         self.shifts
             .iter()
-            .map(|s| {
-                let mut denominator = 1u64;
-                for axis in 0..self.k.len() {
-                    denominator = lcm(denominator, at.denominator[axis]);
+            .map(|shift| {
+                let (mut re, mut im) = (1.0, 0.0);
+                for (table, s) in tables.iter().zip(shift) {
+                    let (cos, sin) = table[s.unsigned_abs() as usize];
+                    let sin = if *s < 0 { -sin } else { sin };
+                    (re, im) = (re * cos - im * sin, re * sin + im * cos);
                 }
-                let numerator = (0..self.k.len())
-                    .map(|a| {
-                        let step = (denominator / at.denominator[a]) as i128;
-                        i128::from(s[a]) * i128::from(at.numerator[a]) * step
-                    })
-                    .sum::<i128>()
-                    .rem_euclid(i128::from(denominator)) as i64;
-                let (sin, cos) = rounding::sin_cos_turns(numerator, denominator);
-                (cos, sin)
+                (re, im)
             })
             .unzip()
     }
@@ -173,6 +199,17 @@ impl Autocorrelation {
             linalg::column(&im),
         );
         QuadraticForm { cosine, sine }
+    }
+
+    /// An upper bound of ‖G(θ) − G(c)‖₂ over all θ with |⟨s, θ − c⟩| ≤ 2π·`turns`(s) for every
+    /// shift s (T20): Σ_s 2‖C_s‖·min(2, |⟨s, θ − c⟩|).
+    pub(crate) fn drift(&self, turns: impl Fn(&[i64; 3]) -> f64) -> f64 {
+        let mut sum = 0.0;
+        for (shift, &variation) in self.shifts.iter().zip(&self.variation) {
+            let angle = mul_up(turns(shift), std::f64::consts::TAU.next_up());
+            sum = add_up(sum, mul_up(variation, angle.min(2.0)));
+        }
+        sum
     }
 
     /// The shifts s, one of every pair ±s, 0 first.
@@ -258,8 +295,11 @@ pub(crate) fn unpack(re: &[f64], im: &[f64], into: &mut Mat<c64>) {
 
 /// C_s = Σ_t K_{t+s} K_tᵀ.
 fn correlate(group: &TapMatrices, shift: [i64; 3]) -> Mat<f64> {
+    // Below this order a product costs less than the call: the taps are multiplied side by side.
+    const SMALL: usize = 16;
     let n = group.matrices[0].nrows();
     let mut c = Mat::zeros(n, n);
+    let mut side_by_side = (Vec::new(), Vec::new());
     for (tap, lower) in group.matrices.iter().enumerate() {
         let t = multi_index(tap, &group.k);
         let mut other = 0;
@@ -271,29 +311,57 @@ fn correlate(group: &TapMatrices, shift: [i64; 3]) -> Mat<f64> {
         }
         if inside {
             let upper = &group.matrices[other];
-            linalg::add_product(c.as_mut(), upper.as_ref(), lower.transpose());
+            if n < SMALL {
+                for col in 0..lower.ncols() {
+                    side_by_side.0.extend_from_slice(upper.col_as_slice(col));
+                    side_by_side.1.extend_from_slice(lower.col_as_slice(col));
+                }
+            } else {
+                linalg::add_product(c.as_mut(), upper.as_ref(), lower.transpose());
+            }
         }
+    }
+    if n < SMALL {
+        let cols = side_by_side.0.len() / n;
+        let upper = MatRef::from_column_major_slice(&side_by_side.0, n, cols);
+        let lower = MatRef::from_column_major_slice(&side_by_side.1, n, cols);
+        linalg::product(c.as_mut(), upper, lower.transpose());
     }
     c
 }
 
-/// Packed lower triangles of C + Cᵀ and C − Cᵀ (of C and 0 for the zero shift).
-fn packed_parts(c: &Mat<f64>, zero_shift: bool) -> (Vec<f64>, Vec<f64>) {
-    let n = c.nrows();
-    let mut cosine = Vec::with_capacity(n * (n + 1) / 2);
-    let mut sine = Vec::with_capacity(n * (n + 1) / 2);
-    for j in 0..n {
-        for i in j..n {
-            if zero_shift {
-                cosine.push(c[(i, j)]);
-                sine.push(0.0);
-            } else {
-                cosine.push(c[(i, j)] + c[(j, i)]);
-                sine.push(c[(i, j)] - c[(j, i)]);
+/// What one shift s contributes to G.
+struct Column {
+    /// Packed lower triangle of C + Cᵀ (of C for the zero shift).
+    cosine: Vec<f64>,
+    /// Packed lower triangle of C − Cᵀ (0 for the zero shift).
+    sine: Vec<f64>,
+    /// ‖C‖₂ from above.
+    norm: f64,
+}
+
+impl Column {
+    fn new(c: &Mat<f64>, zero_shift: bool) -> Self {
+        let n = c.nrows();
+        let mut cosine = Vec::with_capacity(n * (n + 1) / 2);
+        let mut sine = Vec::with_capacity(n * (n + 1) / 2);
+        for j in 0..n {
+            for i in j..n {
+                if zero_shift {
+                    cosine.push(c[(i, j)]);
+                    sine.push(0.0);
+                } else {
+                    cosine.push(c[(i, j)] + c[(j, i)]);
+                    sine.push(c[(i, j)] - c[(j, i)]);
+                }
             }
         }
+        Self {
+            cosine,
+            sine,
+            norm: sqrt_up(CheapNorms::of(c.as_ref()).smaller()),
+        }
     }
-    (cosine, sine)
 }
 
 /// One shift of every pair ±s in Π[−(k−1), k−1], 0 first.
@@ -311,12 +379,4 @@ fn half_shifts(k: &[usize]) -> Vec<[i64; 3]> {
             shift
         })
         .collect()
-}
-
-fn lcm(a: u64, b: u64) -> u64 {
-    let (mut x, mut y) = (a, b);
-    while y != 0 {
-        (x, y) = (y, x % y);
-    }
-    a / x * b
 }

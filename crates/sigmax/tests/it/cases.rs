@@ -11,16 +11,6 @@ pub(crate) struct Layer {
     pub(crate) values: Vec<f64>,
 }
 
-impl Layer {
-    pub(crate) fn new(shape: &[usize], values: Vec<f64>, conv: Conv) -> Self {
-        Self {
-            kernel: Kernel::new(shape, values.clone()).unwrap(),
-            conv,
-            values,
-        }
-    }
-}
-
 /// How the entries are drawn.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Spectrum {

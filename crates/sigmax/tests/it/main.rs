@@ -6,6 +6,8 @@
 )]
 
 mod cases;
+mod golden;
 mod laws;
+mod limits;
 mod soak;
 mod traps;
