@@ -7,11 +7,12 @@ use crate::bound::four::{FourBounds, ReshapeNorms};
 use crate::bound::norm::{NormBracket, lattice_bracket};
 use crate::bound::options::Options;
 use crate::bound::weighted::{Weighted, WeightedFour};
-use crate::claim::{Bracket, Estimate, Upper};
+use crate::claim::{Bracket, Estimate, Lower, Upper};
 use crate::conv::Conv;
 use crate::error::Error;
 use crate::estimate;
 use crate::kernel::Kernel;
+use crate::rounding::{mul_down, mul_up};
 use crate::symbol::Lattice;
 
 /// The audit of one layer.
@@ -48,6 +49,40 @@ impl Audit {
     #[must_use]
     pub fn upper(&self) -> Upper {
         self.norm.bracket.upper()
+    }
+
+    /// The audit of `factor` times this layer: upper ends rounded up, lower ends down.
+    ///
+    /// A norm is homogeneous, so every bound is multiplied by |`factor`|; 0 makes all of them 0. A
+    /// `factor` that is NaN or infinite makes every upper end `+∞` and every lower end 0, which is
+    /// true of any layer. The estimate is rounded to nearest.
+    #[must_use]
+    pub fn scaled(mut self, factor: f64) -> Self {
+        let factor = factor.abs();
+        if factor.to_bits() == 1f64.to_bits() {
+            return self;
+        }
+        let upper = |bound: Upper| {
+            Upper::claim(if factor.is_finite() {
+                mul_up(bound.get(), factor)
+            } else {
+                f64::INFINITY
+            })
+        };
+        for (_, bound) in &mut self.four.bounds {
+            *bound = upper(*bound);
+        }
+        self.four.min = upper(self.four.min);
+        self.weighted_four.upper = upper(self.weighted_four.upper);
+        self.reshape_norm = Estimate::new(factor * self.reshape_norm.get());
+        let bracket = self.norm.bracket;
+        let lower = if factor.is_finite() {
+            mul_down(bracket.lower().get(), factor)
+        } else {
+            0.0
+        };
+        self.norm.bracket = Bracket::claim(Lower::claim(lower), upper(bracket.upper()));
+        self
     }
 }
 
@@ -104,4 +139,77 @@ pub fn audit(kernel: &Kernel, conv: &Conv, options: &Options) -> Result<Audit, E
             norm: norm_time,
         },
     })
+}
+
+#[cfg(test)]
+#[allow(clippy::float_cmp, reason = "these results are exact by construction")]
+mod tests {
+    use super::*;
+
+    fn second_difference() -> Audit {
+        let kernel = Kernel::new(&[1, 1, 3], vec![1.0, -2.0, 1.0]).unwrap();
+        audit(&kernel, &Conv::new(1), &Options::default()).unwrap()
+    }
+
+    #[test]
+    fn a_scaled_audit_encloses_the_scaled_layer() {
+        let plain = second_difference();
+        for factor in [0.1, -0.1, 3.0, 1e300, 1e-300, -7e-320] {
+            let scaled = plain.clone().scaled(factor);
+            let size = f64::abs(factor);
+            let (lower, upper) = (scaled.norm.bracket.lower(), scaled.norm.bracket.upper());
+            // 4·factor is exact: a power of two times the factor.
+            assert!(
+                lower.get() <= 4.0 * size && 4.0 * size <= upper.get(),
+                "{factor}"
+            );
+            // The exact products lie strictly between the neighbours of the rounded ones.
+            let ends = plain.norm.bracket;
+            assert!(upper.get() > ends.upper().get() * size, "{factor}");
+            assert!(lower.get() < ends.lower().get() * size, "{factor}");
+            for (scaled, plain) in scaled.four.bounds.iter().zip(&plain.four.bounds) {
+                assert!(scaled.1.get() > plain.1.get() * size, "{factor}");
+            }
+            let smallest = scaled.four.bounds.iter().map(|b| b.1.get());
+            assert_eq!(
+                scaled.four.min.get(),
+                smallest.fold(f64::INFINITY, f64::min)
+            );
+            assert!(scaled.weighted_four.upper.get() >= upper.get());
+            assert_eq!(scaled.reshape_norm.get(), plain.reshape_norm.get() * size);
+            assert_eq!(scaled.padding_factor, plain.padding_factor);
+        }
+    }
+
+    #[test]
+    fn plus_and_minus_one_change_nothing() {
+        let plain = second_difference();
+        assert_eq!(plain.clone().scaled(1.0), plain);
+        assert_eq!(plain.clone().scaled(-1.0), plain);
+    }
+
+    #[test]
+    fn zero_makes_everything_zero() {
+        for factor in [0.0, -0.0] {
+            let zero = second_difference().scaled(factor);
+            assert_eq!(zero.norm.bracket.lower().get(), 0.0);
+            assert_eq!(zero.norm.bracket.upper().get(), 0.0);
+            assert_eq!(zero.weighted_four.upper.get(), 0.0);
+            assert!(zero.four.bounds.iter().all(|(_, b)| b.get() == 0.0));
+            assert_eq!(zero.reshape_norm.get(), 0.0);
+        }
+    }
+
+    #[test]
+    fn no_factor_makes_it_claim_something_false() {
+        for factor in [f64::NAN, f64::INFINITY, f64::NEG_INFINITY] {
+            let open = second_difference().scaled(factor);
+            assert_eq!(open.norm.bracket.lower().get(), 0.0);
+            assert_eq!(open.norm.bracket.upper().get(), f64::INFINITY);
+            assert_eq!(open.four.min.get(), f64::INFINITY);
+        }
+        let overflow = second_difference().scaled(f64::MAX);
+        assert_eq!(overflow.norm.bracket.upper().get(), f64::INFINITY);
+        assert!(overflow.norm.bracket.lower().get() <= f64::MAX);
+    }
 }

@@ -199,7 +199,7 @@ impl Conv {
             );
         }
         let channels = kernel.shape()[0];
-        if self.groups == 0 || channels % self.groups != 0 {
+        if self.groups == 0 || !channels.is_multiple_of(self.groups) {
             return geometry(
                 "groups",
                 format!("a divisor of the {channels} channels on the kernel's first axis"),

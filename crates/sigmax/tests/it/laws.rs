@@ -1,4 +1,8 @@
 //! Laws that hold for every layer.
+#![allow(
+    clippy::disallowed_methods,
+    reason = "the factor of T15 is rechecked with the platform's cosine and a slack for its error"
+)]
 
 use proptest::prelude::*;
 use proptest::test_runner::RngSeed;
@@ -153,7 +157,7 @@ proptest! {
         let scaled = Kernel::new(layer.kernel.shape(), values).unwrap();
         let one = four_bounds(&layer.kernel, &layer.conv).unwrap().min.get() * factor;
         let two = four_bounds(&scaled, &layer.conv).unwrap().min.get();
-        prop_assert_eq!(one, two);
+        prop_assert_eq!(one.to_bits(), two.to_bits());
     }
 
     #[test]
