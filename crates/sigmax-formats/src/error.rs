@@ -1,0 +1,145 @@
+//! The one error type of the crate.
+
+use std::path::PathBuf;
+
+/// Why a model file, a tensor in it or a geometry file was refused.
+///
+/// Every variant names the file; the text says where in it, what was expected and what to do.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The operating system refused.
+    #[error("cannot {action} {}: {source}", file.display())]
+    Io {
+        /// The file.
+        file: PathBuf,
+        /// What was tried: `open`, `read`, …
+        action: &'static str,
+        /// Why it failed.
+        source: std::io::Error,
+    },
+    /// The content is none of the formats that are read.
+    #[error(
+        "{}: found {found}; expected an ONNX model (plain or gzip), a safetensors file, or a \
+         PyTorch file that torch.save wrote",
+        file.display()
+    )]
+    UnknownFormat {
+        /// The file.
+        file: PathBuf,
+        /// What the content looks like.
+        found: String,
+    },
+    /// Something in the file points past its end, or the file was cut.
+    #[error(
+        "{}: {expected} bytes are needed at offset {offset}, but only {got} are there; \
+         the file is cut short or damaged",
+        file.display()
+    )]
+    Truncated {
+        /// The file.
+        file: PathBuf,
+        /// Where the bytes should begin.
+        offset: u64,
+        /// How many bytes are needed.
+        expected: u64,
+        /// How many bytes there are.
+        got: u64,
+    },
+    /// The bytes do not follow the format.
+    #[error("{}: malformed at offset {offset}: {reason}", file.display())]
+    Malformed {
+        /// The file.
+        file: PathBuf,
+        /// Where.
+        offset: u64,
+        /// What is wrong, and what was expected.
+        reason: String,
+    },
+    /// A well-formed file of a kind that is not read.
+    #[error("{}: {reason}; {advice}", file.display())]
+    Unsupported {
+        /// The file.
+        file: PathBuf,
+        /// What it is.
+        reason: String,
+        /// What to do instead.
+        advice: String,
+    },
+    /// A file that asks for more than a limit of this crate.
+    #[error("{}: {what} is {got}, more than the limit of {limit}", file.display())]
+    TooLarge {
+        /// The file.
+        file: PathBuf,
+        /// What is too large.
+        what: &'static str,
+        /// The limit.
+        limit: u64,
+        /// What the file asks for.
+        got: u64,
+    },
+    /// A tensor whose description is wrong.
+    #[error("{}: tensor {tensor:?}: {reason}", file.display())]
+    Tensor {
+        /// The file.
+        file: PathBuf,
+        /// The tensor.
+        tensor: String,
+        /// What is wrong, and what was expected.
+        reason: String,
+    },
+    /// A node whose attributes or inputs do not make a layer.
+    #[error("{}: node {node:?} ({op}): {reason}", file.display())]
+    Node {
+        /// The file.
+        file: PathBuf,
+        /// The node.
+        node: String,
+        /// Its operator.
+        op: String,
+        /// What is wrong, and what was expected.
+        reason: String,
+    },
+    /// External data that is missing, too short or outside the model's folder.
+    #[error("{}: tensor {tensor:?}: external data {location:?}: {reason}", file.display())]
+    ExternalData {
+        /// The model file.
+        file: PathBuf,
+        /// The tensor.
+        tensor: String,
+        /// Where the model says the data is.
+        location: String,
+        /// What is wrong, and what was expected.
+        reason: String,
+    },
+    /// The weight is read, and is not one that sigmax can bound.
+    #[error("{}: layer {layer:?} (tensor {tensor:?}): {source}", file.display())]
+    Kernel {
+        /// The file.
+        file: PathBuf,
+        /// The layer.
+        layer: String,
+        /// Its weight tensor.
+        tensor: String,
+        /// Why the core refused.
+        source: Box<sigmax::Error>,
+    },
+    /// A geometry file that does not parse or that does not fit the model.
+    #[error("{}: {reason}", file.display())]
+    Geometry {
+        /// The geometry file.
+        file: PathBuf,
+        /// What is wrong, and what was expected.
+        reason: String,
+    },
+    /// An input size that the model cannot take.
+    #[error("{}: input size {size:?}: {reason}", file.display())]
+    InputSize {
+        /// The model file.
+        file: PathBuf,
+        /// The size that was asked for.
+        size: Vec<usize>,
+        /// Why it does not fit.
+        reason: String,
+    },
+}

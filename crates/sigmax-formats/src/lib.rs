@@ -1,0 +1,53 @@
+//! Model files in: the convolution and dense layers of ONNX, safetensors and PyTorch files.
+//! Reports out: tables, JSON and CSV ([`report`]).
+//!
+//! [`Model::open`] reads the structure of a file, not its weights; [`Model::read_kernel`] reads the
+//! weight of one layer, widened exactly to f64. Formats are recognised by content. Files are not
+//! trusted: no pickle is executed, every size is checked against the bytes that are there before
+//! anything is allocated, and external data outside the model's folder is refused.
+//!
+//! ```no_run
+//! use sigmax_formats::Model;
+//! let model = Model::open("resnet32.onnx".as_ref())?;
+//! for layer in &model.layers {
+//!     let kernel = model.read_kernel(layer)?;
+//!     let norm = sigmax::norm_bracket(&kernel, &layer.conv, &sigmax::Options::default());
+//! }
+//! # Ok::<(), sigmax_formats::Error>(())
+//! ```
+#![cfg_attr(
+    test,
+    allow(
+        clippy::unwrap_used,
+        clippy::cast_possible_truncation,
+        reason = "a panic is how a test fails"
+    )
+)]
+
+mod cursor;
+mod element;
+mod error;
+mod format;
+mod geometry;
+mod gzip;
+mod layer;
+mod model;
+mod names;
+mod onnx;
+mod repeated;
+pub mod report;
+mod safetensors;
+mod source;
+mod statedict;
+mod tensor;
+mod torch;
+mod wire;
+
+pub use error::Error;
+pub use format::Format;
+pub use geometry::GeometryFile;
+pub use layer::{GeometrySource, LayerSpec, Op};
+pub use model::Model;
+pub use skipped::{Refused, Skipped};
+
+mod skipped;

@@ -1,0 +1,175 @@
+//! [`Model`]: a model file that is open.
+
+use std::path::{Path, PathBuf};
+
+use sigmax::Kernel;
+
+use crate::error::Error;
+use crate::format::{Content, Format, recognise, unknown};
+use crate::geometry::GeometryFile;
+use crate::gzip::decompress;
+use crate::layer::LayerSpec;
+use crate::onnx::{self, Graph};
+use crate::safetensors;
+use crate::skipped::Skipped;
+use crate::source::Source;
+use crate::statedict::StateDict;
+use crate::torch;
+
+/// The layers of a model file, with the file kept open to read their weights.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct Model {
+    /// The format of the file.
+    pub format: Format,
+    /// The layers, in the order of the graph or of the file.
+    pub layers: Vec<LayerSpec>,
+    /// What is not a layer, and layers that cannot be audited.
+    pub skipped: Skipped,
+    source: Source,
+    graph: Option<Graph>,
+}
+
+impl Model {
+    /// Opens a model file and reads its structure, not its weights.
+    ///
+    /// # Errors
+    /// [`Error`] where the file is missing, of an unknown format, damaged, or of a kind that is not
+    /// read (TorchScript, ONNX before opset 7).
+    pub fn open(path: &Path) -> Result<Self, Error> {
+        let folder = match path.parent() {
+            Some(parent) if parent.as_os_str().is_empty() => PathBuf::from("."),
+            Some(parent) => parent.to_owned(),
+            None => PathBuf::from("."),
+        };
+        Self::from_source(Source::open(path)?, Some(&folder))
+    }
+
+    /// The same for a file in memory; `name` stands for it in errors. External data is refused.
+    ///
+    /// # Errors
+    /// As [`Model::open`].
+    pub fn from_bytes(name: &str, bytes: Vec<u8>) -> Result<Self, Error> {
+        Self::from_source(Source::from_bytes(Path::new(name), bytes)?, None)
+    }
+
+    fn from_source(mut source: Source, folder: Option<&Path>) -> Result<Self, Error> {
+        let mut content = recognise(&source)?;
+        if content == Content::Gzip {
+            source = decompress(&source)?;
+            content = recognise(&source)?;
+        }
+        match content {
+            Content::Gzip => Err(unknown(&source, "gzip inside gzip".to_owned())),
+            Content::Model(Format::Onnx) => {
+                let graph = Graph::read(&source, folder)?;
+                let mut model = Self::new(Format::Onnx, source, StateDict::default());
+                model.layers_of(graph)?;
+                Ok(model)
+            }
+            Content::Model(format) => {
+                let dict = match format {
+                    Format::Safetensors => safetensors::read(&source)?,
+                    Format::TorchZip => torch::read_zip(&source)?,
+                    Format::TorchLegacy | Format::Onnx => torch::read_legacy(&source)?,
+                };
+                Ok(Self::new(format, source, dict))
+            }
+        }
+    }
+
+    fn new(format: Format, source: Source, dict: StateDict) -> Self {
+        Self {
+            format,
+            layers: dict.layers,
+            skipped: dict.skipped,
+            source,
+            graph: None,
+        }
+    }
+
+    fn layers_of(&mut self, graph: Graph) -> Result<(), Error> {
+        let (layers, skipped) = onnx::layers(&self.source, &graph)?;
+        self.layers = layers;
+        self.skipped = skipped;
+        self.graph = Some(graph);
+        Ok(())
+    }
+
+    /// The file, as it was named when it was opened.
+    #[must_use]
+    pub fn file(&self) -> &Path {
+        self.source.file()
+    }
+
+    /// Reads the weight of one layer, widened exactly to f64.
+    ///
+    /// [`LayerSpec::scale`] is not multiplied in.
+    ///
+    /// # Errors
+    /// [`Error`] where the file cannot be read (any more), the values are not finite, or shape and
+    /// geometry do not fit.
+    pub fn read_kernel(&self, layer: &LayerSpec) -> Result<Kernel, Error> {
+        let values = layer.weight.read(&self.source)?;
+        let wrong = |source: sigmax::Error| Error::Kernel {
+            file: self.file().to_owned(),
+            layer: layer.name.clone(),
+            tensor: layer.tensor.clone(),
+            source: Box::new(source),
+        };
+        let kernel = Kernel::new(&layer.shape, values).map_err(wrong)?;
+        layer.conv.check(&kernel).map_err(wrong)?;
+        Ok(kernel)
+    }
+
+    /// States the geometry of layers in a file that has none.
+    ///
+    /// # Errors
+    /// [`Error::Geometry`] where the model states its own geometry, a pattern matches no layer, or
+    /// a value does not fit a layer it matches. Nothing is changed then.
+    pub fn apply_geometry(&mut self, geometry: &GeometryFile) -> Result<(), Error> {
+        if self.graph.is_some() {
+            return Err(geometry.error(format!(
+                "{} states the geometry of its layers itself; use a geometry file with \
+                 safetensors and PyTorch files only",
+                self.file().display()
+            )));
+        }
+        let mut layers = self.layers.clone();
+        geometry.apply(&mut layers)?;
+        self.layers = layers;
+        Ok(())
+    }
+
+    /// Sets the spatial size of the graph's input and returns how many layers have a known input
+    /// size after that.
+    ///
+    /// # Errors
+    /// [`Error::InputSize`] where the graph fixes another size, has no input with that many spatial
+    /// axes, or where there is no graph: then one number does not tell the input sizes of the
+    /// layers, and a geometry file has to.
+    pub fn set_input_size(&mut self, size: &[usize]) -> Result<usize, Error> {
+        let refuse = |file: &Path, reason: String| Error::InputSize {
+            file: file.to_owned(),
+            size: size.to_vec(),
+            reason,
+        };
+        let Some(graph) = &self.graph else {
+            return Err(refuse(
+                self.file(),
+                format!(
+                    "a {} file has no graph that would lead from the input of the model to the \
+                     inputs of its layers; state input_size per layer in a geometry file",
+                    self.format.name()
+                ),
+            ));
+        };
+        let mut graph = graph.clone();
+        graph
+            .set_input_size(size)
+            .map_err(|reason| refuse(self.file(), reason))?;
+        self.layers_of(graph)?;
+        let known = |layer: &&LayerSpec| layer.conv.axes() > 0 && layer.conv.input_size.is_some();
+        Ok(self.layers.iter().filter(known).count())
+    }
+}

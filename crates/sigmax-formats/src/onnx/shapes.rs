@@ -1,0 +1,335 @@
+//! Shapes of outputs from shapes of inputs. What is not understood is unknown, never guessed.
+
+use super::facts::{Constant, Context};
+use super::integers::slice;
+use super::proto::{Dims, Node};
+use super::{broadcast, limits, resize, spatial};
+
+/// The shapes of the outputs of a node of ONNX's own domain, as far as they are known.
+pub(super) fn infer(context: &Context<'_>, node: &Node) -> Vec<Option<Dims>> {
+    let data = || context.input(node, 0)?.dims.clone();
+    let first = match node.op.as_str() {
+        "Split" => return split(context, node).unwrap_or_default(),
+        "Conv" => spatial::conv(context, node),
+        "ConvTranspose" => spatial::conv_transpose(context, node),
+        "MaxPool" | "AveragePool" | "LpPool" => {
+            let dims = spatial::pool(context, node);
+            return vec![dims.clone(), dims];
+        }
+        "GlobalAveragePool" | "GlobalMaxPool" | "GlobalLpPool" => data().map(|mut dims| {
+            dims.iter_mut().skip(2).for_each(|n| *n = Some(1));
+            dims
+        }),
+        "Pad" => pad(context, node),
+        "Resize" | "Upsample" => resize::infer(context, node),
+        "Gemm" => broadcast::gemm(context, node),
+        "MatMul" => broadcast::matmul(context, node),
+        "Concat" => concat(context, node),
+        "Flatten" => flatten(context, node),
+        "Reshape" => reshape(context, node),
+        "Transpose" => data().and_then(|dims| {
+            let axes = permutation(node, dims.len())?;
+            axes.iter().map(|&axis| dims.get(axis).copied()).collect()
+        }),
+        "Squeeze" => squeeze(context, node),
+        "Unsqueeze" => unsqueeze(context, node),
+        "Slice" => sliced(context, node),
+        "Gather" => gather(context, node),
+        "Shape" => data().map(|dims| vec![Some(dims.len())]),
+        "Size" => Some(Vec::new()),
+        "ConstantOfShape" => of_integers(context, node, 0),
+        "Expand" => of_integers(context, node, 1).and_then(|to| broadcast::pair(&data()?, &to)),
+        "DepthToSpace" | "SpaceToDepth" => resize::blocks(context, node),
+        op if op.starts_with("Reduce") => reduce(context, node),
+        op if broadcast::ELEMENTWISE.contains(&op) => broadcast::all(context, node),
+        op if broadcast::UNARY.contains(&op) => data(),
+        _ => None,
+    };
+    vec![first]
+}
+
+/// An axis, counted from the end if negative.
+pub(super) fn axis(axis: i64, rank: usize) -> Option<usize> {
+    let rank_i = i64::try_from(rank).ok()?;
+    let axis = if axis < 0 {
+        axis.checked_add(rank_i)?
+    } else {
+        axis
+    };
+    usize::try_from(axis).ok().filter(|&axis| axis < rank)
+}
+
+/// The permutation of a Transpose node.
+pub(super) fn permutation(node: &Node, rank: usize) -> Option<Vec<usize>> {
+    let Some(axes) = node.ints("perm").ok()? else {
+        return Some((0..rank).rev().collect());
+    };
+    let axes: Vec<usize> = axes
+        .iter()
+        .map(|&a| usize::try_from(a).ok())
+        .collect::<Option<_>>()?;
+    let mut sorted = axes.clone();
+    sorted.sort_unstable();
+    sorted.into_iter().eq(0..rank).then_some(axes)
+}
+
+/// The cuts of a Slice node: axis, start, end, step.
+pub(super) fn cuts(
+    context: &Context<'_>,
+    node: &Node,
+    rank: usize,
+) -> Option<Vec<(usize, i64, i64, i64)>> {
+    let starts = context.list(node, "starts", 1).ok()??;
+    let ends = context.list(node, "ends", 2).ok()??;
+    let axes = context.list(node, "axes", 3).ok()?;
+    let axes = axes.unwrap_or_else(|| (0..).take(starts.len()).collect());
+    let steps = context.list(node, "steps", 4).ok()?;
+    let steps = steps.unwrap_or_else(|| vec![1; starts.len()]);
+    if [ends.len(), axes.len(), steps.len()] != [starts.len(); 3] {
+        return None;
+    }
+    let mut cuts = Vec::with_capacity(starts.len());
+    for (i, &along) in axes.iter().enumerate() {
+        cuts.push((axis(along, rank)?, starts[i], ends[i], steps[i]));
+    }
+    Some(cuts)
+}
+
+fn sliced(context: &Context<'_>, node: &Node) -> Option<Dims> {
+    let mut dims = context.input(node, 0)?.dims.clone()?;
+    let Some(cuts) = cuts(context, node, dims.len()) else {
+        return Some(vec![None; dims.len()]);
+    };
+    for (axis, start, end, step) in cuts {
+        dims[axis] = dims[axis].and_then(|n| Some(slice(n, start, end, step)?.1));
+    }
+    Some(dims)
+}
+
+fn pad(context: &Context<'_>, node: &Node) -> Option<Dims> {
+    let mut dims = context.input(node, 0)?.dims.clone()?;
+    match pad_amounts(context, node, dims.len()) {
+        Some(pads) => {
+            for (n, (before, after)) in dims.iter_mut().zip(pads) {
+                *n = n.and_then(|n| n.checked_add_signed(before)?.checked_add_signed(after));
+            }
+        }
+        None => dims.fill(None),
+    }
+    Some(dims)
+}
+
+/// Pixels that a Pad node adds before and after each of `rank` axes; negative ones are cut off.
+pub(super) fn pad_amounts(
+    context: &Context<'_>,
+    node: &Node,
+    rank: usize,
+) -> Option<Vec<(isize, isize)>> {
+    let pads = context.list(node, "pads", 1).ok()??;
+    let axes = context.list(node, "axes", 3).ok()?;
+    let axes = axes.unwrap_or_else(|| (0..).take(rank).collect());
+    if pads.len() != 2 * axes.len() {
+        return None;
+    }
+    let limit = isize::try_from(limits::EXTENT).ok()?;
+    let amount = |i: usize| {
+        isize::try_from(pads[i])
+            .ok()
+            .filter(|amount| (-limit..=limit).contains(amount))
+    };
+    let mut amounts = vec![(0, 0); rank];
+    for (i, &along) in axes.iter().enumerate() {
+        amounts[axis(along, rank)?] = (amount(i)?, amount(axes.len() + i)?);
+    }
+    Some(amounts)
+}
+
+fn concat(context: &Context<'_>, node: &Node) -> Option<Dims> {
+    let mut result = context.input(node, 0)?.dims.clone()?;
+    let along = axis(node.int("axis", 1).ok()?, result.len())?;
+    for place in 1..node.inputs.len() {
+        let dims = context.input(node, place)?.dims.as_ref()?;
+        if dims.len() != result.len() {
+            return None;
+        }
+        for (i, (n, &other)) in result.iter_mut().zip(dims).enumerate() {
+            *n = if i == along {
+                n.zip(other).and_then(|(n, other)| n.checked_add(other))
+            } else {
+                // All inputs agree off the axis, so what one of them knows holds for all.
+                match (*n, other) {
+                    (Some(n), Some(other)) if n != other => return None,
+                    (n, other) => n.or(other),
+                }
+            };
+        }
+    }
+    Some(result)
+}
+
+fn flatten(context: &Context<'_>, node: &Node) -> Option<Dims> {
+    let dims = context.input(node, 0)?.dims.as_ref()?;
+    let at = node.int("axis", 1).ok()?;
+    let rank = i64::try_from(dims.len()).ok()?;
+    let at = usize::try_from(if at < 0 { at.checked_add(rank)? } else { at }).ok()?;
+    let (before, after) = (dims.get(..at)?, dims.get(at..)?);
+    Some(vec![product(before), product(after)])
+}
+
+fn product(dims: &[Option<usize>]) -> Option<usize> {
+    dims.iter().try_fold(1usize, |n, &d| n.checked_mul(d?))
+}
+
+fn reshape(context: &Context<'_>, node: &Node) -> Option<Dims> {
+    let data = context.input(node, 0)?.dims.as_ref();
+    let Some(target) = context.integers(node, 1) else {
+        // The length of the target is the rank of the output.
+        let [Some(rank)] = context.input(node, 1)?.dims.as_ref()?[..] else {
+            return None;
+        };
+        return (rank <= limits::RANK).then(|| vec![None; rank]);
+    };
+    let keep = node.int("allowzero", 0).ok()? == 0;
+    let mut result = Vec::with_capacity(target.values.len());
+    let mut open = None;
+    for (i, &n) in target.values.iter().enumerate() {
+        result.push(match n {
+            -1 if open.is_none() => {
+                open = Some(i);
+                None
+            }
+            0 if keep => data.and_then(|data| data.get(i).copied()).flatten(),
+            n => Some(usize::try_from(n).ok()?),
+        });
+    }
+    if let Some(open) = open {
+        let mut rest = result.clone();
+        rest.remove(open);
+        let mut all = data.cloned();
+        // An unknown axis that is kept (0) cancels.
+        if let Some(all) = &mut all {
+            let copied = |i: &usize| *i != open && target.values[*i] == 0 && keep;
+            for i in (0..target.values.len().min(all.len())).rev().filter(copied) {
+                all.remove(i);
+                rest.remove(if i > open { i - 1 } else { i });
+            }
+        }
+        if let (Some(rest), Some(all)) = (product(&rest), all.as_deref().and_then(product))
+            && rest > 0
+            && all.is_multiple_of(rest)
+        {
+            result[open] = Some(all / rest);
+        }
+    }
+    Some(result)
+}
+
+fn squeeze(context: &Context<'_>, node: &Node) -> Option<Dims> {
+    let dims = context.input(node, 0)?.dims.as_ref()?;
+    let gone: Vec<usize> = match context.list(node, "axes", 1).ok()? {
+        Some(axes) => axes
+            .iter()
+            .map(|&a| axis(a, dims.len()))
+            .collect::<Option<_>>()?,
+        None => {
+            let sizes: Vec<usize> = dims.iter().copied().collect::<Option<_>>()?;
+            (0..sizes.len()).filter(|&i| sizes[i] == 1).collect()
+        }
+    };
+    let kept = (0..dims.len()).filter(|i| !gone.contains(i));
+    Some(kept.map(|i| dims[i]).collect())
+}
+
+fn unsqueeze(context: &Context<'_>, node: &Node) -> Option<Dims> {
+    let dims = context.input(node, 0)?.dims.as_ref()?;
+    let axes = context.list(node, "axes", 1).ok()??;
+    let rank = dims.len() + axes.len();
+    let new: Vec<usize> = axes.iter().map(|&a| axis(a, rank)).collect::<Option<_>>()?;
+    let mut old = dims.iter().copied();
+    let result: Vec<_> = (0..rank)
+        .map(|i| {
+            if new.contains(&i) {
+                Some(Some(1))
+            } else {
+                old.next()
+            }
+        })
+        .collect::<Option<_>>()?;
+    // Axes that are named twice leave some of the old ones over.
+    old.next().is_none().then_some(result)
+}
+
+fn gather(context: &Context<'_>, node: &Node) -> Option<Dims> {
+    let dims = context.input(node, 0)?.dims.as_ref()?;
+    let indices = context.input(node, 1)?.dims.as_ref()?;
+    let along = axis(node.int("axis", 0).ok()?, dims.len())?;
+    Some([&dims[..along], indices, &dims[along + 1..]].concat())
+}
+
+fn split(context: &Context<'_>, node: &Node) -> Option<Vec<Option<Dims>>> {
+    let dims = context.input(node, 0)?.dims.as_ref()?;
+    let along = axis(node.int("axis", 0).ok()?, dims.len())?;
+    let outputs = node.outputs.len();
+    let parts: Vec<Option<usize>> = match context.list(node, "split", 1) {
+        Ok(Some(parts)) if parts.len() == outputs => {
+            parts.iter().map(|&n| usize::try_from(n).ok()).collect()
+        }
+        // Equal parts, where they come out even.
+        Ok(None) => {
+            let even = dims[along].filter(|n| n.is_multiple_of(outputs));
+            vec![even.map(|n| n / outputs); outputs]
+        }
+        _ => vec![None; outputs],
+    };
+    let piece = |n: Option<usize>| {
+        let mut dims = dims.clone();
+        dims[along] = n;
+        Some(dims)
+    };
+    Some(parts.into_iter().map(piece).collect())
+}
+
+fn reduce(context: &Context<'_>, node: &Node) -> Option<Dims> {
+    let dims = context.input(node, 0)?.dims.as_ref()?;
+    let axes = match context.list(node, "axes", 1).ok()? {
+        Some(axes) if !axes.is_empty() => axes
+            .iter()
+            .map(|&a| axis(a, dims.len()))
+            .collect::<Option<Vec<_>>>()?,
+        _ if node.int("noop_with_empty_axes", 0).ok()? != 0 => Vec::new(),
+        _ => (0..dims.len()).collect(),
+    };
+    let keep = node.int("keepdims", 1).ok()? != 0;
+    let mut result = Vec::new();
+    for (i, &n) in dims.iter().enumerate() {
+        match (axes.contains(&i), keep) {
+            (false, _) => result.push(n),
+            (true, true) => result.push(Some(1)),
+            (true, false) => {}
+        }
+    }
+    Some(result)
+}
+
+/// The shape that the integers of input `place` state.
+fn of_integers(context: &Context<'_>, node: &Node, place: usize) -> Option<Dims> {
+    let sizes = &context.integers(node, place)?.values;
+    sizes
+        .iter()
+        .map(|&n| usize::try_from(n).ok().map(Some))
+        .collect()
+}
+
+/// The shape of the constant weight in input 1, if it is one.
+pub(super) fn weight(context: &Context<'_>, node: &Node) -> Option<Vec<usize>> {
+    match &context.input(node, 1)?.constant {
+        Constant::Float(tensor, _) => Some(tensor.shape().to_vec()),
+        _ => context
+            .input(node, 1)?
+            .dims
+            .as_ref()?
+            .iter()
+            .copied()
+            .collect(),
+    }
+}

@@ -1,0 +1,307 @@
+//! The report as JSON; `docs/json.md` documents it.
+
+use std::io;
+
+use serde::ser::{SerializeMap, SerializeStruct};
+use serde::{Serialize, Serializer};
+use serde_json::ser::Formatter;
+use sigmax::{Audit, FourBounds};
+
+use super::printable::is_hidden;
+use super::{Gate, Report, Row};
+use crate::layer::LayerSpec;
+
+/// Version of the schema: raised when a key changes its meaning or goes away.
+const SCHEMA: u32 = 1;
+
+/// The report as a JSON document: one key per line, one layer per line.
+///
+/// Numbers are the shortest decimal text that reads back as the same f64, so bounds stay proved.
+#[must_use]
+pub fn json(report: &Report) -> String {
+    let gate = report.gate();
+    let refused: Vec<String> = report
+        .refused()
+        .iter()
+        .map(|(refused, bad_input)| {
+            line(&RefusedEntry {
+                name: &refused.name,
+                kind: &refused.kind,
+                reason: &refused.reason,
+                bad_input: *bad_input,
+            })
+        })
+        .collect();
+    let layers: Vec<String> = report
+        .rows
+        .iter()
+        .filter_map(|row| Some(line(&Layer(row, row.audit()?))))
+        .collect();
+    let entries = [
+        (
+            "sigmax",
+            line(&Program {
+                version: &report.version,
+            }),
+        ),
+        ("schema", line(&SCHEMA)),
+        (
+            "model",
+            line(&ModelEntry {
+                file: &report.file,
+                format: report.format.name(),
+            }),
+        ),
+        ("options", line(&Options(report))),
+        ("estimates", line(&["reshape_norm"])),
+        ("layers", list(&layers)),
+        ("skipped", line(&Counts(report))),
+        ("refused", list(&refused)),
+        ("gate", line(&gate.as_ref().map(GateEntry))),
+        ("seconds", line(&report.seconds)),
+    ];
+    let entries: Vec<String> = entries
+        .iter()
+        .map(|(key, value)| format!("  \"{key}\": {value}"))
+        .collect();
+    format!("{{\n{}\n}}\n", entries.join(",\n"))
+}
+
+fn list(items: &[String]) -> String {
+    if items.is_empty() {
+        return "[]".to_owned();
+    }
+    format!("[\n    {}\n  ]", items.join(",\n    "))
+}
+
+fn line<T: Serialize>(value: &T) -> String {
+    let mut bytes = Vec::new();
+    let mut serializer = serde_json::Serializer::with_formatter(&mut bytes, OneLine);
+    let done = value.serialize(&mut serializer);
+    debug_assert!(
+        done.is_ok(),
+        "writing to memory does not fail, and all keys are strings"
+    );
+    String::from_utf8(bytes).unwrap_or_default()
+}
+
+#[derive(Serialize)]
+struct Program<'a> {
+    version: &'a str,
+}
+
+#[derive(Serialize)]
+struct ModelEntry<'a> {
+    file: &'a str,
+    format: &'a str,
+}
+
+#[derive(Serialize)]
+struct RefusedEntry<'a> {
+    name: &'a str,
+    kind: &'a str,
+    reason: &'a str,
+    bad_input: bool,
+}
+
+/// A bound or an estimate: `"inf"` and `"nan"` where JSON has no number.
+#[derive(Clone, Copy)]
+struct Number(f64);
+
+impl Serialize for Number {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        if self.0.is_nan() {
+            serializer.serialize_str("nan")
+        } else if self.0.is_infinite() {
+            serializer.serialize_str(if self.0 > 0.0 { "inf" } else { "-inf" })
+        } else {
+            serializer.serialize_f64(self.0)
+        }
+    }
+}
+
+struct Options<'a>(&'a Report);
+
+impl Serialize for Options<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let request = &self.0.request;
+        let mut out = serializer.serialize_struct("options", 6)?;
+        out.serialize_field("tolerance", &request.tolerance)?;
+        out.serialize_field("input_size", &request.input_size)?;
+        out.serialize_field("geometry_file", &request.geometry_file)?;
+        out.serialize_field("only", &request.only)?;
+        out.serialize_field("max_norm", &request.max_norm)?;
+        out.serialize_field("budget", &request.budget)?;
+        out.end()
+    }
+}
+
+struct Counts<'a>(&'a Report);
+
+impl Serialize for Counts<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(self.0.skipped.counts())
+    }
+}
+
+struct GateEntry<'a>(&'a Gate);
+
+impl Serialize for GateEntry<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut out = serializer.serialize_struct("gate", 4)?;
+        out.serialize_field("max_norm", &self.0.max_norm)?;
+        out.serialize_field("passed", &self.0.passed())?;
+        out.serialize_field("exceeded", &self.0.exceeded)?;
+        out.serialize_field("unproved", &self.0.unproved)?;
+        out.end()
+    }
+}
+
+struct Layer<'a>(&'a Row, &'a Audit);
+
+impl Serialize for Layer<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let Self(row, audit) = *self;
+        let LayerSpec {
+            name,
+            tensor,
+            op,
+            op_type,
+            shape,
+            conv,
+            geometry,
+            scale,
+            notes,
+            ..
+        } = &row.layer;
+        let mut out = serializer.serialize_struct("layer", 23)?;
+        out.serialize_field("name", name)?;
+        out.serialize_field("op", op.name())?;
+        out.serialize_field("op_type", op_type)?;
+        out.serialize_field("tensor", tensor)?;
+        out.serialize_field("shape", shape)?;
+        out.serialize_field("stride", &conv.stride)?;
+        out.serialize_field("padding", &conv.padding)?;
+        out.serialize_field("padding_mode", conv.padding_mode.name())?;
+        out.serialize_field("dilation", &conv.dilation)?;
+        out.serialize_field("groups", &conv.groups)?;
+        out.serialize_field("transposed", &conv.transposed)?;
+        out.serialize_field("output_padding", &conv.output_padding)?;
+        out.serialize_field("geometry", geometry.name())?;
+        out.serialize_field("input_size", &conv.input_size)?;
+        out.serialize_field("four", &Four(&audit.four))?;
+        out.serialize_field("weighted_four", &Number(audit.weighted_four.upper.get()))?;
+        out.serialize_field("reshape_norm", &Number(audit.reshape_norm.get()))?;
+        out.serialize_field("norm", &Norm(audit))?;
+        out.serialize_field("padding_factor", &Number(audit.padding_factor))?;
+        out.serialize_field("scale", &Number(*scale))?;
+        out.serialize_field("notes", notes)?;
+        out.serialize_field("seconds", &row.seconds)?;
+        out.end()
+    }
+}
+
+struct Four<'a>(&'a FourBounds);
+
+impl Serialize for Four<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut bounds: Vec<_> = self.0.bounds.iter().collect();
+        bounds.sort_by_key(|(reshape, _)| (reshape.name().len(), reshape.name()));
+        let mut out = serializer.serialize_map(None)?;
+        for (reshape, upper) in bounds {
+            out.serialize_entry(reshape.name(), &Number(upper.get()))?;
+        }
+        out.serialize_entry("min", &Number(self.0.min.get()))?;
+        out.serialize_entry("winner", self.0.winner.name())?;
+        out.end()
+    }
+}
+
+struct Norm<'a>(&'a Audit);
+
+impl Serialize for Norm<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let norm = &self.0.norm;
+        let mut out = serializer.serialize_struct("norm", 6)?;
+        out.serialize_field("lower", &Number(norm.bracket.lower().get()))?;
+        out.serialize_field("upper", &Number(norm.bracket.upper().get()))?;
+        out.serialize_field("quantity", norm.quantity.name())?;
+        out.serialize_field("stop", norm.stop.name())?;
+        out.serialize_field("tests", &norm.tests)?;
+        out.serialize_field("relative_width", &Number(norm.bracket.relative_width()))?;
+        out.end()
+    }
+}
+
+/// One line, a space after colons and commas, and invisible characters as `\u....`.
+struct OneLine;
+
+impl Formatter for OneLine {
+    fn begin_array_value<W: io::Write + ?Sized>(
+        &mut self,
+        out: &mut W,
+        first: bool,
+    ) -> io::Result<()> {
+        out.write_all(if first { b"" } else { b", " })
+    }
+
+    fn begin_object_key<W: io::Write + ?Sized>(
+        &mut self,
+        out: &mut W,
+        first: bool,
+    ) -> io::Result<()> {
+        out.write_all(if first { b"" } else { b", " })
+    }
+
+    fn begin_object_value<W: io::Write + ?Sized>(&mut self, out: &mut W) -> io::Result<()> {
+        out.write_all(b": ")
+    }
+
+    fn write_string_fragment<W: io::Write + ?Sized>(
+        &mut self,
+        out: &mut W,
+        fragment: &str,
+    ) -> io::Result<()> {
+        for c in fragment.chars() {
+            if is_hidden(c) {
+                for unit in c.encode_utf16(&mut [0; 2]) {
+                    write!(out, "\\u{unit:04x}")?;
+                }
+            } else {
+                out.write_all(c.encode_utf8(&mut [0; 4]).as_bytes())?;
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_read_back_exactly_and_infinity_is_a_word() {
+        for x in [
+            5e-324,
+            f64::MAX,
+            0.1 + 0.2,
+            9.0,
+            1e-7,
+            1e16,
+            123_456_789.123,
+        ] {
+            let back: f64 = serde_json::from_str(&line(&Number(x))).unwrap();
+            assert_eq!(back.to_bits(), x.to_bits());
+        }
+        assert_eq!(line(&Number(f64::INFINITY)), "\"inf\"");
+        assert_eq!(line(&Number(f64::NAN)), "\"nan\"");
+    }
+
+    #[test]
+    fn hidden_characters_are_escaped_and_read_back() {
+        let name = "a\u{9b}31m\u{202e}\u{7f}\u{1b}\n\"\\\u{e0020}層";
+        let text = line(&name);
+        assert!(!text.chars().any(is_hidden), "{text}");
+        assert_eq!(serde_json::from_str::<String>(&text).unwrap(), name);
+    }
+}

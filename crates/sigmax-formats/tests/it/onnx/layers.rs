@@ -1,0 +1,310 @@
+//! Which nodes are layers, with which weights.
+
+use sigmax_formats::{GeometrySource, Op};
+
+use super::{assert_kernel, error, graph, only, open, read, refused};
+use crate::proto::{
+    Message, counting, f32s, float, graph as graph_attribute, info, int, list, model, node, tensor,
+    text,
+};
+
+#[test]
+fn a_conv() {
+    let model = open(
+        &[1, 1, 8, 8],
+        &[counting("w", &[2, 1, 1, 2])],
+        &[node("Conv", "x w", "y", &[])],
+    );
+    let layer = only(&model);
+    assert_eq!((layer.name.as_str(), layer.tensor.as_str()), ("y", "w"));
+    assert_eq!((layer.op, layer.op_type.as_str()), (Op::Conv, "Conv"));
+    assert_eq!(layer.geometry, GeometrySource::Graph);
+    assert_eq!(layer.shape, [2, 1, 1, 2]);
+    assert!(layer.scale.to_bits() == 1f64.to_bits() && layer.notes.is_empty());
+    assert_kernel(&model, layer, &[1.0, 2.0, 3.0, 4.0]);
+}
+
+#[test]
+fn matmul_on_either_side() {
+    let w = [counting("w", &[2, 3])];
+    let right = open(&[5, 2], &w, &[node("MatMul", "x w", "y", &[])]);
+    assert_eq!(only(&right).shape, [3, 2]);
+    assert_kernel(&right, only(&right), &[1.0, 4.0, 2.0, 5.0, 3.0, 6.0]);
+    let left = open(&[3, 5], &w, &[node("MatMul", "w x", "y", &[])]);
+    assert_eq!(only(&left).shape, [2, 3]);
+    assert_eq!(only(&left).notes.len(), 1);
+    assert_kernel(&left, only(&left), &[1.0, 2.0, 3.0, 4.0, 5.0, 6.0]);
+}
+
+#[test]
+fn matmul_of_other_ranks() {
+    let x = &[5, 2];
+    let vector = open(
+        x,
+        &[counting("w", &[2])],
+        &[node("MatMul", "x w", "y", &[])],
+    );
+    assert_eq!(only(&vector).shape, [1, 2]);
+    let ones = open(
+        x,
+        &[counting("w", &[1, 1, 2, 3])],
+        &[node("MatMul", "x w", "y", &[])],
+    );
+    assert_eq!(only(&ones).shape, [3, 2]);
+    let batch = open(
+        x,
+        &[counting("w", &[4, 2, 3])],
+        &[node("MatMul", "x w", "y", &[])],
+    );
+    assert!(refused(&batch).reason.contains("[4, 2, 3]"));
+}
+
+#[test]
+fn gemm_with_all_attributes() {
+    let w = [counting("w", &[2, 3]), counting("c", &[3])];
+    let gemm = |inputs, attributes: &[Message]| {
+        open(&[5, 5], &w, &[node("Gemm", inputs, "y", attributes)])
+    };
+    let by_rows = [1.0, 2.0, 3.0, 4.0, 5.0, 6.0];
+    let by_columns = [1.0, 4.0, 2.0, 5.0, 3.0, 6.0];
+    // x·w: w is [in, out].
+    let plain = gemm("x w c", &[float("alpha", -0.5), float("beta", 7.0)]);
+    assert_eq!(only(&plain).shape, [3, 2]);
+    assert_eq!(only(&plain).scale.to_bits(), (-0.5f64).to_bits());
+    assert_kernel(&plain, only(&plain), &by_columns);
+    let trans_b = gemm("x w", &[int("transB", 1), int("transA", 1)]);
+    assert_eq!(only(&trans_b).shape, [2, 3]);
+    assert_kernel(&trans_b, only(&trans_b), &by_rows);
+    let left = gemm("w x", &[]);
+    assert_kernel(&left, only(&left), &by_rows);
+    let trans_a = gemm("w x", &[int("transA", 1)]);
+    assert_eq!(only(&trans_a).shape, [3, 2]);
+    assert_kernel(&trans_a, only(&trans_a), &by_columns);
+    // What is added may depend on the input.
+    assert!(only(&gemm("x w x", &[])).notes[0].contains("product alone"));
+    let nan = error(
+        &[5, 2],
+        &w,
+        &[node("Gemm", "x w", "y", &[float("alpha", f32::NAN)])],
+    );
+    assert!(nan.contains("alpha = NaN"), "{nan}");
+    let cube = error(
+        &[5, 2],
+        &[counting("w", &[1, 2, 3])],
+        &[node("Gemm", "x w", "y", &[])],
+    );
+    assert!(cube.contains("expected a matrix"), "{cube}");
+}
+
+#[test]
+fn no_constant_weight() {
+    for op in ["MatMul", "Gemm", "Conv", "ConvTranspose"] {
+        let model = open(
+            &[2, 2],
+            &[],
+            &[node("Relu", "x", "r", &[]), node(op, "x r", "y", &[])],
+        );
+        assert!(refused(&model).reason.starts_with("no constant weight"));
+    }
+}
+
+#[test]
+fn quantised_weights_are_refused_by_name() {
+    let initializers = [
+        tensor("q", 3, &[1, 1, 1, 1], &[5]),
+        tensor("s", 1, &[], &f32s(&[0.5])),
+    ];
+    let model = open(
+        &[1, 1, 4, 4],
+        &initializers,
+        &[
+            node("DequantizeLinear", "q s", "w", &[]).text(3, "dq"),
+            node("Conv", "x w", "y", &[]),
+        ],
+    );
+    assert!(
+        refused(&model).reason.contains("quantised (node \"dq\""),
+        "{:?}",
+        model.skipped
+    );
+    for op in [
+        "QLinearConv",
+        "ConvInteger",
+        "MatMulInteger",
+        "QLinearMatMul",
+    ] {
+        let model = open(
+            &[1, 1, 4, 4],
+            &initializers,
+            &[node(op, "x q", "y", &[]).text(3, "n")],
+        );
+        assert_eq!(
+            (refused(&model).name.as_str(), refused(&model).kind.as_str()),
+            ("n", op)
+        );
+        assert!(refused(&model).reason.contains("quantised"));
+    }
+}
+
+#[test]
+fn weights_of_other_types_are_refused() {
+    let model = open(
+        &[3, 1],
+        &[tensor("w", 7, &[1, 1], &[0; 8])],
+        &[node("MatMul", "x w", "y", &[])],
+    );
+    assert!(refused(&model).reason.contains("integers"));
+    let model = open(
+        &[3, 1],
+        &[tensor("w", 17, &[1, 1], &[0])],
+        &[node("MatMul", "x w", "y", &[])],
+    );
+    assert!(refused(&model).reason.contains("float8e4m3fn"));
+}
+
+#[test]
+fn layers_that_are_not_audited() {
+    let w = [counting("w", &[1, 4, 4])];
+    for op in ["LSTM", "GRU", "RNN", "Einsum", "DeformConv"] {
+        let model = open(&[1, 4, 4], &w, &[node(op, "x w", "y", &[])]);
+        assert_eq!(refused(&model).kind, op);
+    }
+    let einsum = open(
+        &[4, 4],
+        &[],
+        &[node("Einsum", "x x", "y", &[text("equation", "ij,jk->ik")])],
+    );
+    assert_eq!(einsum.skipped.counts().collect::<Vec<_>>(), [("Einsum", 1)]);
+}
+
+#[test]
+fn other_nodes_are_counted() {
+    let mut custom = node("Gelu", "y", "z", &[]);
+    custom = custom.text(7, "com.example");
+    let model = open(
+        &[1, 4],
+        &[counting("w", &[4, 4])],
+        &[
+            node("MatMul", "x w", "y", &[]).text(7, "ai.onnx"),
+            custom,
+            node("Relu", "z", "a", &[]),
+            node("Relu", "a", "b", &[]),
+        ],
+    );
+    only(&model);
+    let counts: Vec<_> = model.skipped.counts().collect();
+    assert_eq!(counts, [("Relu", 2), ("com.example::Gelu", 1)]);
+}
+
+#[test]
+fn unknown_domains_with_a_matrix_are_refused() {
+    let fused = node("FusedConv", "x w", "y", &[]).text(7, "com.example");
+    let model = open(&[1, 1, 4, 4], &[counting("w", &[1, 1, 3, 3])], &[fused]);
+    assert!(refused(&model).reason.contains("com.example"));
+}
+
+#[test]
+fn layers_in_subgraphs_and_functions_are_refused() {
+    let inner = Message::new().message(1, &node("Conv", "x w", "c", &[]).text(3, "hidden"));
+    let outer = Message::new().message(
+        1,
+        &node("If", "q", "d", &[graph_attribute("then_branch", &inner)]),
+    );
+    let model = open(
+        &[1, 1, 4, 4],
+        &[counting("w", &[1, 1, 3, 3])],
+        &[node("Loop", "x x x", "y", &[graph_attribute("body", &outer)]).text(3, "loop")],
+    );
+    assert_eq!(refused(&model).name, "loop/hidden");
+    assert_eq!(model.skipped.counts().collect::<Vec<_>>(), [("Loop", 1)]);
+
+    let function = |op: &str| {
+        Message::new()
+            .text(1, "F")
+            .message(7, &node(op, "a b", "c", &[]))
+            .text(10, "local")
+    };
+    let call = graph(&[1, 4], &[], &[node("F", "x x", "y", &[]).text(7, "local")]);
+    let holds = read(&self::model(17, &call).message(25, &function("MatMul"))).unwrap();
+    assert!(refused(&holds).reason.contains("function"));
+    let plain = read(&self::model(17, &call).message(25, &function("Add"))).unwrap();
+    assert!(plain.skipped.refused.is_empty());
+}
+
+#[test]
+fn one_weight_of_several_nodes() {
+    let model = open(
+        &[4, 4],
+        &[counting("w", &[4, 4])],
+        &[
+            node("MatMul", "x w", "y", &[]).text(3, "same"),
+            node("MatMul", "y w", "z", &[]).text(3, "same"),
+        ],
+    );
+    let names: Vec<_> = model
+        .layers
+        .iter()
+        .map(|layer| layer.name.as_str())
+        .collect();
+    assert_eq!(names, ["same", "same#2"]);
+    assert!(model.layers.iter().all(|layer| layer.tensor == "w"));
+}
+
+#[test]
+fn a_product_of_constants_is_no_layer() {
+    let model = open(
+        &[4, 4],
+        &[counting("a", &[4, 4]), counting("b", &[4, 4])],
+        &[
+            node("MatMul", "a b", "w", &[]),
+            node("MatMul", "x w", "y", &[]),
+        ],
+    );
+    assert_eq!(model.skipped.counts().collect::<Vec<_>>(), [("MatMul", 1)]);
+    assert!(
+        refused(&model)
+            .reason
+            .contains("computed by node \"w\" (MatMul)")
+    );
+}
+
+#[test]
+fn a_weight_that_the_caller_may_replace() {
+    let graph = graph(
+        &[4, 4],
+        &[counting("w", &[4, 4])],
+        &[node("MatMul", "x w", "y", &[])],
+    );
+    let graph = graph.message(11, &info("w", &[4, 4]));
+    let model = read(&model(17, &graph)).unwrap();
+    assert!(only(&model).notes[0].contains("replace"));
+}
+
+#[test]
+fn sparse_weights_are_refused() {
+    let sparse = Message::new()
+        .message(1, &counting("w", &[1]))
+        .message(2, &list("", &[3]))
+        .ints(3, &[4, 4]);
+    let graph = graph(&[4, 4], &[], &[node("MatMul", "x w", "y", &[])]).message(15, &sparse);
+    let model = read(&model(17, &graph)).unwrap();
+    assert!(refused(&model).reason.contains("sparse"));
+}
+
+#[test]
+fn old_and_missing_opsets() {
+    let graph = graph(&[4, 4], &[], &[]);
+    let old = read(&model(6, &graph)).unwrap_err().to_string();
+    assert!(old.contains("opset 6") && old.contains("opset 7"), "{old}");
+    assert!(read(&model(7, &graph)).is_ok());
+    let missing = read(&Message::new().int(1, 8).message(7, &graph)).unwrap_err();
+    assert!(missing.to_string().contains("which opset"), "{missing}");
+    let other = Message::new().text(1, "com.example").int(2, 17);
+    let other = read(
+        &Message::new()
+            .int(1, 8)
+            .message(7, &graph)
+            .message(8, &other),
+    );
+    assert!(other.is_err());
+}
