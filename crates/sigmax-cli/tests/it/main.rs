@@ -1,0 +1,9 @@
+//! The binary, run on small files that the tests write.
+#![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
+
+mod errors;
+mod gate;
+mod output;
+mod report;
+mod run;
+mod table;
