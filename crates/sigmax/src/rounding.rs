@@ -12,6 +12,9 @@
 /// Unit roundoff of f64: 2⁻⁵³.
 pub(crate) const U: f64 = f64::EPSILON / 2.0;
 
+/// 2π, rounded up.
+pub(crate) const TAU_UP: f64 = std::f64::consts::TAU.next_up();
+
 /// a + b, rounded up.
 pub(crate) fn add_up(a: f64, b: f64) -> f64 {
     (a + b).next_up()

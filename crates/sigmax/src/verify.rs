@@ -6,7 +6,7 @@
 //! believed beyond that.
 
 use crate::linalg::{self, Cholesky, Mat, MatMut, MatRef, c64};
-use crate::rounding::{add_up, div_down, gamma, mul_up, sqrt_down, sqrt_up, sub_down};
+use crate::rounding::{add_up, div_down, gamma, mul_down, mul_up, sqrt_down, sqrt_up, sub_down};
 
 /// Relative distance at which a proof is first tried above the approximate norm, squared norm
 /// units. The norm itself is then proved to half of it.
@@ -183,14 +183,10 @@ pub(crate) fn matrix_norm_lower(a: MatRef<'_, f64>, v: &[f64]) -> f64 {
     // ‖fl(Av) − Av‖ ≤ γ·‖|A|‖₂·‖v‖, and both squared lengths are sums of squares.
     let slack = mul_up(gamma(a.ncols() + 2), sqrt_up(CheapNorms::of(a).smaller()));
     let roundings = gamma(a.nrows() + a.ncols() + 8);
-    let numerator = linalg::dot(&image, &image) * (1.0 - 2.0 * roundings);
-    let denominator = linalg::dot(v, v) * (1.0 + 2.0 * roundings);
+    let numerator = mul_down(linalg::dot(&image, &image), 1.0 - 2.0 * roundings);
+    let denominator = mul_up(linalg::dot(v, v), 1.0 + 2.0 * roundings);
     if !(denominator > 1e-250) {
         return 0.0;
     }
-    sub_down(
-        sqrt_down(div_down(numerator, denominator).next_down()),
-        slack,
-    )
-    .max(0.0)
+    sub_down(sqrt_down(div_down(numerator, denominator)), slack).max(0.0)
 }

@@ -93,6 +93,7 @@ fn the_numbers_do_not_depend_on_threads() {
         report["seconds"] = Value::Null;
         for layer in report["layers"].as_array_mut().unwrap() {
             assert!(layer["seconds"].take().is_f64());
+            assert!(layer["timing"].take()["norm"].is_f64());
         }
         report
     };

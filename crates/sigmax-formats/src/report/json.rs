@@ -5,7 +5,7 @@ use std::io;
 use serde::ser::{SerializeMap, SerializeStruct};
 use serde::{Serialize, Serializer};
 use serde_json::ser::Formatter;
-use sigmax::{Audit, FourBounds};
+use sigmax::{Audit, FourBounds, Timing};
 
 use super::printable::is_hidden;
 use super::{Gate, Report, Row};
@@ -174,7 +174,7 @@ impl Serialize for Layer<'_> {
             notes,
             ..
         } = &row.layer;
-        let mut out = serializer.serialize_struct("layer", 23)?;
+        let mut out = serializer.serialize_struct("layer", 24)?;
         out.serialize_field("name", name)?;
         out.serialize_field("op", op.name())?;
         out.serialize_field("op_type", op_type)?;
@@ -197,6 +197,20 @@ impl Serialize for Layer<'_> {
         out.serialize_field("scale", &Number(*scale))?;
         out.serialize_field("notes", notes)?;
         out.serialize_field("seconds", &row.seconds)?;
+        out.serialize_field("timing", &Parts(audit.timing))?;
+        out.end()
+    }
+}
+
+/// Seconds per part of an audit.
+struct Parts(Timing);
+
+impl Serialize for Parts {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut out = serializer.serialize_struct("timing", 3)?;
+        out.serialize_field("four", &self.0.four.as_secs_f64())?;
+        out.serialize_field("weighted_four", &self.0.weighted_four.as_secs_f64())?;
+        out.serialize_field("norm", &self.0.norm.as_secs_f64())?;
         out.end()
     }
 }

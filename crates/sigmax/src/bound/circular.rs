@@ -337,8 +337,8 @@ impl Walk<'_> {
         let cos = cos_turns_down(numerator, denominator);
         let sin = sin_turns_up(numerator, denominator);
         let gap = sqrt_up(mul_up(
-            (self.ceiling - target).next_up(),
-            (self.ceiling + target).next_up(),
+            add_up(self.ceiling, -target),
+            add_up(self.ceiling, target),
         ));
         let tau = sub_down(mul_down(target, cos), mul_up(gap, sin));
         (tau > 0.0).then(|| mul_down(tau, tau))

@@ -9,7 +9,7 @@ use crate::error::Error;
 use crate::kernel::Kernel;
 use crate::linalg::{self, Mat, c64};
 use crate::rounding::{
-    add_up, cos_turns_down, div_up, exponent, gamma, ldexp, mul_down, mul_up, sqrt_up,
+    add_up, cos_turns_down, div_up, exponent, gamma, ldexp, mul_down, mul_up, scale_up, sqrt_up,
 };
 use crate::symbol::Lattice;
 use crate::symbol::autocorrelation::{Autocorrelation, Frequency, half_grid};
@@ -149,7 +149,7 @@ fn square_norm_upper(of: &Autocorrelation, at: &Frequency, steps: u32) -> f64 {
         if let Some(&error) = errors.get(j) {
             upper = sqrt_up(add_up(upper, error));
         }
-        upper = ldexp(upper, scales[j]).next_up();
+        upper = scale_up(upper, scales[j]);
     }
     add_up(upper, of.error)
 }

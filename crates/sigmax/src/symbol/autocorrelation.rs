@@ -206,7 +206,7 @@ impl Autocorrelation {
     pub(crate) fn drift(&self, turns: impl Fn(&[i64; 3]) -> f64) -> f64 {
         let mut sum = 0.0;
         for (shift, &variation) in self.shifts.iter().zip(&self.variation) {
-            let angle = mul_up(turns(shift), std::f64::consts::TAU.next_up());
+            let angle = mul_up(turns(shift), rounding::TAU_UP);
             sum = add_up(sum, mul_up(variation, angle.min(2.0)));
         }
         sum

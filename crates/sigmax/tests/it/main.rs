@@ -8,6 +8,7 @@
 mod cases;
 mod golden;
 mod laws;
+mod layering;
 mod limits;
 mod soak;
 mod traps;
