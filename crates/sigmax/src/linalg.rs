@@ -152,6 +152,67 @@ impl Cholesky {
 /// Largest order up to which faer's Cholesky takes the real part of every pivot itself.
 const REAL_PIVOTS: usize = 64;
 
+/// One step of subspace iteration for the top singular pairs of the map `forward` with adjoint
+/// `backward`: the left vectors, orthonormal, and the squared singular values, largest first. `v`
+/// holds the right vectors (not normalised) for the next step. `None` where nothing is left of them.
+pub(crate) fn subspace_step(
+    v: &mut Mat<f64>,
+    forward: impl FnOnce(&mut Mat<f64>) -> Mat<f64>,
+    backward: impl FnOnce(&Mat<f64>) -> Mat<f64>,
+) -> Option<(Mat<f64>, Vec<f64>)> {
+    for j in 0..v.ncols() {
+        normalise(v.col_as_slice_mut(j));
+    }
+    let mut u = forward(v);
+    orthonormalise(&mut u);
+    let z = backward(&u);
+    let pairs = z.ncols();
+    let mut square = Mat::zeros(pairs, pairs);
+    product(square.as_mut(), z.transpose(), z.as_ref());
+    let decomposition = square.self_adjoint_eigen(faer::Side::Lower).ok()?;
+    let values: Vec<f64> = decomposition.S().column_vector().iter().copied().collect();
+    let rotation = Mat::from_fn(pairs, pairs, |i, j| decomposition.U()[(i, pairs - 1 - j)]);
+    let mut left = Mat::zeros(u.nrows(), pairs);
+    product(left.as_mut(), u.as_ref(), rotation.as_ref());
+    let mut right = Mat::zeros(z.nrows(), pairs);
+    product(right.as_mut(), z.as_ref(), rotation.as_ref());
+    *v = right;
+    let values: Vec<f64> = values.into_iter().rev().collect();
+    (values[0] > 0.0 && values[0].is_finite()).then_some((left, values))
+}
+
+/// Gram and Schmidt, twice; a column that is in the span of those before becomes 0.
+fn orthonormalise(u: &mut Mat<f64>) {
+    for j in 0..u.ncols() {
+        let before = dot(u.col_as_slice(j), u.col_as_slice(j)).sqrt();
+        for _ in 0..2 {
+            for i in 0..j {
+                let (earlier, column) = (u.col_as_slice(i).to_vec(), u.col_as_slice_mut(j));
+                let overlap = dot(&earlier, column);
+                axpy(-overlap, &earlier, column);
+            }
+        }
+        let column = u.col_as_slice_mut(j);
+        if !(dot(column, column).sqrt() > 1e-12 * before && normalise(column)) {
+            column.fill(0.0);
+        }
+    }
+}
+
+/// x^e for x ≥ 0 and 0 ≤ e ≤ 1, to about six digits: e in binary, square roots of x.
+pub(crate) fn power(x: f64, e: f64) -> f64 {
+    let (mut root, mut left, mut result) = (x, e, 1.0);
+    for _ in 0..24 {
+        root = root.sqrt();
+        left *= 2.0;
+        if left >= 1.0 {
+            result *= root;
+            left -= 1.0;
+        }
+    }
+    result
+}
+
 /// All singular values of a real matrix with both sets of vectors: `a ≈ U diag(s) Vᵀ`.
 /// `None` where the iteration did not converge.
 pub(crate) fn svd(a: MatRef<'_, f64>) -> Option<(Mat<f64>, Vec<f64>, Mat<f64>)> {

@@ -147,51 +147,61 @@ struct Fit {
 
 impl Fit {
     /// Fixed-point iteration for the weights. With a = α⁻²/Σα⁻² and the top pair (u, v) of
-    /// D_α M_A D_β, the bound is stationary where a_t = ‖u_t‖² (and likewise β, v): the update takes
-    /// the geometric mean of the two sides, on vectors that a few power steps keep up to date.
+    /// D_α M_A D_β, the bound is stationary where a_t = ‖u_t‖² (and likewise β, v). At the optimum
+    /// several singular values tend to meet, so the energies are averaged over the top few pairs,
+    /// weighted by σ^(2p), which is the same condition for the smooth (Σσ^(2p))^(1/2p) in place of
+    /// σ₁. One step of subspace iteration per round keeps the pairs up to date.
     fn optimise(lattice: &Lattice<'_>, norm: &ReshapeNorm, group: usize) -> Self {
-        const ROUNDS: usize = 24;
-        const POWER_STEPS: usize = 2;
+        const PAIRS: usize = 8;
+        /// (p, step in the logarithm of the shares, rounds).
+        const SCHEDULE: [(i32, f64, usize); 2] = [(8, 0.5, 12), (40, 0.25, 8)];
         let matrix = reshape::matrix(lattice, group, &norm.split);
         let (held, free) = (norm.split.held, norm.split.free);
         let mut share_rows = vec![1.0 / held as f64; held];
         let mut share_cols = vec![1.0 / free as f64; free];
-        let mut v = linalg::quasi_random(matrix.ncols(), 11);
-        let mut u = vec![0.0; matrix.nrows()];
+        let pairs = PAIRS.min(matrix.nrows()).min(matrix.ncols());
+        let start = linalg::quasi_random(matrix.ncols() * pairs, 11);
+        let mut v = Mat::from_fn(matrix.ncols(), pairs, |i, j| start[j * matrix.ncols() + i]);
         let mut best = (f64::INFINITY, share_rows.clone(), share_cols.clone());
-        for round in 0..ROUNDS {
+        for (round, (power, step)) in SCHEDULE
+            .iter()
+            .flat_map(|&(power, step, rounds)| std::iter::repeat_n((power, step), rounds))
+            .enumerate()
+        {
             let alpha: Vec<f64> = share_rows.iter().map(|a| 1.0 / a.sqrt()).collect();
             let beta: Vec<f64> = share_cols.iter().map(|b| 1.0 / b.sqrt()).collect();
-            let steps = if round == 0 { 8 } else { POWER_STEPS };
-            let mut value = 0.0;
-            for _ in 0..steps {
-                linalg::normalise(&mut v);
-                scale_by(&mut v, &beta);
-                linalg::product(
-                    linalg::column_mut(&mut u),
-                    matrix.as_ref(),
-                    linalg::column(&v),
+            let mut top = None;
+            for _ in 0..if round == 0 { 4 } else { 1 } {
+                top = linalg::subspace_step(
+                    &mut v,
+                    |v| {
+                        scale_rows(v, &beta);
+                        let mut u = Mat::zeros(matrix.nrows(), pairs);
+                        linalg::product(u.as_mut(), matrix.as_ref(), v.as_ref());
+                        scale_rows(&mut u, &alpha);
+                        u
+                    },
+                    |u| {
+                        let mut lifted = u.clone();
+                        scale_rows(&mut lifted, &alpha);
+                        let mut z = Mat::zeros(matrix.ncols(), pairs);
+                        linalg::product(z.as_mut(), matrix.transpose(), lifted.as_ref());
+                        scale_rows(&mut z, &beta);
+                        z
+                    },
                 );
-                scale_by(&mut u, &alpha);
-                value = linalg::dot(&u, &u).sqrt();
-                if !linalg::normalise(&mut u) {
-                    break;
-                }
-                let mut lifted = u.clone();
-                scale_by(&mut lifted, &alpha);
-                linalg::product(
-                    linalg::column_mut(&mut v),
-                    matrix.transpose(),
-                    linalg::column(&lifted),
-                );
-                scale_by(&mut v, &beta);
             }
-            linalg::normalise(&mut v);
+            let Some((u, squares)) = top else { break };
+            let value = squares[0].max(0.0).sqrt();
             if round > 2 && value < best.0 {
                 best = (value, share_rows.clone(), share_cols.clone());
             }
-            rebalance(&mut share_rows, &u);
-            rebalance(&mut share_cols, &v);
+            let importance: Vec<f64> = squares
+                .iter()
+                .map(|s| (s / squares[0]).clamp(0.0, 1.0).powi(power))
+                .collect();
+            rebalance(&mut share_rows, &u, &importance, step);
+            rebalance(&mut share_cols, &v, &importance, step);
         }
         let weights = |shares: &[f64]| shares.iter().map(|a| 1.0 / a.sqrt()).collect();
         Self {
@@ -236,30 +246,43 @@ fn sum_of_inverse_squares(weights: &[f64]) -> f64 {
     sqrt_up(sum)
 }
 
-/// Multiplies entry (channel, tap) of a vector by the weight of its tap.
-fn scale_by(v: &mut [f64], weights: &[f64]) {
-    for channel in v.chunks_exact_mut(weights.len()) {
-        for (x, w) in channel.iter_mut().zip(weights) {
-            *x *= w;
+/// Multiplies row (channel, tap) by the weight of its tap.
+fn scale_rows(m: &mut Mat<f64>, weights: &[f64]) {
+    for j in 0..m.ncols() {
+        for channel in m.col_as_slice_mut(j).chunks_exact_mut(weights.len()) {
+            for (x, w) in channel.iter_mut().zip(weights) {
+                *x *= w;
+            }
         }
     }
 }
 
-/// Moves the shares half-way (geometrically) to the energy of the vector on each tap.
-fn rebalance(shares: &mut [f64], vector: &[f64]) {
+/// Moves the shares (geometrically, by `step`) to the energy of the columns on each tap.
+fn rebalance(shares: &mut [f64], columns: &Mat<f64>, importance: &[f64], step: f64) {
     let taps = shares.len();
+    if taps == 1 {
+        return;
+    }
     let mut energy = vec![0.0; taps];
-    for channel in vector.chunks_exact(taps) {
-        for (e, x) in energy.iter_mut().zip(channel) {
-            *e += x * x;
+    for (j, weight) in importance.iter().enumerate() {
+        let column = columns.col_as_slice(j);
+        let scale = weight / linalg::dot(column, column).max(f64::MIN_POSITIVE);
+        for channel in column.chunks_exact(taps) {
+            for (e, x) in energy.iter_mut().zip(channel) {
+                *e += scale * x * x;
+            }
         }
     }
-    let least = 1e-6 / taps as f64;
-    let mut total = 0.0;
-    for (share, e) in shares.iter_mut().zip(&energy) {
-        *share = (*share * e).sqrt().max(least);
-        total += *share;
+    let total: f64 = energy.iter().sum();
+    if !(total > 0.0) {
+        return;
     }
+    let least = 1e-6 / taps as f64;
+    for (share, e) in shares.iter_mut().zip(&energy) {
+        // The logarithm moves by `step`: ratio^step by repeated halving.
+        *share = (*share * linalg::power(e / total / *share, step)).max(least);
+    }
+    let total: f64 = shares.iter().sum();
     for share in shares {
         *share /= total;
     }

@@ -127,7 +127,7 @@ impl Powers {
                 break;
             }
             let g_scaled = Mat::from_fn(g.nrows(), g.ncols(), |i, j| g[(i, j)] / size);
-            value *= power(size, root);
+            value *= linalg::power(size, root);
             root *= 0.5;
             if step + 1 < steps {
                 g = linalg::hermitian_square(&g_scaled);
@@ -161,16 +161,6 @@ impl Powers {
             c64::new(product[(i, j)].re * scale, product[(i, j)].im * scale)
         })
     }
-}
-
-/// x^root for root = 1/2, 1/4, 1/8, …
-fn power(x: f64, root: f64) -> f64 {
-    let (mut x, mut left) = (x, root);
-    while left < 1.0 {
-        x = x.sqrt();
-        left *= 2.0;
-    }
-    x
 }
 
 fn frobenius(h: &Mat<c64>) -> f64 {
