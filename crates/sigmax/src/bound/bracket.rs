@@ -540,3 +540,140 @@ pub(crate) fn symbol_norm_lower(of: &Autocorrelation, peak: &Peak) -> f64 {
     let quotient = sub_down(quotient, mul_up(quotient.abs(), roundings));
     sqrt_down(sub_down(quotient, add_up(slack, of.error)))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::linalg::{Mat, quasi_random};
+    use crate::symbol::TapMatrices;
+
+    fn autocorrelation(k: &[usize], rows: usize, cols: usize, values: &[f64]) -> Autocorrelation {
+        let taps: usize = k.iter().product();
+        Autocorrelation::new(&TapMatrices {
+            k: k.to_vec(),
+            matrices: (0..taps)
+                .map(|t| Mat::from_fn(rows, cols, |r, c| values[(r * cols + c) * taps + t]))
+                .collect(),
+        })
+    }
+
+    fn group(of: Autocorrelation) -> Group {
+        Group {
+            cover: Cell::roots(&of.k),
+            of,
+            witnesses: Vec::new(),
+            peak: None,
+            drifts: Vec::new(),
+        }
+    }
+
+    /// Whether the torus can be closed at `upper`, without any ascent that would correct it.
+    fn closes(group: &mut Group, upper: f64) -> bool {
+        let axes = group.of.k.len();
+        let mut open: VecDeque<Cell> = group.cover.clone().into();
+        for _ in 0..3000 {
+            let Some(cell) = open.pop_front() else {
+                return true;
+            };
+            let claim = Claim {
+                at: cell.frequency(),
+                square: group.threshold(&cell, upper),
+            };
+            if !cell::prove(&group.of, &[claim])[0] {
+                open.extend(cell.split(axes).expect("far from the finest resolution"));
+            }
+        }
+        false
+    }
+
+    #[test]
+    fn the_torus_is_not_closed_below_the_norm() {
+        let extents: [&[usize]; 9] = [
+            &[2],
+            &[3],
+            &[6],
+            &[2, 2],
+            &[3, 3],
+            &[2, 5],
+            &[7, 3],
+            &[2, 2, 2],
+            &[3, 2, 3],
+        ];
+        for (which, k) in extents.iter().enumerate() {
+            for seed in 0..6 {
+                let (rows, cols) = [(1, 1), (2, 3), (4, 4)][seed as usize % 3];
+                let taps: usize = k.iter().product();
+                let seed = 100 * which as u64 + seed;
+                let values = quasi_random(rows * cols * taps, seed);
+                let mut group = group(autocorrelation(k, rows, cols, &values));
+                let lower = group
+                    .cover
+                    .iter()
+                    .map(|cell| ascent::top(&group.of, cell.frequency(), None, 30, 1e-9))
+                    .map(|seed| ascent::ascend(&group.of, seed, 1e-12))
+                    .map(|peak| symbol_norm_lower(&group.of, &peak))
+                    .fold(0.0, f64::max);
+                for fraction in [0.9999, 0.99, 0.9, 0.7] {
+                    assert!(
+                        !closes(&mut group, fraction * lower),
+                        "{k:?}, seed {seed}: closed at {fraction} of the norm"
+                    );
+                }
+                assert!(closes(&mut group, 1.3 * lower), "{k:?}, seed {seed}");
+            }
+        }
+    }
+
+    /// Two taps at opposite corners, c·I and the rotation (a −b; b a) with a² + b² = c²:
+    /// ‖F‖ = 2c·|cos(ψ ∓ φ/2)| with ψ = θ₁ + θ₂ and tan φ = b/a, as fast a decay as T14 allows. A cell
+    /// that meets a line of peaks must stay open.
+    #[test]
+    fn cosines_are_not_multiplied_per_cell() {
+        for (a, b, c) in [
+            (4.0, 3.0, 5.0),
+            (12.0, 5.0, 13.0),
+            (8.0, 15.0, 17.0),
+            (7.0, 24.0, 25.0),
+            (20.0, 21.0, 29.0),
+        ] {
+            let mut values = vec![0.0; 36];
+            for (entry, (near, far)) in [(c, a), (0.0, -b), (0.0, b), (c, a)]
+                .into_iter()
+                .enumerate()
+            {
+                values[entry * 9] = near;
+                values[entry * 9 + 8] = far;
+            }
+            let mut group = group(autocorrelation(&[3, 3], 2, 2, &values));
+            let half_turn = TURN as f64 / 2.0;
+            let peak = f64::atan2(b, a) / std::f64::consts::TAU * half_turn;
+            let mut cells = group.cover.clone();
+            let mut near = 0;
+            for _ in 0..5 {
+                for cell in &cells {
+                    let psi = (cell.centre[0] + cell.centre[1]) as f64;
+                    let distance = [peak, -peak]
+                        .map(|peak| {
+                            let apart = (psi - peak).rem_euclid(half_turn);
+                            apart.min(half_turn - apart)
+                        })
+                        .into_iter()
+                        .fold(f64::INFINITY, f64::min);
+                    if distance <= cell.half[0] as f64 {
+                        near += 1;
+                        let claim = Claim {
+                            at: cell.frequency(),
+                            square: group.threshold(cell, 2.0 * c * (1.0 - 1e-9)),
+                        };
+                        assert!(!cell::prove(&group.of, &[claim])[0], "{:?}", cell.centre);
+                    }
+                }
+                cells = cells
+                    .iter()
+                    .flat_map(|cell| cell.split(2).expect("splits"))
+                    .collect();
+            }
+            assert!(near > 100);
+        }
+    }
+}

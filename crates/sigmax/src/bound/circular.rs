@@ -385,3 +385,76 @@ impl Walk<'_> {
         peak
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::linalg::quasi_random;
+
+    /// With one channel ‖F‖² is a number at every grid point: no box that is closed at a target may hold
+    /// a point above it, whatever the target.
+    #[test]
+    fn no_closed_box_holds_a_point_above_the_target() {
+        for (k, size) in [
+            (vec![3], vec![7]),
+            (vec![4], vec![12]),
+            (vec![3, 3], vec![8, 9]),
+            (vec![2, 5], vec![6, 11]),
+            (vec![3, 2, 3], vec![4, 5, 6]),
+        ] {
+            for seed in 0..4 {
+                let mut shape = vec![1, 1];
+                shape.extend(&k);
+                let values = quasi_random(k.iter().product(), seed);
+                let kernel = Kernel::new(&shape, values).expect("valid");
+                let conv = Conv::new(k.len()).with_input_size(&size);
+                let lattice = Lattice::new(&kernel, &conv).expect("valid");
+                let grid = Grid::new(&lattice, &conv).expect("small");
+                let of = Autocorrelation::new(&lattice.tap_matrices(0));
+                let options = Options::default();
+                let four = ReshapeNorms::compute(&lattice);
+                let ceiling = bracket::bracket(&lattice, &four, &options).upper;
+                let form = of.quadratic_form(&[1.0, 0.0]);
+                let value = |index: [i64; 3]| form.at(&of, &grid.frequency(index)).sqrt();
+                for fraction in [0.5, 0.8, 0.95, 0.999] {
+                    let walk = Walk {
+                        grid: &grid,
+                        ceiling,
+                        options: &options,
+                        started: Instant::now(),
+                        best: fraction * ceiling,
+                        lower: 0.0,
+                        tests: 0,
+                    };
+                    let mut open = vec![IndexBox {
+                        low: [0; 3],
+                        high: grid.size,
+                    }];
+                    let mut closed = 0;
+                    while let Some(cell) = open.pop() {
+                        let proved = walk.threshold(&of, &cell).is_some_and(|square| {
+                            let at = grid.frequency(cell.centre());
+                            cell::prove(&of, &[Claim { at, square }])[0]
+                        });
+                        if !proved {
+                            if !cell.is_point() {
+                                open.extend(cell.split(&grid));
+                            }
+                            continue;
+                        }
+                        closed += 1;
+                        for i in cell.low[0]..cell.high[0] {
+                            for j in cell.low[1]..cell.high[1] {
+                                for l in cell.low[2]..cell.high[2] {
+                                    let reached = value([i, j, l]);
+                                    assert!(reached <= walk.target() * (1.0 + 1e-12));
+                                }
+                            }
+                        }
+                    }
+                    assert!(closed > 0);
+                }
+            }
+        }
+    }
+}

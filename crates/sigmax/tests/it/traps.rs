@@ -1,5 +1,6 @@
 //! The mistakes of published code that concern a single layer (docs/theory.md, last section), each
-//! as a test that a method with that mistake would fail.
+//! as a test that a method with that mistake would fail. One needs the inside of the branch and bound
+//! and is a unit test of `bound/bracket.rs`: `cosines_are_not_multiplied_per_cell`.
 
 use sigmax::estimate::{four_by_power_iteration, norm_by_power_iteration, reshape_norm};
 use sigmax::{
@@ -130,41 +131,6 @@ fn the_grid_does_not_count_its_end_point_twice() {
     for grid in 3..20 {
         let upper = gram_iteration(&kernel, &Conv::new(1), 15, grid).unwrap();
         assert!(upper.get() >= 2.0, "N = {grid}: {upper:?}");
-    }
-}
-
-#[test]
-fn cosines_are_not_multiplied_per_cell() {
-    // Two taps at opposite corners, 5·I and the rotation (3 −4; 4 3): F depends on the sum of the
-    // frequencies alone and falls off from its peaks as fast as T14 allows, ‖F‖ = 10·cos(Σ dₐΔₐ). A
-    // product of cosines per axis would rule out cells next to a peak, which is on no grid.
-    for axes in [2usize, 3] {
-        let taps = 3usize.pow(axes as u32);
-        for far in [taps - 1, taps - 3] {
-            let near = taps - 1 - far;
-            let mut values = vec![0.0; 4 * taps];
-            for (entry, (first, second)) in [(5.0, 3.0), (0.0, -4.0), (0.0, 4.0), (5.0, 3.0)]
-                .into_iter()
-                .enumerate()
-            {
-                values[entry * taps + near] = first;
-                values[entry * taps + far] = second;
-            }
-            let mut shape = vec![2, 2];
-            shape.extend(vec![3; axes]);
-            let kernel = kernel(&shape, &values);
-            for exponent in 1..=14 {
-                let options = Options {
-                    tolerance: 0.5f64.powi(exponent),
-                    ..Options::default()
-                };
-                if axes == 3 && exponent > 6 {
-                    break;
-                }
-                let norm = norm_bracket(&kernel, &Conv::new(axes), &options).unwrap();
-                assert!(norm.bracket.contains(10.0), "{axes} axes: {norm:?}");
-            }
-        }
     }
 }
 
