@@ -414,6 +414,22 @@ impl Search<'_> {
         Ok(())
     }
 
+    /// Looks for more where a claim is false, or not proved, although its t exceeds the best value
+    /// seen.
+    fn improve(&mut self, group: &mut Group, claim: &Claim) {
+        if claim.square <= self.best * self.best {
+            return;
+        }
+        let warm = group.peak.as_ref().map(|p| p.vector.clone());
+        let mut seed = ascent::top(&group.of, claim.at, warm.as_deref(), 24, 1e-9);
+        if seed.value < claim.square {
+            // The known vector may be orthogonal to what is here (channels that do not mix): a fresh
+            // start sees everything.
+            seed = ascent::top(&group.of, claim.at, None, 60, 1e-12);
+        }
+        self.climb(group, seed);
+    }
+
     /// Ascends from `seed`, keeps what it finds.
     fn climb(&mut self, group: &mut Group, seed: Peak) {
         let gain = (0.02 * self.options.tolerance).clamp(1e-12, 1e-3);
@@ -448,6 +464,7 @@ impl Search<'_> {
                     square: group.threshold(&cell, target),
                 };
                 if group.refutes(&claim) {
+                    self.improve(group, &claim);
                     open.extend(cell.split(axes).ok_or(Stop::Precision)?);
                 } else {
                     cells.push(cell);
@@ -464,12 +481,7 @@ impl Search<'_> {
                     continue;
                 }
                 open.extend(cell.split(axes).ok_or(Stop::Precision)?);
-                // Not proved although t exceeds the best value seen: there is more to find here.
-                if claim.square > self.best * self.best {
-                    let warm = group.peak.as_ref().map(|p| p.vector.clone());
-                    let seed = ascent::top(&group.of, claim.at, warm.as_deref(), 24, 1e-9);
-                    self.climb(group, seed);
-                }
+                self.improve(group, &claim);
             }
         }
         group.cover = closed;

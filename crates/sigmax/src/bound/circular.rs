@@ -349,6 +349,10 @@ impl Walk<'_> {
         let start = warm.map(|peak| peak.vector.clone());
         let mut index = index;
         let mut peak = ascent::top(of, self.grid.frequency(index), start.as_deref(), 40, 1e-12);
+        if start.is_some() && !(peak.value.max(0.0).sqrt() > self.best) {
+            // The known vector may be orthogonal to what is here (channels that do not mix).
+            peak = ascent::top(of, self.grid.frequency(index), None, 60, 1e-12);
+        }
         for _ in 0..200 {
             let form = of.quadratic_form(&peak.vector);
             let mut best = (form.at(of, &peak.at), index);
