@@ -163,9 +163,14 @@ impl Fit {
         let start = linalg::quasi_random(matrix.ncols() * pairs, 11);
         let mut v = Mat::from_fn(matrix.ncols(), pairs, |i, j| start[j * matrix.ncols() + i]);
         let mut best = (f64::INFINITY, share_rows.clone(), share_cols.clone());
+        let more = ((1 << 13) / (matrix.nrows() * matrix.ncols())).clamp(1, 10);
         for (round, (power, step)) in SCHEDULE
             .iter()
-            .flat_map(|&(power, step, rounds)| std::iter::repeat_n((power, step), rounds))
+            .flat_map(|&(power, step, rounds)| {
+                // Small steps, and many of them, where they cost nothing.
+                let step = step / (more as f64).sqrt();
+                std::iter::repeat_n((power, step), rounds * more)
+            })
             .enumerate()
         {
             let alpha: Vec<f64> = share_rows.iter().map(|a| 1.0 / a.sqrt()).collect();
