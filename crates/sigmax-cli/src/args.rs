@@ -76,7 +76,7 @@ pub(crate) struct AuditArgs {
     /// Spatial size of the model's input, e.g. 224,224
     ///
     /// Only for models with a graph (ONNX) that leaves it open. With zero padding it changes
-    /// nothing: the norm is that over all input sizes. It matters for circular padding.
+    /// nothing: the norm is that over all input sizes. It matters for the other padding modes.
     #[arg(long, value_name = "H,W", value_parser = size)]
     pub(crate) input_size: Option<Size>,
 

@@ -82,3 +82,19 @@ fn what_is_assumed_and_what_is_claimed_is_said() {
         assert!(text.contains(part), "{part}: {text}");
     }
 }
+
+#[test]
+fn padding_that_copies_pixels_is_explained() {
+    let files = Files::usual();
+    files.write(
+        "geometry.toml",
+        b"[[layer]]\nname = \"blur\"\npadding = 1\npadding_mode = \"reflect\"\n",
+    );
+    let text = unwrapped(&table(&files, &["--layers", "geometry.toml"], None));
+    for part in [
+        "Padding that copies pixels: blur.",
+        "the lower ends do not include it",
+    ] {
+        assert!(text.contains(part), "{text}");
+    }
+}

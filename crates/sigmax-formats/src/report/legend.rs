@@ -25,6 +25,8 @@ impl Text<'_> {
         let mut out = String::from("\n");
         self.totals(report, &mut out);
         self.assumed(report, &mut out);
+        self.padded(report, &mut out);
+        self.notes(report, &mut out);
         self.early(report, &mut out);
         self.left_out(report, &mut out);
         if let Some(gate) = report.gate() {
@@ -73,6 +75,51 @@ impl Text<'_> {
                      are those of stride 1 and one group, and the real layer may lie below them. \
                      State the geometry with --layers FILE.",
                     plural(count, "convolution")
+                ),
+                out,
+            );
+        }
+    }
+
+    /// Padding modes that copy pixels: their factor depends on the input size.
+    fn padded(&self, report: &Report, out: &mut String) {
+        let names: Vec<&str> = report
+            .audited()
+            .filter(|(_, audit)| {
+                audit.norm.quantity == Quantity::Lattice && audit.padding_factor > 1.0
+            })
+            .map(|(layer, _)| layer.name.as_str())
+            .collect();
+        if !names.is_empty() {
+            self.paragraph(
+                &format!(
+                    "Padding that copies pixels: {}. The upper ends include the norm of the \
+                     padding, at the input size where it is known (then they hold at that size), \
+                     otherwise the largest over all sizes; the lower ends do not include it.",
+                    listed(&names)
+                ),
+                out,
+            );
+        }
+    }
+
+    /// Each note once, with the layers it is about.
+    fn notes(&self, report: &Report, out: &mut String) {
+        let mut notes: Vec<(&str, Vec<&str>)> = Vec::new();
+        for (layer, _) in report.audited() {
+            for note in &layer.notes {
+                match notes.iter_mut().find(|(text, _)| text == note) {
+                    Some((_, names)) => names.push(&layer.name),
+                    None => notes.push((note, vec![&layer.name])),
+                }
+            }
+        }
+        for (note, names) in notes {
+            self.paragraph(
+                &format!(
+                    "{}: {}.",
+                    listed(&names),
+                    printable(note.trim_end_matches('.'))
                 ),
                 out,
             );
@@ -160,8 +207,8 @@ impl Text<'_> {
     fn legend(&self, report: &Report, out: &mut String) {
         let mut norm = "norm      PROVED. at least ≤ norm ≤ at most, rounding included. The norm is \
                         the largest factor by which the layer can stretch any input in ℓ₂, over all \
-                        input sizes: at one size it may lie below the lower end, never above the \
-                        upper."
+                        input sizes with zero padding: at one size it may lie below the lower end, \
+                        never above the upper."
             .to_owned();
         if report
             .audited()
