@@ -47,7 +47,7 @@ pub use error::Error;
 pub use format::Format;
 pub use geometry::GeometryFile;
 pub use layer::{GeometrySource, LayerSpec, Op};
-pub use model::Model;
+pub use model::{Model, NamedTensor};
 pub use skipped::{Refused, Skipped};
 
 mod skipped;

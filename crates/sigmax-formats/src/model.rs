@@ -14,6 +14,7 @@ use crate::safetensors;
 use crate::skipped::Skipped;
 use crate::source::Source;
 use crate::statedict::StateDict;
+use crate::tensor::Tensor;
 use crate::torch;
 
 /// The layers of a model file, with the file kept open to read their weights.
@@ -28,6 +29,19 @@ pub struct Model {
     pub skipped: Skipped,
     source: Source,
     graph: Option<Graph>,
+    tensors: Vec<Tensor>,
+}
+
+/// A tensor of a file without a graph, with its values.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct NamedTensor {
+    /// Its name in the file.
+    pub name: String,
+    /// Length per axis.
+    pub shape: Vec<usize>,
+    /// The entries in row-major order, widened exactly.
+    pub values: Vec<f64>,
 }
 
 impl Model {
@@ -85,6 +99,7 @@ impl Model {
             skipped: dict.skipped,
             source,
             graph: None,
+            tensors: dict.tensors,
         }
     }
 
@@ -120,6 +135,28 @@ impl Model {
         let kernel = Kernel::new(&layer.shape, values).map_err(wrong)?;
         layer.conv.check(&kernel).map_err(wrong)?;
         Ok(kernel)
+    }
+
+    /// Reads every tensor of a float type, layer or not, in the order of the file.
+    ///
+    /// The buffers of a PyTorch module that was saved whole are not among them; those of a state
+    /// dict are.
+    ///
+    /// # Errors
+    /// [`Error`] where the file cannot be read (any more), or is ONNX, whose tensors belong to nodes.
+    pub fn read_tensors(&self) -> Result<Vec<NamedTensor>, Error> {
+        if self.graph.is_some() {
+            let hint = "save the weights as a state dict (safetensors or PyTorch)";
+            return Err(self.source.unsupported("an ONNX graph", hint));
+        }
+        let read = |tensor: &Tensor| {
+            Ok(NamedTensor {
+                name: tensor.name.clone(),
+                shape: tensor.shape().to_vec(),
+                values: tensor.read(&self.source)?,
+            })
+        };
+        self.tensors.iter().map(read).collect()
     }
 
     /// States the geometry of layers in a file that has none.

@@ -17,12 +17,15 @@ const FACTORS: [&str; 4] = ["weight_g", "weight_v", "weight_orig", "weight_mask"
 pub(crate) struct StateDict {
     pub(crate) layers: Vec<LayerSpec>,
     pub(crate) skipped: Skipped,
+    /// Every tensor of a float type, layer or not.
+    pub(crate) tensors: Vec<Tensor>,
     names: Names,
 }
 
 impl StateDict {
     /// Adds a tensor of a float type.
     pub(crate) fn add(&mut self, tensor: Tensor) {
+        self.tensors.push(tensor.clone());
         let rank = tensor.shape().len();
         if !(2..=5).contains(&rank) {
             self.skipped.other(format!("rank {rank}"), tensor.name);

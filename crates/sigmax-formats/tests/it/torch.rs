@@ -46,6 +46,34 @@ fn a_whole_module_has_the_names_of_its_state_dict() {
 }
 
 #[test]
+fn every_float_tensor_of_a_state_dict_is_read() {
+    for file in ["net.pt", "net-protocol4.pt", "net-legacy.pt"] {
+        let tensors = open(file).read_tensors().unwrap();
+        let found: Vec<String> = tensors
+            .iter()
+            .map(|t| format!("{} {:?}", t.name, t.shape))
+            .collect();
+        let expected = [
+            "conv.weight [3, 2, 3, 2]",
+            "conv.bias [3]",
+            "norm.weight [3]",
+            "norm.bias [3]",
+            "norm.running_mean [3]",
+            "norm.running_var [3]",
+            "block.0.weight [3, 1, 3]",
+            "block.0.bias [3]",
+            "fc.weight [2, 4]",
+            "fc.bias [2]",
+        ];
+        assert_eq!(found, expected, "{file}");
+        assert_eq!(tensors[0].values, counting(36), "{file}");
+        // A fresh BatchNorm.
+        assert_eq!(tensors[4].values, [0.0; 3], "{file}");
+        assert_eq!(tensors[5].values, [1.0; 3], "{file}");
+    }
+}
+
+#[test]
 fn the_optimiser_of_a_checkpoint_is_not_a_layer() {
     let model = open("checkpoint.pt");
     assert_eq!(layers(&model), ["0 [2, 1, 1, 1]", "1 [2, 2, 1, 1]"]);
