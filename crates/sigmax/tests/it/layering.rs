@@ -100,4 +100,5 @@ fn the_crates_depend_on_each_other_in_one_direction() {
     };
     assert_eq!(ours("sigmax-formats"), ["sigmax"]);
     assert_eq!(ours("sigmax-cli"), ["sigmax", "sigmax-formats"]);
+    assert_eq!(ours("sigmax-burn"), ["sigmax"]);
 }

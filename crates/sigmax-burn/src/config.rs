@@ -1,0 +1,229 @@
+//! [`SpectralPenaltyConfig`]: what is penalised, how, and how the estimates are kept.
+
+use burn::module::Module;
+use sigmax::Conv;
+
+use crate::error::Error;
+use crate::penalty::SpectralPenalty;
+use crate::selection::LayerSelection;
+
+/// Which number is taken of every layer.
+///
+/// All of them are computed by power iteration in floating point: they are estimates. What is
+/// estimated is, for the first three, an upper bound of the layer's norm.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub enum Quantity {
+    /// The smallest of the four bounds `√(Πk)·‖M_A‖₂` (T9; 2^m of them for m spatial axes): the
+    /// penalty of Singla & Feizi.
+    #[default]
+    Four,
+    /// `√(Πk)·‖M_A‖₂` for the reshape with this name (`"R"`, `"S"`, `"T"`, `"U"`, …, see
+    /// [`sigmax::Reshape::name`]). `"T"` and `"U"` exist for every convolution; a linear layer has
+    /// `"T"` only.
+    Reshape(String),
+    /// The smallest of the weighted four `√(Σα⁻²)·√(Σβ⁻²)·‖D_α M_A D_β‖₂` (T12), the weights
+    /// being improved by one fixed-point step per training step.
+    WeightedFour,
+    /// An estimate of the norm itself, from below: ‖F(θ)‖₂ at a frequency θ that follows the peak
+    /// by one ascent per step, with a coarse search of the whole torus now and then (T13). Only one
+    /// frequency is pushed down at a time: where the penalty moves the norms fast, another peak is
+    /// the highest before the next search, and a smaller
+    /// [`rescan_every`](SpectralPenaltyConfig::with_rescan_every) shrinks the norms better.
+    TrackedNorm,
+    /// An estimate from below of the norm of the zero-padded layer at its input size, by power
+    /// iteration with the convolution itself. Needs the geometry, input size included, of every
+    /// convolution.
+    TrackedOperator,
+}
+
+/// How the numbers of the layers make one penalty, with β in front.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub enum Form {
+    /// β·Σ b.
+    #[default]
+    Sum,
+    /// β·Σ log b.
+    SumLog,
+    /// β·Σ max(0, b − target).
+    Hinge {
+        /// Where the penalty begins.
+        target: f64,
+    },
+    /// β·log Π b. The same number as [`Form::SumLog`], and computed as that sum: the product itself
+    /// overflows for deep networks. It is the logarithm of the Lipschitz bound of a plain chain.
+    LogProduct,
+}
+
+/// Configuration of a [`SpectralPenalty`].
+///
+/// The defaults are those of the paper: the smallest of the four bounds, summed over all
+/// convolutions.
+///
+/// # Example
+/// ```
+/// use burn::nn::conv::Conv2dConfig;
+/// use sigmax_burn::{Form, Quantity, SpectralPenaltyConfig};
+/// let model = Conv2dConfig::new([3, 8], [3, 3]).init(&Default::default());
+/// let penalty = SpectralPenaltyConfig::new()
+///     .with_quantity(Quantity::WeightedFour)
+///     .with_form(Form::Hinge { target: 1.0 })
+///     .with_beta(1e-3)
+///     .init(&model)?;
+/// assert_eq!(penalty.layers().count(), 1);
+/// # Ok::<(), sigmax_burn::Error>(())
+/// ```
+#[derive(Clone, Debug, PartialEq)]
+pub struct SpectralPenaltyConfig {
+    pub(crate) layers: LayerSelection,
+    pub(crate) quantity: Quantity,
+    pub(crate) form: Form,
+    pub(crate) beta: f64,
+    pub(crate) initial_steps: usize,
+    pub(crate) rescan_every: usize,
+    pub(crate) seed: u64,
+}
+
+impl Default for SpectralPenaltyConfig {
+    fn default() -> Self {
+        Self {
+            layers: LayerSelection::new(),
+            quantity: Quantity::default(),
+            form: Form::default(),
+            beta: 1e-3,
+            initial_steps: 30,
+            rescan_every: 50,
+            seed: 0,
+        }
+    }
+}
+
+impl SpectralPenaltyConfig {
+    /// The defaults: [`Quantity::Four`], [`Form::Sum`], β = 1e-3, all convolutions, 30 power steps
+    /// at the start, a new search for the peak every 50 steps.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Sets the layers, all at once.
+    #[must_use]
+    pub fn with_layers(mut self, layers: LayerSelection) -> Self {
+        self.layers = layers;
+        self
+    }
+
+    /// As [`LayerSelection::with_include`].
+    #[must_use]
+    pub fn with_include(mut self, pattern: impl Into<String>) -> Self {
+        self.layers = self.layers.with_include(pattern);
+        self
+    }
+
+    /// As [`LayerSelection::with_exclude`].
+    #[must_use]
+    pub fn with_exclude(mut self, pattern: impl Into<String>) -> Self {
+        self.layers = self.layers.with_exclude(pattern);
+        self
+    }
+
+    /// As [`LayerSelection::with_linear`].
+    #[must_use]
+    pub fn with_linear(mut self, linear: bool) -> Self {
+        self.layers = self.layers.with_linear(linear);
+        self
+    }
+
+    /// As [`LayerSelection::with_geometry`].
+    #[must_use]
+    pub fn with_geometry(mut self, pattern: impl Into<String>, geometry: Conv) -> Self {
+        self.layers = self.layers.with_geometry(pattern, geometry);
+        self
+    }
+
+    /// Sets what is penalised.
+    #[must_use]
+    pub fn with_quantity(mut self, quantity: Quantity) -> Self {
+        self.quantity = quantity;
+        self
+    }
+
+    /// Sets how the layers are summed up.
+    #[must_use]
+    pub fn with_form(mut self, form: Form) -> Self {
+        self.form = form;
+        self
+    }
+
+    /// Sets the factor β.
+    #[must_use]
+    pub fn with_beta(mut self, beta: f64) -> Self {
+        self.beta = beta;
+        self
+    }
+
+    /// Sets the number of power steps at the start and after a refresh.
+    #[must_use]
+    pub fn with_initial_steps(mut self, steps: usize) -> Self {
+        self.initial_steps = steps;
+        self
+    }
+
+    /// Sets after how many steps [`Quantity::TrackedNorm`] searches the whole torus again.
+    #[must_use]
+    pub fn with_rescan_every(mut self, steps: usize) -> Self {
+        self.rescan_every = steps;
+        self
+    }
+
+    /// Sets the seed of the start vectors.
+    #[must_use]
+    pub fn with_seed(mut self, seed: u64) -> Self {
+        self.seed = seed;
+        self
+    }
+
+    /// The layers and their geometry, as for [`prove`](crate::prove).
+    #[must_use]
+    pub fn layer_selection(&self) -> &LayerSelection {
+        &self.layers
+    }
+
+    /// Finds the layers of `model`, groups them by shape, and starts the power iterations.
+    ///
+    /// # Errors
+    /// [`Error`] for patterns that are invalid or match nothing, geometry that does not fit a
+    /// layer, a reshape or an input size that a layer lacks, and settings out of range.
+    pub fn init<M: Module>(&self, model: &M) -> Result<SpectralPenalty, Error> {
+        self.check()?;
+        SpectralPenalty::start(self.clone(), model)
+    }
+
+    fn check(&self) -> Result<(), Error> {
+        let wrong = |setting, expected, got: String| {
+            Err(Error::Setting {
+                setting,
+                expected,
+                got,
+            })
+        };
+        if !self.beta.is_finite() {
+            return wrong("beta", "a finite number", self.beta.to_string());
+        }
+        if let Form::Hinge { target } = self.form
+            && !(target >= 0.0 && target.is_finite())
+        {
+            return wrong(
+                "target",
+                "a finite number of at least 0",
+                target.to_string(),
+            );
+        }
+        if self.initial_steps == 0 {
+            return wrong("initial_steps", "at least 1", "0".into());
+        }
+        if self.rescan_every == 0 {
+            return wrong("rescan_every", "at least 1", "0".into());
+        }
+        Ok(())
+    }
+}

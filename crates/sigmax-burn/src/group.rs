@@ -1,0 +1,151 @@
+//! [`Group`]: the layers of one shape, computed together.
+
+use burn::tensor::{DType, Device, Tensor};
+
+use crate::config::Quantity;
+use crate::error::Error;
+use crate::lattice::Lattice;
+use crate::layer::{Layer, LayerKind, working_type};
+use crate::operator::Operators;
+use crate::reshapes::Reshapes;
+use crate::state::{State, fingerprint};
+use crate::tracked::Tracked;
+
+/// Layers whose weights have one shape, geometry, type and device.
+#[derive(Clone, Debug)]
+pub(crate) struct Group {
+    pub(crate) layers: Vec<Layer>,
+    /// Of every layer, as they are stored with the state.
+    pub(crate) fingerprints: Vec<f32>,
+    pub(crate) lattice: Lattice,
+    method: Method,
+}
+
+/// How the numbers are computed.
+#[derive(Clone, Debug)]
+enum Method {
+    Reshapes(Reshapes),
+    Tracked(Tracked),
+    Operators(Operators),
+}
+
+/// A layer with what decides whether it shares a group with another one.
+pub(crate) struct Member {
+    pub(crate) layer: Layer,
+    pub(crate) dtype: DType,
+    pub(crate) device: Device,
+}
+
+impl Member {
+    fn joins(&self, other: &Self, quantity: &Quantity) -> bool {
+        let (a, b) = (&self.layer, &other.layer);
+        let geometry = if *quantity == Quantity::TrackedOperator {
+            a.conv == b.conv
+        } else {
+            a.conv.stride == b.conv.stride && a.conv.groups == b.conv.groups
+        };
+        geometry
+            && a.kind == b.kind
+            && a.shape == b.shape
+            && self.dtype == other.dtype
+            && self.device == other.device
+    }
+}
+
+/// Sorts members into groups, in order of first appearance: indices into `members`.
+pub(crate) fn partition(members: &[Member], quantity: &Quantity) -> Vec<Vec<usize>> {
+    let mut groups: Vec<Vec<usize>> = Vec::new();
+    for (i, member) in members.iter().enumerate() {
+        match groups
+            .iter_mut()
+            .find(|g| members[g[0]].joins(member, quantity))
+        {
+            Some(group) => group.push(i),
+            None => groups.push(vec![i]),
+        }
+    }
+    groups
+}
+
+impl Group {
+    pub(crate) fn new(layers: Vec<Layer>, quantity: &Quantity) -> Result<Self, Error> {
+        let layer = &layers[0];
+        let lattice = Lattice::new(layer);
+        let method = match quantity {
+            Quantity::TrackedNorm => Method::Tracked(Tracked::new(&lattice)),
+            Quantity::TrackedOperator if layer.kind != LayerKind::Linear => {
+                Method::Operators(Operators::new(layer)?)
+            }
+            // The operator of a linear layer is its one reshape.
+            Quantity::TrackedOperator => {
+                Method::Reshapes(Reshapes::new(&Quantity::Four, &lattice, layer)?)
+            }
+            _ => Method::Reshapes(Reshapes::new(quantity, &lattice, layer)?),
+        };
+        Ok(Self {
+            fingerprints: layers.iter().map(fingerprint).collect(),
+            layers,
+            lattice,
+            method,
+        })
+    }
+
+    /// Fresh vectors, then `steps` power steps. `weights` is `[L, n]` without autodiff.
+    pub(crate) fn refresh(&self, state: &mut State, weights: Tensor<2>, steps: usize, seed: u64) {
+        let dtype = working_type(weights.dtype());
+        let weights = weights.cast(dtype);
+        match &self.method {
+            Method::Reshapes(method) => {
+                let kernels = self.lattice.unfold(weights);
+                method.start(state, &self.lattice, &self.layers, seed, &kernels);
+                for _ in 0..steps {
+                    method.step(&kernels, &self.lattice, state, true);
+                }
+            }
+            Method::Tracked(method) => {
+                let kernels = self.lattice.unfold(weights);
+                method.start(state, &self.lattice, &self.layers, seed, &kernels);
+                method.rescan(&kernels, &self.lattice, state);
+                for _ in 0..steps {
+                    method.advance(&kernels, &self.lattice, state);
+                }
+            }
+            Method::Operators(method) => {
+                method.start(state, &self.layers, seed, &weights);
+                for _ in 0..steps {
+                    method.power(&weights, state);
+                }
+            }
+        }
+    }
+
+    /// One step. `weights` is `[L, n]` without autodiff; the result G is `[L, n]`, of the same type, and
+    /// ⟨W_l, G_l⟩ is the number of layer l, G_l its gradient.
+    pub(crate) fn step(
+        &self,
+        state: &State,
+        weights: Tensor<2>,
+        keep: bool,
+        rescan: bool,
+    ) -> Tensor<2> {
+        let dtype = weights.dtype();
+        let weights = weights.cast(working_type(dtype));
+        let gradient = match &self.method {
+            Method::Reshapes(method) => {
+                let kernels = self.lattice.unfold(weights);
+                self.lattice
+                    .fold(method.step(&kernels, &self.lattice, state, keep))
+            }
+            Method::Tracked(method) => {
+                let kernels = self.lattice.unfold(weights);
+                if rescan {
+                    method.rescan(&kernels, &self.lattice, state);
+                }
+                self.lattice
+                    .fold(method.step(&kernels, &self.lattice, state, keep))
+            }
+            Method::Operators(method) => method.step(&weights, state, keep),
+        };
+        gradient.cast(dtype)
+    }
+}

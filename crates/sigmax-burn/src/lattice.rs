@@ -1,0 +1,167 @@
+//! [`Lattice`]: the weights of a shape group as stride-1 kernels on the infinite lattice.
+
+use burn::tensor::{Int, Tensor, TensorData};
+
+use crate::layer::Layer;
+
+/// How stacked weights `[L, rows·cols·taps]` become lattice kernels `[B, R, C, q_1, q_2, q_3]`:
+/// one per layer and channel group (T5), polyphase where there is a stride (T3). Missing spatial
+/// axes are axes of length 1 in front.
+#[derive(Clone, Debug)]
+pub(crate) struct Lattice {
+    /// Channel groups g: B = L·g.
+    pub(crate) groups: usize,
+    /// R: rows of one group.
+    pub(crate) rows: usize,
+    /// C: columns, times the phases.
+    pub(crate) cols: usize,
+    /// Taps per axis.
+    pub(crate) k: [usize; 3],
+    /// Spatial axes of the layer.
+    pub(crate) axes: usize,
+    /// Where the taps go, if there is a stride.
+    polyphase: Option<Polyphase>,
+}
+
+/// Index maps between the entries of a row of the kernel and of its polyphase form.
+#[derive(Clone, Debug)]
+struct Polyphase {
+    /// Per entry of the polyphase form: the entry of the kernel, or the zero after its last.
+    gather: Vec<i64>,
+    /// Per entry of the kernel: its place in the polyphase form.
+    scatter: Vec<i64>,
+}
+
+impl Lattice {
+    pub(crate) fn new(layer: &Layer) -> Self {
+        let lift = |values: &[usize]| {
+            let mut lifted = [1; 3];
+            lifted[3 - values.len()..].copy_from_slice(values);
+            lifted
+        };
+        let (rows, cols) = (layer.shape[0], layer.shape[1]);
+        let taps = lift(&layer.shape[2..]);
+        let stride = lift(&layer.conv.stride);
+        // A stride beyond the kernel adds phases that hold only zeros.
+        let stride: [usize; 3] = std::array::from_fn(|a| stride[a].min(taps[a]));
+        let k: [usize; 3] = std::array::from_fn(|a| taps[a].div_ceil(stride[a]));
+        let phases: usize = stride.iter().product();
+        Self {
+            groups: layer.conv.groups,
+            rows: rows / layer.conv.groups,
+            cols: cols * phases,
+            k,
+            axes: layer.shape.len() - 2,
+            polyphase: (phases > 1).then(|| Polyphase::new(cols, taps, stride, k)),
+        }
+    }
+
+    /// Π q.
+    pub(crate) fn taps(&self) -> usize {
+        self.k.iter().product()
+    }
+
+    /// `[L, n]` to `[B, R, C, q…]`.
+    pub(crate) fn unfold(&self, weights: Tensor<2>) -> Tensor<6> {
+        let [layers, len] = weights.dims();
+        let batch = layers * self.groups;
+        let [q1, q2, q3] = self.k;
+        let shape = [batch, self.rows, self.cols, q1, q2, q3];
+        let Some(polyphase) = &self.polyphase else {
+            return weights.reshape(shape);
+        };
+        let rows = batch * self.rows;
+        let flat = weights.reshape([rows, layers * len / rows]);
+        let zero = Tensor::<2>::zeros([rows, 1], (&flat.device(), flat.dtype()));
+        let index = Self::index(&polyphase.gather, &flat);
+        Tensor::cat(vec![flat, zero], 1)
+            .select(1, index)
+            .reshape(shape)
+    }
+
+    /// `[B, R, C, q…]` back to `[L, n]`: the transpose of [`Lattice::unfold`].
+    pub(crate) fn fold(&self, kernels: Tensor<6>) -> Tensor<2> {
+        let [batch, ..] = kernels.dims();
+        let layers = batch / self.groups;
+        let rows = batch * self.rows;
+        match &self.polyphase {
+            None => {
+                let len = self.groups * self.rows * self.cols * self.taps();
+                kernels.reshape([layers, len])
+            }
+            Some(polyphase) => {
+                let flat = kernels.reshape([rows, self.cols * self.taps()]);
+                let index = Self::index(&polyphase.scatter, &flat);
+                let len = self.groups * self.rows * polyphase.scatter.len();
+                flat.select(1, index).reshape([layers, len])
+            }
+        }
+    }
+
+    fn index(values: &[i64], like: &Tensor<2>) -> Tensor<1, Int> {
+        let data = TensorData::new(values.to_vec(), [values.len()]);
+        Tensor::from_data(data, &like.device().without_autodiff())
+    }
+}
+
+impl Polyphase {
+    fn new(cols: usize, taps: [usize; 3], stride: [usize; 3], k: [usize; 3]) -> Self {
+        let per_col: usize = taps.iter().product();
+        let zero = (cols * per_col) as i64;
+        let mut gather = Vec::new();
+        let mut scatter = vec![0; cols * per_col];
+        for col in 0..cols {
+            for phase in cells(stride) {
+                for q in cells(k) {
+                    let t: [usize; 3] = std::array::from_fn(|a| q[a] * stride[a] + phase[a]);
+                    if (0..3).all(|a| t[a] < taps[a]) {
+                        let source = ((col * taps[0] + t[0]) * taps[1] + t[1]) * taps[2] + t[2];
+                        scatter[source] = gather.len() as i64;
+                        gather.push(source as i64);
+                    } else {
+                        gather.push(zero);
+                    }
+                }
+            }
+        }
+        Self { gather, scatter }
+    }
+}
+
+/// All index triples below `extents`, row-major.
+pub(crate) fn cells(extents: [usize; 3]) -> impl Iterator<Item = [usize; 3]> {
+    let [n1, n2, n3] = extents;
+    (0..n1 * n2 * n3).map(move |i| [i / (n2 * n3), i / n3 % n2, i % n3])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::layer::{LayerKind, assumed};
+
+    #[test]
+    fn fold_undoes_unfold() {
+        for (shape, stride, groups) in [
+            (vec![4, 2, 3, 3], vec![2, 2], 2),
+            (vec![2, 3, 5], vec![3], 1),
+            (vec![2, 2, 2, 1, 3], vec![1, 4, 2], 1),
+            (vec![3, 4], vec![], 1),
+        ] {
+            let mut layer = assumed("l".into(), LayerKind::Conv, shape.clone());
+            layer.conv.stride = stride;
+            layer.conv.groups = groups;
+            let lattice = Lattice::new(&layer);
+            let len: usize = shape.iter().product();
+            let values: Vec<f32> = (0..2 * len).map(|i| i as f32 + 1.0).collect();
+            let data = TensorData::new(values.clone(), [2, len]);
+            let weights = Tensor::<2>::from_data(data, &Default::default());
+            let unfolded = lattice.unfold(weights);
+            // Whole numbers below 2²⁴: the sum is exact in any order.
+            let sum = f64::from(unfolded.clone().sum().into_scalar::<f32>());
+            let expected: f64 = values.iter().map(|&v| f64::from(v)).sum();
+            assert!((sum - expected).abs() < 0.5);
+            let back = lattice.fold(unfolded).into_data();
+            assert_eq!(back.try_to_vec::<f32>().unwrap(), values);
+        }
+    }
+}

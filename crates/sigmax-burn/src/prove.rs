@@ -1,0 +1,206 @@
+//! [`prove`] and [`finish`]: from estimates to proved bounds.
+
+use burn::module::{Module, ModuleMapper, Param};
+use burn::tensor::{DType, Tensor, TensorData};
+use sigmax::{Audit, Kernel, Options};
+
+use crate::error::Error;
+use crate::layer::{Layer, layers, place, visit_weights};
+use crate::selection::LayerSelection;
+
+/// A layer and what the core proves about it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ProvedLayer {
+    /// The layer, with the geometry that the proof is for.
+    pub layer: Layer,
+    /// The proved bounds.
+    pub audit: Audit,
+}
+
+/// Audits the selected layers of a model, in the model's order.
+///
+/// # Guarantee
+/// The bounds are proved for the stored weights (f16, bf16, f32 and f64 widen exactly), and for the
+/// given geometry; where none is given, for any stride, dilation, groups and zero padding.
+/// Reparametrised weights are taken at their value in evaluation (`valid`).
+///
+/// # Errors
+/// [`Error`] for patterns that match nothing, geometry that does not fit, and weights that are not
+/// finite.
+pub fn prove<M: Module>(
+    model: &M,
+    selection: &LayerSelection,
+    options: &Options,
+) -> Result<Vec<ProvedLayer>, Error> {
+    let model = model.valid().materialize();
+    let selected = selection.select(&layers(&model))?;
+    let mut wanted = selected.into_iter().peekable();
+    let mut proved = Vec::new();
+    visit_weights(&model, |layer, weight| {
+        if let Some(next) = wanted.next_if(|next| next.path == layer.path) {
+            proved.push(audit(next, &weight.tensor().into_data(), options));
+        }
+    });
+    proved.into_iter().collect()
+}
+
+fn audit(layer: Layer, weights: &TensorData, options: &Options) -> Result<ProvedLayer, Error> {
+    let kernel = kernel(&layer, weights)?;
+    let audit = sigmax::audit(&kernel, &layer.conv, options)
+        .map_err(|source| Error::core(&layer.path, source))?;
+    Ok(ProvedLayer { layer, audit })
+}
+
+/// The weights as the core takes them; every float type widens exactly.
+fn kernel(layer: &Layer, weights: &TensorData) -> Result<Kernel, Error> {
+    let values = weights
+        .clone()
+        .convert_dtype(DType::F64)
+        .try_to_vec()
+        .map_err(|error| Error::layer(&layer.path, format!("{error:?}")))?;
+    Kernel::new(&layer.shape, values).map_err(|source| Error::core(&layer.path, source))
+}
+
+/// Brings every selected layer to a norm of at most `target`, for certain: a layer whose proved
+/// upper bound exceeds it is multiplied by target/upper, rounded in the weights' own type, and proved
+/// again.
+///
+/// Reparametrisations are folded into the weights first. The model that comes back is in
+/// evaluation mode (`valid`); the proofs are for its weights, in the model's order.
+///
+/// # Guarantee
+/// `audit.upper() ≤ target` for every returned layer, rounding of the weights included.
+///
+/// # Errors
+/// As [`prove`]; [`Error::Setting`] for a target that is not positive and finite;
+/// [`Error::Unreachable`] where the type of the weights cannot hold the rescaled values.
+///
+/// # Example
+/// ```
+/// use burn::nn::conv::Conv2dConfig;
+/// use sigmax::Options;
+/// use sigmax_burn::{LayerSelection, finish};
+/// let conv = Conv2dConfig::new([3, 8], [3, 3]).init(&Default::default());
+/// let (conv, proved) = finish(conv, &LayerSelection::new(), 0.5, &Options::default())?;
+/// assert!(proved[0].audit.upper().get() <= 0.5);
+/// # let _ = conv;
+/// # Ok::<(), sigmax_burn::Error>(())
+/// ```
+pub fn finish<M: Module>(
+    model: M,
+    selection: &LayerSelection,
+    target: f64,
+    options: &Options,
+) -> Result<(M, Vec<ProvedLayer>), Error> {
+    if !(target > 0.0 && target.is_finite()) {
+        return Err(Error::Setting {
+            setting: "target",
+            expected: "a positive finite number",
+            got: target.to_string(),
+        });
+    }
+    let model = model.valid().materialize();
+    let selected = selection.select(&layers(&model))?;
+    let mut rescale = Rescale {
+        levels: Vec::new(),
+        wanted: selected.into_iter().peekable(),
+        target,
+        options,
+        proved: Vec::new(),
+    };
+    let model = model.map(&mut rescale);
+    let proved = rescale.proved.into_iter().collect::<Result<_, _>>()?;
+    Ok((model, proved))
+}
+
+struct Rescale<'a> {
+    levels: Vec<(String, String)>,
+    wanted: std::iter::Peekable<std::vec::IntoIter<Layer>>,
+    target: f64,
+    options: &'a Options,
+    proved: Vec<Result<ProvedLayer, Error>>,
+}
+
+impl ModuleMapper for Rescale<'_> {
+    fn enter_module(&mut self, name: &str, container_type: &str) {
+        self.levels
+            .push((name.to_owned(), container_type.to_owned()));
+    }
+
+    fn exit_module(&mut self, _name: &str, _container_type: &str) {
+        self.levels.pop();
+    }
+
+    fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
+        let Some((path, _)) = place(&self.levels, D) else {
+            return param;
+        };
+        let Some(layer) = self.wanted.next_if(|next| next.path == path) else {
+            return param;
+        };
+        let mut outcome = Ok(None);
+        let param = param.map(|weight| {
+            outcome = self.rescale(&layer, &weight);
+            match &outcome {
+                Ok(Some((_, data))) => {
+                    Tensor::from_data(data.clone(), (&weight.device(), weight.dtype()))
+                }
+                _ => weight,
+            }
+        });
+        match outcome {
+            Ok(Some((proved, _))) => self.proved.push(Ok(proved)),
+            Ok(None) => {}
+            Err(error) => self.proved.push(Err(error)),
+        }
+        param
+    }
+}
+
+impl Rescale<'_> {
+    /// The proof, and the weights that it is for.
+    fn rescale<const D: usize>(
+        &self,
+        layer: &Layer,
+        weight: &Tensor<D>,
+    ) -> Result<Option<(ProvedLayer, TensorData)>, Error> {
+        const ATTEMPTS: usize = 8;
+        let dtype = weight.dtype();
+        let original = weight.to_data();
+        let mut data = original.clone();
+        let mut proved = audit(layer.clone(), &data, self.options)?;
+        // Relative room for the rounding of the rescaled weights; grows until it suffices.
+        let (mut factor, mut room) = (1.0, f64::EPSILON);
+        for _ in 0..ATTEMPTS {
+            let upper = proved.audit.upper().get();
+            if upper <= self.target {
+                return Ok(Some((proved, data)));
+            }
+            factor *= self.target / upper * (1.0 - room);
+            data = scaled(&original, factor, dtype);
+            proved = audit(layer.clone(), &data, self.options)?;
+            room *= 64.0;
+        }
+        let upper = proved.audit.upper().get();
+        if upper <= self.target {
+            return Ok(Some((proved, data)));
+        }
+        Err(Error::Unreachable {
+            path: layer.path.clone(),
+            upper,
+            target: self.target,
+        })
+    }
+}
+
+/// The values times `factor`, in f64, rounded to `dtype`.
+fn scaled(data: &TensorData, factor: f64, dtype: DType) -> TensorData {
+    let shape = data.shape().clone();
+    let values: Vec<f64> = data
+        .clone()
+        .convert_dtype(DType::F64)
+        .try_to_vec()
+        .unwrap_or_default();
+    let values: Vec<f64> = values.into_iter().map(|v| v * factor).collect();
+    TensorData::new(values, shape).convert_dtype(dtype)
+}
