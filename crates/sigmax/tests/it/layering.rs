@@ -101,4 +101,8 @@ fn the_crates_depend_on_each_other_in_one_direction() {
     assert_eq!(ours("sigmax-formats"), ["sigmax"]);
     assert_eq!(ours("sigmax-cli"), ["sigmax", "sigmax-formats"]);
     assert_eq!(ours("sigmax-burn"), ["sigmax"]);
+    assert_eq!(
+        ours("sigmax-train"),
+        ["sigmax", "sigmax-burn", "sigmax-formats"]
+    );
 }
