@@ -58,12 +58,17 @@ pub struct Timing {
     pub step: Quartiles,
     /// Per round: the step over the step without penalty of the same round.
     pub ratio: Quartiles,
-    /// Seconds of the penalty alone: power step and value, without its part of the backward pass.
-    pub penalty: Quartiles,
+    /// Seconds of the penalty alone, power step, value and gradient: the mean of
+    /// [`ALONE`] steps in a row, new searches for peaks included.
+    pub alone: f64,
 }
 
+/// Steps of the penalty alone.
+pub const ALONE: u32 = 100;
+
 /// Trains a model for `rounds` rounds; in every round one step without penalty and one with each
-/// kind, each on a model of its own. Their order turns from round to round.
+/// kind, each on a model of its own. Their order turns from round to round. After that, the
+/// penalties alone.
 ///
 /// # Errors
 /// What the penalty refuses.
@@ -102,7 +107,6 @@ struct Lane<N> {
     sgd: Sgd,
     penalty: Penalty,
     steps: Vec<f64>,
-    penalties: Vec<f64>,
 }
 
 impl<N: Network> Lane<N> {
@@ -112,10 +116,7 @@ impl<N: Network> Lane<N> {
         };
         let start = Instant::now();
         let loss = cross_entropy(model.forward(x), y);
-        let before = Instant::now();
-        let charge = self.penalty.step(&model)?;
-        let penalty = before.elapsed().as_secs_f64();
-        let total = match charge {
+        let total = match self.penalty.step(&model)? {
             Some(charge) => loss + charge.loss,
             None => loss,
         };
@@ -126,9 +127,23 @@ impl<N: Network> Lane<N> {
         let step = start.elapsed().as_secs_f64();
         if keep && value.is_finite() {
             self.steps.push(step);
-            self.penalties.push(penalty);
         }
         Ok(())
+    }
+
+    /// Mean time of the penalty alone at the weights that training has led to.
+    fn alone(&mut self) -> Result<f64, Error> {
+        let Some(model) = self.model.take().filter(|_| self.penalty.is_some()) else {
+            return Ok(0.0);
+        };
+        let start = Instant::now();
+        for _ in 0..ALONE {
+            if let Some(charge) = self.penalty.step(&model)? {
+                let gradients = charge.loss.backward();
+                drop(gradients);
+            }
+        }
+        Ok(start.elapsed().as_secs_f64() / f64::from(ALONE))
     }
 }
 
@@ -149,7 +164,6 @@ impl Task for Measure<'_> {
                 model: Some(model.clone().fork(self.device)),
                 sgd: Sgd::new(recipe.momentum, recipe.weight_decay),
                 steps: Vec::new(),
-                penalties: Vec::new(),
             });
         }
         let indices: Vec<usize> = (0..self.images.len()).collect();
@@ -163,13 +177,15 @@ impl Task for Measure<'_> {
             }
         }
         let plain = lanes[0].steps.clone();
-        let timing = |lane: Lane<N>| Timing {
-            kind: lane.kind,
-            ratio: Quartiles::of(lane.steps.iter().zip(&plain).map(|(a, b)| a / b).collect()),
-            step: Quartiles::of(lane.steps),
-            penalty: Quartiles::of(lane.penalties),
+        let timing = |mut lane: Lane<N>| {
+            Ok(Timing {
+                kind: lane.kind,
+                alone: lane.alone()?,
+                ratio: Quartiles::of(lane.steps.iter().zip(&plain).map(|(a, b)| a / b).collect()),
+                step: Quartiles::of(lane.steps),
+            })
         };
-        Ok(lanes.into_iter().map(timing).collect())
+        lanes.into_iter().map(timing).collect()
     }
 }
 
@@ -184,10 +200,13 @@ pub fn print(
     out: &mut dyn Write,
 ) -> Result<(), Error> {
     let timings = measure(architecture, rounds, warm_up)?;
+    let plain = timings.first().map_or(f64::NAN, |t| t.step.median);
     writeln!(
         out,
-        "{}: {rounds} rounds, median [quartiles]\n\n\
-         | penalty | step in ms | step / step without | penalty alone in ms |\n|---|---|---|---|",
+        "{}: median [quartiles] of {rounds} rounds; the penalty alone, gradient included, is the mean \
+         of {ALONE} steps\n\n\
+         | penalty | step in ms | step / step without | penalty alone in ms | penalty alone / step without |\n\
+         |---|---|---|---|---|",
         architecture.name()
     )?;
     for t in timings {
@@ -201,11 +220,12 @@ pub fn print(
         };
         writeln!(
             out,
-            "| {} | {} | {} | {} |",
+            "| {} | {} | {} | {:.2} | {:.4} |",
             t.kind.name(),
-            show(t.step, 1e3, 2),
-            show(t.ratio, 1.0, 4),
-            show(t.penalty, 1e3, 2)
+            show(t.step, 1e3, 1),
+            show(t.ratio, 1.0, 3),
+            1e3 * t.alone,
+            t.alone / plain
         )?;
     }
     writeln!(out)?;

@@ -122,9 +122,10 @@ pub fn page(
     if let Some(last) = history.last() {
         let _ = write!(
             html,
-            "<p>After {} epochs of {} images a step (SGD, first rate {}, momentum {}): test accuracy \
+            "<p>After {} epoch{} of {} images a step (SGD, first rate {}, momentum {}): test accuracy \
              {:.2} %, training accuracy {:.2} %.</p>",
             last.epoch,
+            if last.epoch == 1 { "" } else { "s" },
             recipe.batch,
             recipe.rate,
             recipe.momentum,
@@ -132,10 +133,13 @@ pub fn page(
             100.0 * last.train_accuracy
         );
     }
-    html += "<h2>Curves</h2>";
-    let penalised = recipe.penalty != crate::recipe::PenaltyKind::None;
-    for chart in charts(history, &paths, penalised) {
-        html += &chart.to_svg();
+    // One epoch makes no curve.
+    if history.len() > 1 {
+        html += "<h2>Curves</h2>";
+        let penalised = recipe.penalty != crate::recipe::PenaltyKind::None;
+        for chart in charts(history, &paths, penalised) {
+            html += &chart.to_svg();
+        }
     }
     html += "<h2>Layers at the end</h2><p>Every number is proved, rounding included: uppers are \
         rounded up, lowers down. ";

@@ -168,8 +168,10 @@ impl Chart {
                 .collect();
             let _ = write!(
                 svg,
-                "<polyline points=\"{}\" fill=\"none\" stroke=\"{colour}\" stroke-width=\"1.8\"/>",
-                line.join(" ")
+                "<polyline points=\"{}\" fill=\"none\" stroke=\"{colour}\" stroke-width=\"1.8\">\
+                 <title>{}</title></polyline>",
+                line.join(" "),
+                escape(&series.name)
             );
             // A line of one point is invisible.
             if let [only] = shown[..] {

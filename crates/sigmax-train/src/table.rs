@@ -7,7 +7,7 @@ mod tightness;
 use std::io::Write;
 use std::path::PathBuf;
 
-use crate::cli::{TableArgs, TableCommand};
+use crate::cli::{SmallDataArgs, TableArgs, TableCommand};
 use crate::data::{Data, Source};
 use crate::error::Error;
 use crate::recipe::PenaltyKind;
@@ -21,9 +21,16 @@ pub use small_data::{Choice, choose};
 /// As of the runs.
 pub fn run(command: &TableCommand, out: &mut dyn Write) -> Result<(), Error> {
     match command {
-        TableCommand::SmallData(args) => {
+        TableCommand::SmallData(SmallDataArgs {
+            source,
+            table: args,
+        }) => {
+            if source.contains(&Source::Cifar10) {
+                let reason = "--source: mnist or fashion-mnist; CIFAR-10 has a table of its own";
+                return Err(Error::Usage(reason.into()));
+            }
             let grid = Grid {
-                sources: vec![Source::Mnist, Source::FashionMnist],
+                sources: or(source, &[Source::Mnist, Source::FashionMnist]),
                 images: or(&args.images, &[1000, 5000]),
                 penalties: or(&args.penalties, &[PenaltyKind::Four, PenaltyKind::Norm]),
                 betas: or(&args.betas, &[0.001, 0.004, 0.016, 0.064]),

@@ -5,6 +5,19 @@ use sigmax_train::data::Source;
 use crate::{data, program};
 
 #[test]
+fn the_table_of_few_images_is_not_for_cifar() {
+    let error = program(&[
+        "table",
+        "small-data",
+        "--source",
+        "cifar10",
+        "--out",
+        "nowhere",
+    ]);
+    assert!(error.unwrap_err().contains("a table of its own"));
+}
+
+#[test]
 fn a_table_is_made_kept_and_read_back() {
     let folder = tempfile::tempdir().unwrap();
     for (name, source) in [
@@ -121,7 +134,7 @@ fn the_overhead_table_has_a_row_per_penalty() {
         assert!(text.contains(&format!("| {kind} | ")), "{text}");
     }
     assert!(
-        text.contains("| none | ") && text.contains("1.0000 [1.0000, 1.0000]"),
+        text.contains("| none | ") && text.contains("1.000 [1.000, 1.000]"),
         "{text}"
     );
 }
