@@ -1,8 +1,9 @@
 //! Differentiable bounds on the norms of convolution layers, for [Burn](burn).
 //!
-//! [`SpectralPenalty`] adds a term to the loss that keeps the norms of a model's layers small, at a
-//! cost that a training step does not notice: power iterations stay warm from step to step, layers
-//! of one shape are computed together, and the gradient is written down instead of traced.
+//! [`SpectralPenalty`] adds a term to the loss that keeps the norms of a model's layers small, for
+//! well under 1 % of a ResNet-32's training step (docs/experiments.md): power iterations stay warm
+//! from step to step, layers of one shape are computed together, and the gradient is written down
+//! instead of traced.
 //!
 //! ```
 //! use burn::nn::conv::{Conv2d, Conv2dConfig};

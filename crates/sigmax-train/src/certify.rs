@@ -3,9 +3,9 @@
 use std::io::Write;
 
 use rayon::prelude::*;
-use sigmax::{Bracket, Kernel, Options, Upper};
+use sigmax::{Bracket, Kernel, Lower, Options, Upper};
+use sigmax_formats::report::{Rounding, decimal};
 
-use crate::decimal;
 use crate::error::Error;
 use crate::model::Layer;
 use crate::state::StateDict;
@@ -84,6 +84,16 @@ pub fn product(layers: &[Certified]) -> Option<Upper> {
     uppers.reduce(Upper::times)
 }
 
+/// Five digits, rounded up.
+pub(crate) fn at_most(upper: Upper) -> String {
+    decimal(upper.get(), 5, Rounding::Up)
+}
+
+/// Five digits, rounded down.
+pub(crate) fn at_least(lower: Lower) -> String {
+    decimal(lower.get(), 5, Rounding::Down)
+}
+
 /// Which norm it is.
 pub const NORM_NOTE: &str = "The norm of a convolution is that over all input sizes. At the model's \
     own size, zero padding may make it smaller: the upper ends hold there too.";
@@ -126,15 +136,13 @@ pub fn print(
             "{:<width$}  {:>14}  {stride:>6}  {:>9}  {:>9}  [{:>8}, {:>8}]",
             c.layer.path,
             shape.join("×"),
-            decimal::up(c.four.get(), 4),
-            decimal::up(c.weighted.get(), 4),
-            decimal::down(c.norm.lower().get(), 4),
-            decimal::up(c.norm.upper().get(), 4),
+            at_most(c.four),
+            at_most(c.weighted),
+            at_least(c.norm.lower()),
+            at_most(c.norm.upper()),
         )?;
     }
-    let show = |layers: &[Certified]| {
-        product(layers).map_or("-".to_owned(), |p| decimal::up_scientific(p.get(), 3))
-    };
+    let show = |layers: &[Certified]| product(layers).map_or("-".to_owned(), at_most);
     writeln!(out, "product of the proved upper ends: {}", show(layers))?;
     if let Some((name, other)) = other {
         writeln!(out, "the same for {name}: {}", show(other))?;

@@ -13,7 +13,6 @@ pub mod checkpoint;
 pub mod cli;
 pub mod command;
 pub mod data;
-pub mod decimal;
 pub mod error;
 pub mod evaluate;
 pub mod files;

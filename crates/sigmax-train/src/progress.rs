@@ -3,6 +3,7 @@
 use std::io::Write;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use sigmax_formats::report::{Rounding, decimal};
 
 use crate::error::Error;
 use crate::metrics::Epoch;
@@ -86,7 +87,7 @@ impl<'a> Progress<'a> {
                     text += &format!(" largest estimate {value:.2} ({layer})");
                 }
                 Some((layer, LayerNumber::Bound(value))) => {
-                    let value = crate::decimal::up(value, 2);
+                    let value = decimal(value, 4, Rounding::Up);
                     text += &format!(" largest bound, last epoch {value} ({layer})");
                 }
                 None => {}
@@ -102,7 +103,7 @@ impl<'a> Progress<'a> {
     /// Where writing fails.
     pub fn epoch(&mut self, epoch: &Epoch, epochs: usize, layers: &[String]) -> Result<(), Error> {
         let largest = match epoch.largest_bound() {
-            Some((i, bound)) => format!("{} ({})", crate::decimal::up(bound, 3), layers[i]),
+            Some((i, bound)) => format!("{} ({})", decimal(bound, 4, Rounding::Up), layers[i]),
             None => "-".into(),
         };
         let validation = if epoch.validation_accuracy.is_nan() {

@@ -3,7 +3,6 @@
 use std::fmt::Write;
 
 use crate::certify::{self, Certified};
-use crate::decimal;
 use crate::metrics::Epoch;
 use crate::recipe::Recipe;
 use crate::svg::{Chart, Series, escape};
@@ -94,10 +93,10 @@ fn table(layers: &[Certified]) -> String {
             "<tr><td>{}</td><td>{}</td><td>{stride}</td><td>{}</td><td>{}</td><td>{}</td><td>{}</td></tr>",
             escape(&c.layer.path),
             shape.join("×"),
-            decimal::up(c.four.get(), 4),
-            decimal::up(c.weighted.get(), 4),
-            decimal::down(c.norm.lower().get(), 4),
-            decimal::up(c.norm.upper().get(), 4),
+            certify::at_most(c.four),
+            certify::at_most(c.weighted),
+            certify::at_least(c.norm.lower()),
+            certify::at_most(c.norm.upper()),
         );
     }
     html + "</table>"
@@ -146,9 +145,8 @@ pub fn page(
     html += &escape(certify::NORM_NOTE);
     html += "</p>";
     html += &table(layers);
-    let product = |layers: &[Certified]| {
-        certify::product(layers).map_or("–".into(), |p| decimal::up_scientific(p.get(), 3))
-    };
+    let product =
+        |layers: &[Certified]| certify::product(layers).map_or("–".into(), certify::at_most);
     let _ = write!(
         html,
         "<p>Product of the proved upper ends: {}",

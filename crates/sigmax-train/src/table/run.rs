@@ -202,7 +202,7 @@ impl Task for Single<'_> {
             validation: last.validation_accuracy,
             test: last.test_accuracy,
             train: last.train_accuracy,
-            product: product.map_or("-".into(), |p| crate::decimal::up_scientific(p.get(), 1)),
+            product: product.map_or("-".into(), certify::at_most),
             seconds: trained.history.iter().map(|e| e.seconds).sum(),
         })
     }

@@ -2,6 +2,8 @@
 
 use std::io::Write;
 
+use sigmax_formats::report::{Rounding, decimal};
+
 use super::{Finished, Grid, read, run_all};
 use crate::cli::TableArgs;
 use crate::error::Error;
@@ -197,7 +199,7 @@ fn listed(method: &Method, chosen: usize) -> String {
 fn largest_product(runs: &[Finished]) -> String {
     let value = |r: &&Finished| r.product.parse().unwrap_or(f64::INFINITY);
     let largest = runs.iter().max_by(|a, b| value(a).total_cmp(&value(b)));
-    largest.map_or("–".to_owned(), |r| r.product.clone())
+    largest.map_or("–".to_owned(), |r| decimal(value(&r), 3, Rounding::Up))
 }
 
 #[cfg(test)]

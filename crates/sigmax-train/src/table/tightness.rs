@@ -8,7 +8,6 @@ use burn::tensor::Device;
 use crate::certify::{self, Certified};
 use crate::cli::{self, TightnessArgs};
 use crate::data::Data;
-use crate::decimal;
 use crate::error::Error;
 use crate::model::{Network, Task};
 use crate::penalty::Penalty;
@@ -147,10 +146,10 @@ fn print(recipe: &Recipe, outcome: &Outcome, out: &mut dyn Write) -> Result<(), 
             out,
             "| {} | {} | {} | {} | {} | {:.3} | {:.3} | {} | {} | {} | {} |",
             c.layer.path,
-            decimal::down(lower, 4),
-            decimal::up(c.norm.upper().get(), 4),
-            decimal::up(c.four.get(), 4),
-            decimal::up(c.weighted.get(), 4),
+            certify::at_least(c.norm.lower()),
+            certify::at_most(c.norm.upper()),
+            certify::at_most(c.four),
+            certify::at_most(c.weighted),
             c.four.get() / lower,
             c.weighted.get() / lower,
             shown(row.estimates[0]),
@@ -161,7 +160,7 @@ fn print(recipe: &Recipe, outcome: &Outcome, out: &mut dyn Write) -> Result<(), 
     }
     let proved: Vec<Certified> = outcome.rows.iter().map(|row| row.proved.clone()).collect();
     let product = certify::product(&proved);
-    let product = product.map_or("–".into(), |p| decimal::up_scientific(p.get(), 3));
+    let product = product.map_or("–".into(), certify::at_most);
     writeln!(out, "\nProduct of the proved upper ends: {product}\n")?;
     out.flush()?;
     Ok(())
