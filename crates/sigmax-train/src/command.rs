@@ -81,7 +81,7 @@ impl Task for Training<'_> {
         } = self;
         writeln!(out, "{}", recipe.title())?;
         if let Some(path) = &args.init {
-            model = state::load(model, files::read_weights(path)?)?;
+            model = state::load(model, files::read_weights(path)?).map_err(Error::in_file(path))?;
             let score = evaluate(&model, &data.test, recipe.source, device);
             writeln!(
                 out,
@@ -160,8 +160,9 @@ impl Task for Evaluation<'_> {
     type Output = Result<(), Error>;
 
     fn run<N: Network>(self, model: N) -> Result<(), Error> {
-        let weights = files::read_weights(&self.args.checkpoint)?;
-        let model = state::load(model, weights)?;
+        let path = &self.args.checkpoint;
+        let weights = files::read_weights(path)?;
+        let model = state::load(model, weights).map_err(Error::in_file(path))?;
         let score = evaluate(&model, self.test, self.args.source, self.device);
         writeln!(
             self.out,

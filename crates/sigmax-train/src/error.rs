@@ -90,6 +90,12 @@ impl Error {
         }
     }
 
+    /// Names the file that a tensor is from.
+    pub(crate) fn in_file(path: &Path) -> impl FnOnce(Self) -> Self {
+        let path = path.to_path_buf();
+        move |error| Self::checkpoint(&path, error)
+    }
+
     pub(crate) fn checkpoint(path: &Path, reason: impl std::fmt::Display) -> Self {
         Self::Checkpoint {
             path: path.to_path_buf(),

@@ -23,7 +23,9 @@ pub fn read_weights(path: &Path) -> Result<StateDict, Error> {
         let values = tensor.values.iter().map(|&value| narrow(name, value));
         let array = Array {
             shape: tensor.shape.clone(),
-            values: values.collect::<Result<_, _>>()?,
+            values: values
+                .collect::<Result<_, _>>()
+                .map_err(Error::in_file(path))?,
         };
         state.insert(name.to_owned(), array);
     }

@@ -141,11 +141,16 @@ impl<N: Network> Run<'_, N> {
                 return Err(Error::checkpoint(&path, reason));
             }
         }
-        self.model = state::load(self.model.clone(), checkpoint.model)?;
+        self.model =
+            state::load(self.model.clone(), checkpoint.model).map_err(Error::in_file(&path))?;
         let device = self.device.clone().without_autodiff();
-        self.sgd.restore(checkpoint.optimiser, &device)?;
+        self.sgd
+            .restore(checkpoint.optimiser, &device)
+            .map_err(Error::in_file(&path))?;
         let fresh = Penalty::new(self.recipe, &self.model)?;
-        self.penalty = fresh.restore(checkpoint.penalty)?;
+        self.penalty = fresh
+            .restore(checkpoint.penalty)
+            .map_err(Error::in_file(&path))?;
         self.position = checkpoint.position;
         Ok(())
     }
