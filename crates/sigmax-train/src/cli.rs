@@ -170,7 +170,7 @@ pub struct TableArgs {
     #[arg(long, value_delimiter = ',')]
     pub images: Vec<usize>,
     /// Factors of the penalties to choose from on the validation images
-    /// [default: 0.001,0.004,0.016,0.064; CIFAR-10 without the last].
+    /// [default: 0.001,0.004,0.016,0.064; CIFAR-10 the first two].
     #[arg(long, value_delimiter = ',')]
     pub betas: Vec<f64>,
     /// Weight decays to choose from on the validation images

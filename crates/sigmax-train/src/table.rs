@@ -47,7 +47,7 @@ pub fn run(command: &TableCommand, out: &mut dyn Write) -> Result<(), Error> {
                 sources: vec![Source::Cifar10],
                 images: or(&args.images, &[2000]),
                 penalties: or(&args.penalties, &[PenaltyKind::Four]),
-                betas: or(&args.betas, &[0.001, 0.004, 0.016]),
+                betas: or(&args.betas, &[0.001, 0.004]),
                 decays: args.decays.clone(),
                 base_decay: Some(1e-4),
                 seeds: args.seeds.unwrap_or(3),

@@ -131,7 +131,7 @@ fn print(recipe: &Recipe, outcome: &Outcome, out: &mut dyn Write) -> Result<(), 
         out,
         "{}, {} epochs, test accuracy {:.2} %. Columns marked ~ are estimates from power iteration \
          (100 steps from random vectors; \"tracked\" is what the run's own penalty held at the end); \
-         the others are proved.\n\n\
+         the others are proved, their quotients rounded to nearest.\n\n\
          | layer | norm ≥ | norm ≤ | four | weighted | four/norm | weighted/norm | ~four | ~weighted | ~norm | ~tracked |\n\
          |---|---|---|---|---|---|---|---|---|---|---|",
         recipe.title(),
