@@ -60,6 +60,10 @@ const KNOWN: [(usize, &[u8], &str); 10] = [
 /// Recognises the content of `source`.
 pub(crate) fn recognise(source: &Source) -> Result<Content, Error> {
     let head = source.read(0, source.len().min(512))?;
+    // First: the length that it begins with may look like the magic bytes of anything else.
+    if is_safetensors(&head) {
+        return Ok(Content::Model(Format::Safetensors));
+    }
     if head.starts_with(&[0x1f, 0x8b]) {
         return Ok(Content::Gzip);
     }
@@ -67,8 +71,6 @@ pub(crate) fn recognise(source: &Source) -> Result<Content, Error> {
         Format::TorchZip
     } else if matches!(head[..], [0x80, 2..=5, ..]) {
         Format::TorchLegacy
-    } else if is_safetensors(&head) {
-        Format::Safetensors
     } else if head.starts_with(b"{") && head.windows(12).any(|text| text == b"\"weight_map\"") {
         let found =
             "the index of a sharded model (pass one of the files that its weight_map lists)";
@@ -95,7 +97,9 @@ pub(crate) fn unknown(source: &Source, found: String) -> Error {
     }
 }
 
-/// A length below 2⁴⁰, then the start of a JSON object.
+/// A length below 2⁴⁰, then the start of a JSON object. No other format has these four bytes there:
+/// in gzip the ninth is a level, in zip a method, in pickles the high end of a frame's length or
+/// (the magic number of legacy files) the sixth is not zero.
 fn is_safetensors(head: &[u8]) -> bool {
     matches!(head[..], [_, _, _, _, _, 0, 0, 0, b'{', ..])
 }

@@ -38,6 +38,18 @@ fn a_real_file() {
 }
 
 #[test]
+fn a_header_length_that_looks_like_another_format() {
+    // Pickles of protocol 2 to 5, gzip.
+    for length in [0x0280, 0x0380, 0x0480, 0x0580, 0x8b1f] {
+        let mut header = format!("{{{}}}", entry("fc.weight", "F32", "[1,2]", 0, 8));
+        header.push_str(&" ".repeat(length - header.len()));
+        let model = Model::from_bytes("input", file(&header, 8)).unwrap();
+        assert_eq!(model.format, Format::Safetensors, "{length:#x}");
+        assert_eq!(values(&model, "fc"), [0.0, 0.0], "{length:#x}");
+    }
+}
+
+#[test]
 fn cut_or_changed_at_every_byte() {
     let bytes = std::fs::read(path("types.safetensors")).unwrap();
     for length in 0..bytes.len() {
