@@ -25,6 +25,20 @@ pub struct Certified {
     pub norm: Bracket,
 }
 
+impl Certified {
+    /// The extents of the weight, as text.
+    pub(crate) fn shape_text(&self) -> String {
+        let shape: Vec<String> = self.shape.iter().map(usize::to_string).collect();
+        shape.join("×")
+    }
+
+    /// The stride along the first axis, or `none` for a dense layer.
+    pub(crate) fn stride_text(&self, none: &str) -> String {
+        let stride = self.layer.conv.stride.first();
+        stride.map_or(none.to_owned(), usize::to_string)
+    }
+}
+
 fn kernel(layer: &Layer, state: &StateDict) -> Result<Kernel, Error> {
     let name = format!("{}.weight", layer.path);
     let array = state.get(&name).ok_or_else(|| Error::Tensor {
@@ -124,18 +138,12 @@ pub fn print(
         "layer", "shape", "stride", "four", "weighted", "norm (proved)"
     )?;
     for c in layers {
-        let shape: Vec<String> = c.shape.iter().map(usize::to_string).collect();
-        let stride = c
-            .layer
-            .conv
-            .stride
-            .first()
-            .map_or("-".into(), usize::to_string);
         writeln!(
             out,
-            "{:<width$}  {:>14}  {stride:>6}  {:>9}  {:>9}  [{:>8}, {:>8}]",
+            "{:<width$}  {:>14}  {:>6}  {:>9}  {:>9}  [{:>8}, {:>8}]",
             c.layer.path,
-            shape.join("×"),
+            c.shape_text(),
+            c.stride_text("-"),
             at_most(c.four),
             at_most(c.weighted),
             at_least(c.norm.lower()),

@@ -80,19 +80,13 @@ fn table(layers: &[Certified]) -> String {
         <th>weighted four</th><th>norm ≥</th><th>norm ≤</th></tr>"
         .to_owned();
     for c in layers {
-        let shape: Vec<String> = c.shape.iter().map(usize::to_string).collect();
-        let stride = c
-            .layer
-            .conv
-            .stride
-            .first()
-            .map_or("–".into(), usize::to_string);
         // Writing to a String does not fail.
         let _ = write!(
             html,
-            "<tr><td>{}</td><td>{}</td><td>{stride}</td><td>{}</td><td>{}</td><td>{}</td><td>{}</td></tr>",
+            "<tr><td>{}</td><td>{}</td><td>{}</td><td>{}</td><td>{}</td><td>{}</td><td>{}</td></tr>",
             escape(&c.layer.path),
-            shape.join("×"),
+            c.shape_text(),
+            c.stride_text("–"),
             certify::at_most(c.four),
             certify::at_most(c.weighted),
             certify::at_least(c.norm.lower()),
