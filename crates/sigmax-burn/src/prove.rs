@@ -41,7 +41,20 @@ pub fn prove<M: Module>(
             proved.push(audit(next, &weight.tensor().into_data(), options));
         }
     });
+    all_reached(wanted)?;
     proved.into_iter().collect()
+}
+
+/// A layer that the walk did not come to has no proof: a module of the user's own may visit in one
+/// order and map in another.
+fn all_reached(mut left: impl Iterator<Item = Layer>) -> Result<(), Error> {
+    match left.next() {
+        None => Ok(()),
+        Some(layer) => Err(Error::layer(
+            &layer.path,
+            "expected where the order of the model's layers puts it, found elsewhere or not at all",
+        )),
+    }
 }
 
 fn audit(layer: Layer, weights: &TensorData, options: &Options) -> Result<ProvedLayer, Error> {
@@ -109,6 +122,7 @@ pub fn finish<M: Module>(
         proved: Vec::new(),
     };
     let model = model.map(&mut rescale);
+    all_reached(rescale.wanted)?;
     let proved = rescale.proved.into_iter().collect::<Result<_, _>>()?;
     Ok((model, proved))
 }
@@ -203,4 +217,18 @@ fn scaled(data: &TensorData, factor: f64, dtype: DType) -> TensorData {
         .unwrap_or_default();
     let values: Vec<f64> = values.into_iter().map(|v| v * factor).collect();
     TensorData::new(values, shape).convert_dtype(dtype)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::layer::{LayerKind, assumed};
+
+    #[test]
+    fn a_layer_that_was_not_reached_is_an_error_with_its_path() {
+        let layer = assumed("blocks.1".into(), LayerKind::Linear, vec![2, 3]);
+        let error = all_reached(std::iter::once(layer)).unwrap_err();
+        assert!(error.to_string().contains("blocks.1"));
+        assert!(all_reached(std::iter::empty()).is_ok());
+    }
 }

@@ -150,6 +150,32 @@ fn every_layer_is_finished_below_its_target_in_every_type() {
 }
 
 #[test]
+fn layers_of_extreme_scale_are_finished_or_refused() {
+    let device = Device::default();
+    let numbers = Numbers(1).take(108);
+    for (scale, target) in [
+        (1e30, 1.0),
+        (1e-30, 1.0),
+        (1e30, 1e-30),
+        (1.0, 1e-37),
+        (1.0, 1e-44),
+    ] {
+        let scaled = numbers.iter().map(|x| x * scale).collect();
+        let model = conv2d([4, 3, 3, 3], scaled, &device);
+        let selection = LayerSelection::new();
+        match finish(model, &selection, target, &Options::default()) {
+            Ok((model, _)) => {
+                let again = prove(&model, &selection, &Options::default()).unwrap();
+                assert!(again[0].audit.upper().get() <= target, "{scale} {target}");
+            }
+            // Weights of a few units of the smallest number cannot follow every factor.
+            Err(Error::Unreachable { .. }) => assert!(target < 1e-40, "{scale} {target}"),
+            Err(error) => panic!("{scale} {target}: {error}"),
+        }
+    }
+}
+
+#[test]
 fn settings_that_make_no_sense_are_refused() {
     let model = conv2d([1, 1, 1, 1], vec![1.0], &Device::default());
     for config in [
