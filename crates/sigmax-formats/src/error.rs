@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-/// Why a model file, a tensor in it or a geometry file was refused.
+/// Why a model file, a tensor in it, a geometry file or a set of images was refused.
 ///
 /// Every variant names the file; the text says where in it, what was expected and what to do.
 #[derive(Debug, thiserror::Error)]
@@ -131,6 +131,16 @@ pub enum Error {
         file: PathBuf,
         /// What is wrong, and what was expected.
         reason: String,
+    },
+    /// Images or labels that are not what is read, or that do not fit each other.
+    #[error("{}: expected {expected}, found {found}", file.display())]
+    Images {
+        /// The file or folder.
+        file: PathBuf,
+        /// What is read.
+        expected: String,
+        /// What is there.
+        found: String,
     },
     /// An input size that the model cannot take.
     #[error("{}: input size {size:?}: {reason}", file.display())]

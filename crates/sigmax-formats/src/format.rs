@@ -75,18 +75,29 @@ pub(crate) fn recognise(source: &Source) -> Result<Content, Error> {
         let found =
             "the index of a sharded model (pass one of the files that its weight_map lists)";
         return Err(unknown(source, found.to_owned()));
-    } else if let Some((_, _, found)) = KNOWN.iter().find(|(offset, magic, _)| {
-        head.get(*offset..)
-            .is_some_and(|rest| rest.starts_with(magic))
-    }) {
-        return Err(unknown(source, (*found).to_owned()));
+    } else if let Some(found) = known(&head) {
+        return Err(unknown(source, found.to_owned()));
     } else if is_onnx(source, &head) {
         Format::Onnx
     } else {
-        let first: Vec<_> = head.iter().take(8).map(|b| format!("{b:02x}")).collect();
-        return Err(unknown(source, format!("the bytes {}", first.join(" "))));
+        return Err(unknown(source, first_bytes(&head)));
     };
     Ok(Content::Model(format))
+}
+
+/// What begins with `head` and is neither a model nor a set of images, where that is known.
+pub(crate) fn known(head: &[u8]) -> Option<&'static str> {
+    let begins = |&&(offset, magic, _): &&(usize, &[u8], _)| {
+        head.get(offset..)
+            .is_some_and(|rest| rest.starts_with(magic))
+    };
+    KNOWN.iter().find(begins).map(|&(_, _, found)| found)
+}
+
+/// The first bytes of `head`, for errors.
+pub(crate) fn first_bytes(head: &[u8]) -> String {
+    let first: Vec<_> = head.iter().take(8).map(|b| format!("{b:02x}")).collect();
+    format!("the bytes {}", first.join(" "))
 }
 
 /// [`Error::UnknownFormat`].

@@ -1,8 +1,9 @@
-//! gzip: decompressed into a temporary file, with a limit.
+//! gzip and deflate: decompressed into a temporary file, with a limit.
 
 use std::io::{self, Read, Seek, SeekFrom, Write};
 
-use flate2::read::MultiGzDecoder;
+use flate2::Crc;
+use flate2::read::{DeflateDecoder, MultiGzDecoder};
 
 use crate::error::Error;
 use crate::source::Source;
@@ -17,6 +18,22 @@ const FREE_BYTES: u64 = 16 << 20;
 
 /// The decompressed content as a source of the same name, backed by a file that vanishes with it.
 pub(crate) fn decompress(source: &Source) -> Result<Source, Error> {
+    let (plain, _) = unpack(source, MultiGzDecoder::new(Sequential::new(source)))?;
+    if plain.len() == 0 {
+        return Err(Error::UnknownFormat {
+            file: source.file().to_owned(),
+            found: "an empty gzip file".to_owned(),
+        });
+    }
+    Ok(plain)
+}
+
+/// The same for deflate without a frame, as in zip; with it, the checksum of what came out.
+pub(crate) fn inflate(source: &Source) -> Result<(Source, u32), Error> {
+    unpack(source, DeflateDecoder::new(Sequential::new(source)))
+}
+
+fn unpack(source: &Source, mut decoder: impl Read) -> Result<(Source, u32), Error> {
     let io = |action| {
         move |error| Error::Io {
             file: source.file().to_owned(),
@@ -25,13 +42,10 @@ pub(crate) fn decompress(source: &Source) -> Result<Source, Error> {
         }
     };
     let limit = MAX_BYTES.min(FREE_BYTES.saturating_add(source.len().saturating_mul(MAX_RATIO)));
-    let mut decoder = MultiGzDecoder::new(Sequential {
-        source,
-        position: 0,
-    });
     let mut file = tempfile::tempfile().map_err(io("make a temporary file to decompress"))?;
     let mut block = vec![0; 1 << 16];
     let mut len = 0u64;
+    let mut crc = Crc::new();
     loop {
         let count = decoder.read(&mut block).map_err(io("decompress"))?;
         if count == 0 {
@@ -39,23 +53,25 @@ pub(crate) fn decompress(source: &Source) -> Result<Source, Error> {
         }
         len += count as u64;
         source.limit("the decompressed size in bytes", limit, len)?;
+        crc.update(&block[..count]);
         file.write_all(&block[..count])
             .map_err(io("write a temporary file to decompress"))?;
     }
-    if len == 0 {
-        return Err(Error::UnknownFormat {
-            file: source.file().to_owned(),
-            found: "an empty gzip file".to_owned(),
-        });
-    }
     file.seek(SeekFrom::Start(0)).map_err(io("decompress"))?;
-    Ok(Source::new(source.file().to_owned(), len, file))
+    Ok((Source::new(source.file().to_owned(), len, file), crc.sum()))
 }
 
 /// A source read from start to end.
 struct Sequential<'a> {
     source: &'a Source,
     position: u64,
+}
+
+impl<'a> Sequential<'a> {
+    fn new(source: &'a Source) -> Self {
+        let position = 0;
+        Self { source, position }
+    }
 }
 
 impl Read for Sequential<'_> {

@@ -1,4 +1,5 @@
 //! Model files in: the convolution and dense layers of ONNX, safetensors and PyTorch files.
+//! Labelled images in ([`Images`]).
 //! Reports out: tables, JSON and CSV ([`report`]).
 //!
 //! [`Model::open`] reads the structure of a file, not its weights; [`Model::read_kernel`] reads the
@@ -30,6 +31,7 @@ mod error;
 mod format;
 mod geometry;
 mod gzip;
+pub mod images;
 mod layer;
 mod model;
 mod names;
@@ -42,10 +44,12 @@ mod statedict;
 mod tensor;
 mod torch;
 mod wire;
+mod zip;
 
 pub use error::Error;
 pub use format::Format;
 pub use geometry::GeometryFile;
+pub use images::Images;
 pub use layer::{GeometrySource, LayerSpec, Op};
 pub use model::{Model, NamedTensor};
 pub use skipped::{Refused, Skipped};

@@ -3,8 +3,9 @@
 use std::fmt;
 use std::fs::File;
 use std::io::{Cursor, Read, Seek, SeekFrom};
+use std::ops::Range;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::error::Error;
 
@@ -18,13 +19,27 @@ impl<T: Read + Seek + Send> ReadSeek for T {}
 /// Nothing is allocated for a range that is not inside the file.
 pub(crate) struct Source {
     file: PathBuf,
+    /// Where its first byte is in what is read.
+    start: u64,
     len: u64,
-    reader: Mutex<Box<dyn ReadSeek>>,
+    reader: Arc<Mutex<Box<dyn ReadSeek>>>,
 }
 
 impl Source {
     /// Opens a regular file that is not empty.
     pub(crate) fn open(path: &Path) -> Result<Self, Error> {
+        let source = Self::open_any(path)?;
+        if source.len == 0 {
+            return Err(Error::UnknownFormat {
+                file: path.to_owned(),
+                found: "an empty file".to_owned(),
+            });
+        }
+        Ok(source)
+    }
+
+    /// Opens a regular file, empty or not.
+    pub(crate) fn open_any(path: &Path) -> Result<Self, Error> {
         let io = |action| {
             move |source| Error::Io {
                 file: path.to_owned(),
@@ -46,9 +61,6 @@ impl Source {
         }
         let reader = File::open(path).map_err(io("open"))?;
         let len = reader.metadata().map_err(io("open"))?.len();
-        if len == 0 {
-            return Err(unknown("an empty file"));
-        }
         Ok(Self::new(path.to_owned(), len, reader))
     }
 
@@ -68,9 +80,22 @@ impl Source {
     pub(crate) fn new(file: PathBuf, len: u64, reader: impl ReadSeek + 'static) -> Self {
         Self {
             file,
+            start: 0,
             len,
-            reader: Mutex::new(Box::new(reader)),
+            reader: Arc::new(Mutex::new(Box::new(reader))),
         }
+    }
+
+    /// The bytes of `range` as a source of its own; `file` stands for it in errors.
+    pub(crate) fn part(&self, file: PathBuf, range: Range<u64>) -> Result<Self, Error> {
+        let len = range.end.saturating_sub(range.start);
+        self.check(range.start, len)?;
+        Ok(Self {
+            file,
+            start: self.start + range.start,
+            len,
+            reader: Arc::clone(&self.reader),
+        })
     }
 
     /// The name for errors.
@@ -103,7 +128,7 @@ impl Source {
         // A panic elsewhere cannot leave the reader in a wrong state: every read seeks first.
         let mut reader = self.reader.lock().unwrap_or_else(PoisonError::into_inner);
         reader
-            .seek(SeekFrom::Start(offset))
+            .seek(SeekFrom::Start(self.start + offset))
             .and_then(|_| reader.read_exact(buffer))
             .map_err(|source| Error::Io {
                 file: self.file.clone(),

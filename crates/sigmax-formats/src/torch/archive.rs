@@ -1,81 +1,24 @@
 //! [`Archive`]: the entries of a zip archive, each stored without compression inside the file.
 
-use std::collections::HashMap;
-use std::ops::Range;
-
-use crate::cursor::Cursor;
 use crate::error::Error;
 use crate::source::Source;
 use crate::torch::Bytes;
+use crate::zip::Zip;
 
-/// The longest end of an archive: record, comment, and the locator of the 64-bit record.
-const END: u64 = 22 + 0xffff + 20;
-const LOCAL: [u8; 4] = *b"PK\x03\x04";
-const CENTRAL: [u8; 4] = *b"PK\x01\x02";
-const END_32: [u8; 4] = *b"PK\x05\x06";
-const LOCATOR: [u8; 4] = *b"PK\x06\x07";
-const END_64: [u8; 4] = *b"PK\x06\x06";
-
-/// The directory of a zip archive.
+/// The directory of an archive of `torch.save`.
 #[derive(Debug)]
-pub(super) struct Archive {
-    entries: HashMap<String, Entry>,
-    /// Names in the order of the directory.
-    names: Vec<String>,
-}
-
-#[derive(Clone, Debug)]
-struct Entry {
-    /// Where its line of the directory is.
-    at: u64,
-    /// Where its local header is.
-    header: u64,
-    method: u16,
-    encrypted: bool,
-    compressed: u64,
-    size: u64,
-    data: Bytes,
-}
+pub(super) struct Archive(Zip);
 
 impl Archive {
-    /// Reads the directory and the header of every entry, and checks that all lie inside the file
-    /// and that no two overlap.
+    /// Reads the directory.
     pub(super) fn read(source: &Source) -> Result<Self, Error> {
-        let (count, directory) = directory(source)?;
-        let mut cursor = Cursor::new(source, directory.clone())?;
-        let mut archive = Self {
-            entries: HashMap::new(),
-            names: Vec::new(),
-        };
-        for _ in 0..count {
-            let (name, entry) = central(&mut cursor)?;
-            let at = entry.at;
-            archive.names.push(name.clone());
-            if archive.entries.insert(name.clone(), entry).is_some() {
-                return Err(source.malformed(at, format!("the zip entry {name:?} occurs twice")));
-            }
-        }
-        for (name, entry) in &mut archive.entries {
-            entry.data = local(source, name, entry)?;
-        }
-        let mut order: Vec<_> = archive.entries.iter().collect();
-        order.sort_by_key(|(_, entry)| (entry.header, entry.data.end));
-        let mut end = 0;
-        for (name, entry) in order {
-            if entry.header < end || entry.data.end > directory.start {
-                return Err(source.malformed(
-                    entry.header,
-                    format!("the zip entry {name:?} overlaps another one or the directory"),
-                ));
-            }
-            end = entry.data.end;
-        }
-        Ok(archive)
+        Ok(Self(Zip::read(source)?))
     }
 
     /// What precedes `data.pkl`: empty, or a folder with its `/`.
     pub(super) fn root(&self) -> Option<&str> {
-        self.names
+        self.0
+            .names
             .iter()
             .filter_map(|name| name.strip_suffix("data.pkl"))
             .filter(|root| root.is_empty() || root.ends_with('/'))
@@ -85,14 +28,14 @@ impl Archive {
     /// Whether there is code beside the data.
     pub(super) fn is_torchscript(&self, root: &str) -> bool {
         let code = format!("{root}code/");
-        self.entries.contains_key(&format!("{root}constants.pkl"))
-            || self.names.iter().any(|name| name.starts_with(&code))
+        self.0.entries.contains_key(&format!("{root}constants.pkl"))
+            || self.0.names.iter().any(|name| name.starts_with(&code))
     }
 
     /// What an archive without `data.pkl` seems to be.
     pub(super) fn description(&self) -> String {
-        let ends = |end: &str| self.names.iter().any(|name| name.ends_with(end));
-        if self.names.is_empty() {
+        let ends = |end: &str| self.0.names.iter().any(|name| name.ends_with(end));
+        if self.0.names.is_empty() {
             "an empty zip archive".to_owned()
         } else if ends(".weights.h5") {
             "a Keras archive".to_owned()
@@ -102,14 +45,14 @@ impl Archive {
             "a program of torch.export (.pt2); save its state_dict with torch.save instead"
                 .to_owned()
         } else {
-            let first: Vec<_> = self.names.iter().take(3).collect();
+            let first: Vec<_> = self.0.names.iter().take(3).collect();
             format!("a zip archive without data.pkl, with {first:?} in it")
         }
     }
 
     /// The data of an entry that need not be there.
     pub(super) fn optional(&self, source: &Source, name: &str) -> Result<Option<Bytes>, Error> {
-        let Some(entry) = self.entries.get(name) else {
+        let Some(entry) = self.0.entries.get(name) else {
             return Ok(None);
         };
         if entry.method != 0 || entry.encrypted {
@@ -139,139 +82,4 @@ impl Archive {
         self.optional(source, name)?
             .ok_or_else(|| source.malformed(0, format!("the zip archive has no entry {name:?}")))
     }
-}
-
-/// Number of entries and place of the central directory.
-fn directory(source: &Source) -> Result<(u64, Range<u64>), Error> {
-    let start = source.len().saturating_sub(END);
-    let tail = source.read(start, source.len() - start)?;
-    // The record that is followed by a comment of exactly the length it states.
-    let record = (0..tail.len().saturating_sub(21))
-        .rev()
-        .find(|&i| {
-            tail[i..].starts_with(&END_32)
-                && usize::from(u16::from_le_bytes([tail[i + 20], tail[i + 21]]))
-                    == tail.len() - i - 22
-        })
-        .ok_or_else(|| {
-            source.malformed(
-                source.len(),
-                "the zip archive has no end record; the file is cut short or damaged",
-            )
-        })?;
-    let at = start + record as u64;
-    let mut cursor = Cursor::new(source, at..source.len())?;
-    cursor.skip(10)?;
-    let mut count = u64::from(u16::from_le_bytes(cursor.array()?));
-    let mut length = u64::from(u32::from_le_bytes(cursor.array()?));
-    let mut offset = u64::from(u32::from_le_bytes(cursor.array()?));
-    if let Some(wide) = wide_record(source, at)? {
-        let mut cursor = Cursor::new(source, wide..at)?;
-        if cursor.array()? != END_64 {
-            return Err(source.malformed(wide, "no 64-bit end record of a zip archive is here"));
-        }
-        cursor.skip(28)?;
-        count = u64::from_le_bytes(cursor.array()?);
-        length = u64::from_le_bytes(cursor.array()?);
-        offset = u64::from_le_bytes(cursor.array()?);
-    }
-    let end = offset
-        .checked_add(length)
-        .filter(|&end| end <= at && count <= length / 46)
-        .ok_or_else(|| {
-            source.malformed(
-                at,
-                format!(
-                    "a zip directory of {count} entries and {length} bytes at offset {offset} \
-                     does not fit before this end record"
-                ),
-            )
-        })?;
-    Ok((count, offset..end))
-}
-
-/// Where the 64-bit end record is, if its locator precedes the end record.
-fn wide_record(source: &Source, end: u64) -> Result<Option<u64>, Error> {
-    let Some(at) = end.checked_sub(20) else {
-        return Ok(None);
-    };
-    let mut cursor = Cursor::new(source, at..end)?;
-    if cursor.array()? != LOCATOR {
-        return Ok(None);
-    }
-    cursor.skip(4)?;
-    let wide = u64::from_le_bytes(cursor.array()?);
-    if wide.checked_add(56).is_none_or(|wide_end| wide_end > at) {
-        return Err(source.malformed(
-            at,
-            format!("the 64-bit end record at offset {wide} is not before its locator"),
-        ));
-    }
-    Ok(Some(wide))
-}
-
-/// One line of the directory.
-fn central(cursor: &mut Cursor<'_>) -> Result<(String, Entry), Error> {
-    let at = cursor.position();
-    let source = cursor.source();
-    if cursor.array()? != CENTRAL {
-        return Err(source.malformed(at, "no entry of the zip directory is here"));
-    }
-    cursor.skip(4)?;
-    let flags = u16::from_le_bytes(cursor.array()?);
-    let method = u16::from_le_bytes(cursor.array()?);
-    cursor.skip(8)?;
-    let mut compressed = u64::from(u32::from_le_bytes(cursor.array()?));
-    let mut size = u64::from(u32::from_le_bytes(cursor.array()?));
-    let [name, extra, comment] = [(); 3].map(|()| cursor.array().map(u16::from_le_bytes));
-    let (name, extra, comment) = (name?, extra?, comment?);
-    cursor.skip(8)?;
-    let mut header = u64::from(u32::from_le_bytes(cursor.array()?));
-    let name = String::from_utf8_lossy(&cursor.bytes(name.into())?).into_owned();
-    let extra = cursor.skip(extra.into())?;
-    cursor.skip(comment.into())?;
-    cursor.inside(extra, |cursor| {
-        while cursor.left() >= 4 {
-            let id = u16::from_le_bytes(cursor.array()?);
-            let length = u16::from_le_bytes(cursor.array()?);
-            let field = cursor.skip(length.into())?;
-            if id == 1 {
-                cursor.inside(field, |cursor| {
-                    for value in [&mut size, &mut compressed, &mut header] {
-                        if *value == 0xffff_ffff {
-                            *value = u64::from_le_bytes(cursor.array()?);
-                        }
-                    }
-                    Ok(())
-                })?;
-            }
-        }
-        Ok(())
-    })?;
-    let encrypted = flags & 1 != 0;
-    let entry = Entry {
-        at,
-        header,
-        method,
-        encrypted,
-        compressed,
-        size,
-        data: 0..0,
-    };
-    Ok((name, entry))
-}
-
-/// Reads the local header of an entry and returns where its data is.
-fn local(source: &Source, name: &str, entry: &Entry) -> Result<Bytes, Error> {
-    let header = source.read(entry.header, 30)?;
-    let short = |i: usize| u64::from(u16::from_le_bytes([header[i], header[i + 1]]));
-    if !header.starts_with(&LOCAL) {
-        return Err(source.malformed(
-            entry.header,
-            format!("the header of the zip entry {name:?} is not here"),
-        ));
-    }
-    let start = entry.header + 30 + short(26) + short(28);
-    source.check(start, entry.compressed)?;
-    Ok(start..start + entry.compressed)
 }

@@ -1,5 +1,7 @@
 //! Zip archives, pickles and legacy files, byte by byte.
 
+use std::io::Write;
+
 /// How an archive departs from what `torch.save` writes.
 #[derive(Clone, Default)]
 pub(crate) struct Zip {
@@ -30,10 +32,18 @@ impl Zip {
         let (mut out, mut directory) = (Vec::new(), Vec::new());
         for (name, data) in &self.entries {
             let header = if self.same_place { 0 } else { out.len() as u64 };
+            let mut crc = flate2::Crc::new();
+            crc.update(data);
+            let size = data.len() as u64 + self.longer;
+            let data = if self.method == 8 {
+                &deflate(data)
+            } else {
+                data
+            };
             let length = data.len() as u64 + self.longer;
             out.extend(b"PK\x03\x04");
             shorts(&mut out, &[20, self.flags, self.method, 0, 0]);
-            words(&mut out, &[0, data.len() as u32, data.len() as u32]);
+            words(&mut out, &[crc.sum(), data.len() as u32, size as u32]);
             shorts(&mut out, &[name.len() as u16, 5]);
             out.extend(name.bytes());
             out.extend(b"FB\x01\x00Z"); // padding, as torch.save writes it
@@ -41,14 +51,14 @@ impl Zip {
             directory.extend(b"PK\x01\x02");
             shorts(&mut directory, &[20, 20, self.flags, self.method, 0, 0]);
             let narrow = |value: u64| if self.wide { u32::MAX } else { value as u32 };
-            words(&mut directory, &[0, narrow(length), narrow(length)]);
+            words(&mut directory, &[crc.sum(), narrow(length), narrow(size)]);
             let extra = if self.wide { 28 } else { 0 };
             shorts(&mut directory, &[name.len() as u16, extra, 0, 0, 0]);
             words(&mut directory, &[0, narrow(header)]);
             directory.extend(name.bytes());
             if self.wide {
                 shorts(&mut directory, &[1, 24]);
-                longs(&mut directory, &[length, length, header]);
+                longs(&mut directory, &[size, length, header]);
             }
         }
         let count = self.count.unwrap_or(self.entries.len() as u64);
@@ -75,6 +85,12 @@ impl Zip {
         out.extend(&self.comment);
         out
     }
+}
+
+fn deflate(bytes: &[u8]) -> Vec<u8> {
+    let mut encoder = flate2::write::DeflateEncoder::new(Vec::new(), flate2::Compression::best());
+    encoder.write_all(bytes).unwrap();
+    encoder.finish().unwrap()
 }
 
 fn shorts(out: &mut Vec<u8>, values: &[u16]) {

@@ -1,0 +1,245 @@
+//! [`Images`]: labelled test images, from the files and folders that data sets come in.
+//!
+//! | content | images | labels |
+//! |---|---|---|
+//! | idx (MNIST), plain or gzip | unsigned bytes `[n, h, w]` or `[n, c, h, w]` | a file of labels |
+//! | CIFAR-10, binary version | records of 1 + 3·32·32 bytes | in the file |
+//! | `.npy` | `u1`, `f2`, `f4` or `f8`, `[n, h, w]`, `[n, c, h, w]` or `[n, d]` | a file of labels |
+//! | `.npz` | the member `images`, `x`, `x_test` or `data`, or the only one that can be images | a file of labels, or the member `labels`, `y` or `y_test` |
+//! | a PNG or JPEG picture | one image | a file of one label |
+//! | a folder with `t10k-images-idx3-ubyte` or `test_batch.bin` | that file | `t10k-labels-idx1-ubyte`, or in the file |
+//! | a folder `CLASS/*.png`, `*.jpg`, `*.jpeg` | the pictures | the folders |
+//!
+//! A file of labels is idx (one axis of unsigned bytes), `.npy` (integers, `[n]` or `[n, 1]`) or
+//! `.npz` (the member as above), plain or gzip. Files are recognised by content.
+
+use std::path::Path;
+
+mod bytes;
+mod cifar;
+mod content;
+mod decoded;
+mod folder;
+mod idx;
+mod jpeg;
+mod labels;
+mod npy;
+mod npz;
+mod pixels;
+mod png;
+
+pub use cifar::Cifar10;
+pub use idx::Idx;
+
+use crate::error::Error;
+use crate::source::Source;
+use content::Content;
+use pixels::Pixels;
+
+/// What is read as images, for errors.
+const EXPECTED: &str = "labelled images: idx (MNIST), CIFAR-10 records, .npy, .npz, a PNG or JPEG \
+                        picture, or a folder of pictures by class";
+
+/// Labelled images of one shape.
+///
+/// # Units
+/// Bytes are divided by 255, and 16-bit samples of PNG pictures by 65535; float data is taken as it
+/// is. Nothing else is done: no gamma, no colour profile, no orientation, no normalisation. JPEG is
+/// lossy: another decoder may give other pixels.
+#[derive(Clone, Debug)]
+pub struct Images {
+    shape: Vec<usize>,
+    pixels: Pixels,
+    labels: Vec<usize>,
+    names: Option<Vec<String>>,
+    classes: Option<Vec<String>>,
+}
+
+impl Images {
+    /// Reads at most `limit` images, the first ones; of a folder of pictures by class, as many of
+    /// each class as of the others, as far as they go.
+    ///
+    /// In a folder by class, classes are sorted by name and numbered from 0; if all names are
+    /// numbers, they are the numbers. In a class, pictures are sorted by name; the pictures are
+    /// recognised by content and are 8-bit or 16-bit, grey or colour, opaque.
+    ///
+    /// # Errors
+    /// Content that is none of what is read, or malformed; labels that are missing, given twice,
+    /// not as many as the images, negative or no integers; no images; images of different shapes;
+    /// values that are not finite; more than a limit of this crate.
+    pub fn open(images: &Path, labels: Option<&Path>, limit: Option<usize>) -> Result<Self, Error> {
+        some(images, limit)?;
+        if images.is_dir() {
+            return folder::read(images, labels, limit);
+        }
+        let labels = labels.map(labels::open).transpose()?;
+        Self::read(content::open(images, EXPECTED)?, labels, limit)
+    }
+
+    /// Reads images and labels from memory; the names stand for the files in errors.
+    ///
+    /// # Errors
+    /// As [`Images::open`].
+    pub fn from_bytes(
+        images: (&str, Vec<u8>),
+        labels: Option<(&str, Vec<u8>)>,
+        limit: Option<usize>,
+    ) -> Result<Self, Error> {
+        some(images.0.as_ref(), limit)?;
+        let source = |(name, bytes): (&str, Vec<u8>)| {
+            let len = bytes.len() as u64;
+            Source::new(name.into(), len, std::io::Cursor::new(bytes))
+        };
+        let labels = labels.map(|labels| labels::plain(source(labels)));
+        let images = content::plain(source(images), EXPECTED)?;
+        Self::read(images, labels.transpose()?, limit)
+    }
+
+    fn read(images: Source, labels: Option<Source>, limit: Option<usize>) -> Result<Self, Error> {
+        let mut inside = None;
+        let stack = match content::recognise(&images, EXPECTED)? {
+            Content::Cifar10 => {
+                if let Some(labels) = labels {
+                    let found = format!("{} too", labels.file().display());
+                    return Err(bad(
+                        &images,
+                        "no other labels than those in the file",
+                        found,
+                    ));
+                }
+                let file = Cifar10::new(images)?;
+                let take = limit.map_or(file.len(), |limit| limit.min(file.len()));
+                let (labels, pixels) = file.read(take)?;
+                return Ok(Self {
+                    shape: cifar::SHAPE.to_vec(),
+                    pixels: Pixels::Bytes(pixels),
+                    labels: labels.into_iter().map(usize::from).collect(),
+                    names: None,
+                    classes: None,
+                });
+            }
+            Content::Npz => {
+                let file = npz::File::read(&images)?;
+                let array = file.images()?;
+                if labels.is_none() {
+                    inside = Some(file.labels()?);
+                }
+                array.images(limit)?
+            }
+            content => {
+                if labels.is_none() {
+                    let found = "no file of labels";
+                    return Err(bad(&images, "labels, in a file of their own", found));
+                }
+                match content {
+                    Content::Idx => Idx::new(images, &[3, 4])?.images(limit)?,
+                    Content::Npy => npy::Array::read(images)?.images(limit)?,
+                    Content::Png => png::decode(&images)?,
+                    _ => jpeg::decode(&images)?,
+                }
+            }
+        };
+        let labels = match (inside, labels) {
+            (Some(array), _) => labels::of_array(&array, &stack)?,
+            (None, Some(source)) => labels::read(source, &stack)?,
+            (None, None) => Vec::new(),
+        };
+        Ok(Self {
+            shape: stack.shape,
+            pixels: stack.pixels,
+            labels,
+            names: None,
+            classes: None,
+        })
+    }
+
+    /// The shape of every image: `[c, h, w]`, or `[d]` for vectors.
+    #[must_use]
+    pub fn shape(&self) -> &[usize] {
+        &self.shape
+    }
+
+    /// Number of images, at least 1.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.labels.len()
+    }
+
+    /// Whether there are none: never.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.labels.is_empty()
+    }
+
+    /// The class of image `index`.
+    ///
+    /// # Panics
+    /// An index beyond the last image.
+    #[must_use]
+    pub fn label(&self, index: usize) -> usize {
+        self.labels[index]
+    }
+
+    /// What image `index` is called: `cat/0003.png` in a folder by class, its index elsewhere.
+    ///
+    /// # Panics
+    /// An index beyond the last image.
+    #[must_use]
+    pub fn name(&self, index: usize) -> String {
+        match &self.names {
+            Some(names) => names[index].clone(),
+            None => index.to_string(),
+        }
+    }
+
+    /// The values of image `index`, channel by channel and row by row.
+    ///
+    /// # Units
+    /// In [0, 1], each rounded once to nearest, where the file has integers; as they are where it
+    /// has floats. All are finite.
+    ///
+    /// # Panics
+    /// An index beyond the last image.
+    #[must_use]
+    pub fn values(&self, index: usize) -> Vec<f64> {
+        assert!(index < self.len(), "there are {} images", self.len());
+        let size = self.shape.iter().product();
+        self.pixels.values(index, size)
+    }
+
+    /// Whether [`Images::values`] are the values of the file. If not, they are the nearest f64 to
+    /// the integers of the file over 255 or 65535: the relative error is at most 2⁻⁵³.
+    #[must_use]
+    pub fn is_exact(&self) -> bool {
+        matches!(self.pixels, Pixels::Floats(..))
+    }
+
+    /// Names of the folders, where pictures come in folders by class: in the order of their
+    /// labels, which are the indices unless the names are numbers.
+    #[must_use]
+    pub fn classes(&self) -> Option<&[String]> {
+        self.classes.as_deref()
+    }
+}
+
+/// [`Error::Images`].
+fn bad(source: &Source, expected: impl Into<String>, found: impl Into<String>) -> Error {
+    bad_file(source.file(), expected, found)
+}
+
+/// [`Error::Images`] of a path.
+fn bad_file(file: &Path, expected: impl Into<String>, found: impl Into<String>) -> Error {
+    Error::Images {
+        file: file.to_owned(),
+        expected: expected.into(),
+        found: found.into(),
+    }
+}
+
+/// A limit of 0 asks for nothing.
+fn some(images: &Path, limit: Option<usize>) -> Result<(), Error> {
+    match limit {
+        Some(0) => Err(bad_file(images, "a limit of at least one image", "0")),
+        _ => Ok(()),
+    }
+}
