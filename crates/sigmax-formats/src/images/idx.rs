@@ -35,7 +35,7 @@ impl Idx {
         let mut cursor = Cursor::new(&source, 0..source.len())?;
         let word = |cursor: &mut Cursor<'_>, axes: u8| {
             if cursor.left() < 4 {
-                let expected = format!("an idx header of {} bytes", 4 * (axes + 1));
+                let expected = format!("an idx header of {} bytes", 4 * (u32::from(axes) + 1));
                 return Err(bad(&source, expected, "a shorter file"));
             }
             cursor.array().map(u32::from_be_bytes)
@@ -54,9 +54,11 @@ impl Idx {
         for _ in 0..axes {
             sizes.push(word(&mut cursor, axes)? as usize);
         }
-        if !(1..=MOST).contains(&sizes[0]) {
+        // Without axes there is one entry, and nothing to count.
+        let entries = sizes.first().copied().unwrap_or(0);
+        if !(1..=MOST).contains(&entries) {
             let expected = format!("1 to {MOST} entries");
-            return Err(bad(&source, expected, sizes[0].to_string()));
+            return Err(bad(&source, expected, entries.to_string()));
         }
         Ok(Self { source, sizes })
     }

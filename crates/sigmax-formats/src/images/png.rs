@@ -23,6 +23,12 @@ pub(super) fn decode(source: &Source) -> Result<Stack, Error> {
     if info.animation_control.is_some() {
         return Err(bad(source, "a PNG picture", "an animation"));
     }
+    // The decoder panics on one that ends within a colour.
+    let palette = info.palette.as_ref().map_or(0, |palette| palette.len());
+    if !palette.is_multiple_of(3) {
+        let found = format!("{palette} bytes");
+        return Err(bad(source, "a palette of three bytes a colour", found));
+    }
     let [width, height] = [info.width, info.height].map(|side| side as usize);
     check(source, width, height)?;
     let Some(size) = reader.output_buffer_size() else {

@@ -689,6 +689,15 @@ fn pictures_that_are_wrong() {
         bomb[29..33].copy_from_slice(&crc.sum().to_be_bytes());
         refused(bomb, parts);
     }
+    // A palette that ends within a colour.
+    let mut cut = png_of([2, 1], ColorType::Indexed, BitDepth::One, &[0]);
+    let at = cut.windows(4).position(|w| w == b"PLTE").unwrap();
+    cut.drain(at + 8..at + 10); // of six bytes, two
+    cut[at - 1] = 4;
+    let mut crc = flate2::Crc::new();
+    crc.update(&cut[at..at + 8]);
+    cut[at + 8..at + 12].copy_from_slice(&crc.sum().to_be_bytes());
+    refused(cut, &["three bytes a colour", "4 bytes"]);
     let jpeg = hex(GREY_JPEG);
     for length in [4, 40, 100, 150, jpeg.len() - 4] {
         refused(jpeg[..length].to_vec(), &["a JPEG picture"]);
@@ -906,6 +915,15 @@ fn readers_of_one_format() {
     says(
         &Idx::open(&path, 1).unwrap_err().to_string(),
         &["0x00000801", "0x00000803"],
+    );
+    std::fs::write(&path, idx(&[], &[7])).unwrap();
+    says(
+        &Idx::open(&path, 0).unwrap_err().to_string(),
+        &["1 to 1000000 entries"],
+    );
+    says(
+        &Idx::open(&path, 255).unwrap_err().to_string(),
+        &["0x000008ff"],
     );
     std::fs::write(&path, gzip(&cifar(&[2, 3]))).unwrap();
     let file = Cifar10::open(&path).unwrap();
