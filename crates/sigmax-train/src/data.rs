@@ -2,7 +2,7 @@
 
 mod augment;
 mod cifar;
-mod idx;
+mod mnist;
 pub mod synthetic;
 
 use std::path::{Path, PathBuf};
@@ -90,7 +90,7 @@ impl Source {
     /// A file that is missing, truncated, too long, of another format, or with labels above 9.
     pub fn read(self, folder: &Path) -> Result<Data, Error> {
         let (train, test) = match self {
-            Self::Mnist | Self::FashionMnist => idx::read(folder, self.hint())?,
+            Self::Mnist | Self::FashionMnist => mnist::read(folder, self.hint())?,
             Self::Cifar10 => cifar::read(folder, self.hint())?,
         };
         Ok(Data { train, test })
@@ -102,9 +102,31 @@ impl Source {
     /// As [`Source::read`].
     pub fn read_test(self, folder: &Path) -> Result<Images, Error> {
         match self {
-            Self::Mnist | Self::FashionMnist => idx::read_part(folder, "t10k", self.hint()),
+            Self::Mnist | Self::FashionMnist => mnist::read_part(folder, "t10k", self.hint()),
             Self::Cifar10 => cifar::read_files(folder, &["test_batch.bin"], self.hint()),
         }
+    }
+}
+
+/// The first of `names` that is in `folder`.
+fn found(folder: &Path, names: &[&str], hint: &'static str) -> Result<PathBuf, Error> {
+    let mut paths = names.iter().map(|name| folder.join(name));
+    paths.find(|path| path.exists()).ok_or_else(|| {
+        let path = folder.join(names[0]);
+        Error::Missing { path, hint }
+    })
+}
+
+/// The error of the reader, as one of this crate.
+fn refused(error: sigmax_formats::Error) -> Error {
+    match error {
+        sigmax_formats::Error::Images {
+            file,
+            expected,
+            found,
+        } => Error::data(&file, expected, found),
+        sigmax_formats::Error::Io { file, source, .. } => Error::io(&file)(source),
+        other => other.into(),
     }
 }
 

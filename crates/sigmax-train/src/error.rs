@@ -61,7 +61,7 @@ pub enum Error {
         /// The core's reason.
         source: sigmax::Error,
     },
-    /// A weight file that `sigmax-formats` refuses.
+    /// A weight or image file that `sigmax-formats` refuses.
     #[error(transparent)]
     Weights(#[from] sigmax_formats::Error),
     /// A penalty that `sigmax-burn` refuses.

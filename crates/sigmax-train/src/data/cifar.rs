@@ -1,15 +1,13 @@
-//! The binary format of CIFAR-10: records of one label byte and 3×32×32 pixel bytes.
+//! CIFAR-10: batches of records in its binary version.
 
-use std::fs::File;
-use std::io::Read;
 use std::path::Path;
 
-use super::Images;
-use super::idx::check_labels;
+use sigmax_formats::images::Cifar10;
+
+use super::{Images, found, refused};
 use crate::error::Error;
 
-const PIXELS: usize = 3 * 32 * 32;
-const RECORD: usize = 1 + PIXELS;
+const RECORD: usize = 1 + 3 * 32 * 32;
 /// The official batches have 10,000 records; longer files are not read.
 const MOST: usize = 10_000;
 const TRAIN: [&str; 5] = [
@@ -37,33 +35,15 @@ pub(super) fn read_files(
     let mut pixels = Vec::new();
     let mut labels = Vec::new();
     for name in names {
-        let path = folder.join(name);
-        let file = File::open(&path).map_err(|error| match error.kind() {
-            std::io::ErrorKind::NotFound => Error::Missing {
-                path: path.clone(),
-                hint,
-            },
-            _ => Error::io(&path)(error),
-        })?;
-        let mut bytes = Vec::new();
-        file.take((MOST * RECORD) as u64 + 1)
-            .read_to_end(&mut bytes)
-            .map_err(Error::io(&path))?;
-        if bytes.is_empty() || bytes.len() % RECORD != 0 {
+        let path = found(folder, &[*name], hint)?;
+        let batch = Cifar10::open(&path).map_err(refused)?;
+        if batch.len() > MOST {
             let expected = format!("1 to {MOST} records of {RECORD} bytes");
-            let found = if bytes.len() > MOST * RECORD {
-                "more".to_owned()
-            } else {
-                format!("{} bytes", bytes.len())
-            };
-            return Err(Error::data(&path, expected, found));
+            return Err(Error::data(&path, expected, "more"));
         }
-        let batch: Vec<u8> = bytes.iter().step_by(RECORD).copied().collect();
-        check_labels(&path, &batch)?;
-        labels.extend(batch);
-        for record in bytes.chunks_exact(RECORD) {
-            pixels.extend_from_slice(&record[1..]);
-        }
+        let (batch_labels, batch_pixels) = batch.read(MOST).map_err(refused)?;
+        labels.extend(batch_labels);
+        pixels.extend(batch_pixels);
     }
     Ok(Images {
         shape: [3, 32, 32],
