@@ -1,12 +1,15 @@
 #!/usr/bin/env python3
-"""Make the seed corpora of the fuzz targets (torch, safetensors and onnx as in ../scripts)."""
+"""Make the seed corpora of the fuzz targets (packages as in ../scripts, and pillow)."""
 
 import collections
 import gzip
+import io
 import pathlib
 
+import numpy as np
 import onnx
 import torch
+from PIL import Image
 from onnx import TensorProto, helper
 from safetensors.torch import save
 
@@ -124,8 +127,50 @@ padding_mode = "circular"
 """)
 
 
+def image_seeds():
+    def saved(write, *arguments, **options):
+        buffer = io.BytesIO()
+        write(buffer, *arguments, **options)
+        return buffer.getvalue()
+
+    def pair(name, images, labels=b""):
+        put("images", name, images + labels + len(labels).to_bytes(2, "little"))
+
+    def picture(pixels, kind, **options):
+        return saved(Image.fromarray(pixels).save, kind, **options)
+
+    def idx(array):
+        axes = b"".join(n.to_bytes(4, "big") for n in array.shape)
+        return bytes([0, 0, 8, array.ndim]) + axes + array.tobytes()
+
+    bytes4 = np.arange(12, dtype=np.uint8).reshape(2, 1, 3, 2)
+    floats = np.arange(8, dtype=np.float32).reshape(2, 4) / 8
+    labels = np.array([1, 0], np.uint8)
+    one = idx(labels[:1])
+    pair("idx", idx(bytes4[:, 0]), idx(labels))
+    pair("idx4-gzip", gzip.compress(idx(bytes4), mtime=0), gzip.compress(idx(labels), mtime=0))
+    pair("cifar", b"\3" + bytes(3072))
+    pair("npy", saved(np.save, bytes4), saved(np.save, labels.astype(np.int64)))
+    pair("npy-fortran", saved(np.save, np.asfortranarray(bytes4 / 8.0)),
+         saved(np.save, labels.astype(">i2").reshape(2, 1)))
+    pair("npy-half", saved(np.save, floats.astype(">f2")), idx(labels))
+    pair("npz", saved(np.savez, x=floats, y=labels))
+    pair("npz-deflated", saved(np.savez_compressed, a=bytes4, labels=labels))
+    grey = np.arange(64, dtype=np.uint8).reshape(8, 8)
+    colour = np.stack([grey, grey.T, grey + 3], axis=2)
+    pair("png-grey", picture(grey, "PNG"), one)
+    pair("png-colour", picture(colour, "PNG"), one)
+    pair("png-16", picture(grey.astype(np.uint16) * 999, "PNG"), one)
+    pair("png-alpha", picture(np.dstack([colour, grey * 0 + 255]), "PNG"), one)
+    pair("png-palette", saved(Image.fromarray(grey).quantize(4).save, "PNG"), one)
+    pair("jpeg-grey", picture(grey, "JPEG"), one)
+    pair("jpeg-colour", picture(colour, "JPEG"), one)
+    pair("jpeg-progressive", picture(colour, "JPEG", progressive=True), one)
+
+
 if __name__ == "__main__":
     torch_seeds()
     safetensors_seeds()
     onnx_seeds()
     geometry_seeds()
+    image_seeds()
