@@ -122,6 +122,24 @@ impl Kernel {
         }
     }
 
+    /// The values in their own scale; beyond the range of f64 they become 0 or ±∞ (which no kernel
+    /// that was made by [`Kernel::new`] does).
+    pub(crate) fn values(&self) -> Vec<f64> {
+        let whole = |&v: &f64| rounding::ldexp(v, self.exponent);
+        self.scaled.iter().map(whole).collect()
+    }
+
+    /// `values`·2^`exponent`, for values in any finite range.
+    pub(crate) fn from_scaled(
+        shape: &[usize],
+        values: Vec<f64>,
+        exponent: i32,
+    ) -> Result<Self, Error> {
+        let mut kernel = Self::new(shape, values)?;
+        kernel.exponent = kernel.exponent.saturating_add(exponent);
+        Ok(kernel)
+    }
+
     /// Whether every entry is 0.
     #[must_use]
     pub fn is_zero(&self) -> bool {

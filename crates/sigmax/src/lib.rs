@@ -36,6 +36,7 @@ pub mod estimate;
 mod kernel;
 mod linalg;
 mod plan;
+mod reads;
 mod reshape;
 mod rounding;
 mod symbol;

@@ -1,9 +1,10 @@
 //! The layer itself at a given input size: applied, transposed, or written out as a matrix.
 
-use crate::conv::{Conv, PaddingMode};
+use crate::conv::Conv;
 use crate::error::Error;
 use crate::kernel::Kernel;
-use crate::rounding;
+use crate::reads::Reads;
+use crate::symbol::multi_index;
 
 /// A layer as a linear map between images, every padding mode included.
 ///
@@ -26,17 +27,11 @@ pub struct Operator {
     groups: usize,
     rows: usize,
     cols: usize,
-    k: [usize; 3],
-    /// Spatial sizes of the sides that columns and rows of the kernel act on.
-    col_size: [usize; 3],
-    row_size: [usize; 3],
-    /// Per axis, `reads[o·k + t]`: the pixel on the column side that tap t of pixel o reads.
-    reads: [Vec<Option<usize>>; 3],
+    reads: Reads,
     transposed: bool,
 }
 
-/// Most reads per axis, and most values of an image.
-const MAX_READS: usize = 1 << 26;
+/// Most values of an image.
 const MAX_IMAGE: usize = 1 << 32;
 
 impl Operator {
@@ -46,64 +41,22 @@ impl Operator {
     /// [`Error`] where kernel and geometry do not fit or the input size is missing.
     pub fn new(kernel: &Kernel, conv: &Conv) -> Result<Self, Error> {
         conv.check(kernel)?;
-        let spatial = kernel.spatial();
-        let size = match (&conv.input_size, spatial.len()) {
-            (Some(size), _) => size.clone(),
-            (None, 0) => Vec::new(),
-            (None, axes) => {
-                return Err(Error::Geometry {
-                    field: "input_size",
-                    expected: format!("{axes} values"),
-                    got: "none".into(),
-                });
-            }
-        };
-        let mut operator = Self {
-            values: kernel
-                .scaled()
-                .iter()
-                .map(|&v| rounding::ldexp(v, kernel.exponent()))
-                .collect(),
+        let operator = Self {
+            values: kernel.values(),
             groups: conv.groups,
             rows: kernel.shape()[0],
             cols: kernel.shape()[1],
-            k: [1; 3],
-            col_size: [1; 3],
-            row_size: [1; 3],
-            reads: std::array::from_fn(|_| vec![Some(0)]),
+            reads: Reads::new(kernel.spatial(), conv)?,
             transposed: conv.transposed,
         };
-        for axis in 0..spatial.len() {
-            let (n, k) = (size[axis], spatial[axis]);
-            let out = conv
-                .output_size(axis, n, k)
-                .ok_or_else(|| Error::TooLarge("the output of this layer".into()))?;
-            let (cols, rows) = if conv.transposed { (out, n) } else { (n, out) };
-            if rows.checked_mul(k).is_none_or(|reads| reads > MAX_READS) {
-                return Err(Error::TooLarge(format!(
-                    "{rows} pixels that read {k} taps each on axis {axis}; at most 2^26 reads"
-                )));
-            }
-            operator.k[axis] = k;
-            operator.col_size[axis] = cols;
-            operator.row_size[axis] = rows;
-            operator.reads[axis] = (0..rows)
-                .flat_map(|o| (0..k).map(move |t| (o, t)))
-                .map(|(o, t)| {
-                    let at = (o * conv.stride[axis] + t * conv.dilation[axis]) as i64
-                        - conv.padding[axis].0 as i64;
-                    source_pixel(at, cols as i64, conv.padding_mode)
-                })
-                .collect();
-        }
         let image = |channels: usize, size: &[usize; 3]| {
             size.iter()
                 .try_fold(channels, |p, &n| p.checked_mul(n))
                 .filter(|&n| n <= MAX_IMAGE)
         };
         let channels = operator.groups * operator.cols;
-        if image(operator.rows, &operator.row_size).is_none()
-            || image(channels, &operator.col_size).is_none()
+        if image(operator.rows, &operator.reads.row_size).is_none()
+            || image(channels, &operator.reads.col_size).is_none()
         {
             return Err(Error::TooLarge(
                 "the images of this layer; at most 2^32 values".into(),
@@ -133,11 +86,11 @@ impl Operator {
     }
 
     fn row_len(&self) -> usize {
-        self.rows * self.row_size.iter().product::<usize>()
+        self.rows * self.reads.row_pixels()
     }
 
     fn col_len(&self) -> usize {
-        self.groups * self.cols * self.col_size.iter().product::<usize>()
+        self.groups * self.cols * self.reads.col_pixels()
     }
 
     /// The layer applied to an image.
@@ -199,21 +152,15 @@ impl Operator {
     /// Calls `f(row, col, weight)` for every product that the layer forms.
     fn visit(&self, mut f: impl FnMut(usize, usize, f64)) {
         let rows_per_group = self.rows / self.groups;
-        let row_pixels: usize = self.row_size.iter().product();
-        let col_pixels: usize = self.col_size.iter().product();
-        let taps: usize = self.k.iter().product();
+        let (row_pixels, col_pixels) = (self.reads.row_pixels(), self.reads.col_pixels());
+        let taps = self.reads.taps();
         for pixel in 0..row_pixels {
-            let o = crate::symbol::multi_index(pixel, &self.row_size);
+            let o = multi_index(pixel, &self.reads.row_size);
             for tap in 0..taps {
-                let t = crate::symbol::multi_index(tap, &self.k);
-                let mut place = Some(0);
-                for axis in 0..3 {
-                    let read = self.reads[axis][o[axis] * self.k[axis] + t[axis]];
-                    place = place
-                        .zip(read)
-                        .map(|(place, read)| place * self.col_size[axis] + read);
-                }
-                let Some(place) = place else { continue };
+                let t = multi_index(tap, &self.reads.k);
+                let Some(place) = self.reads.pixel(o, t) else {
+                    continue;
+                };
                 for row in 0..self.rows {
                     let first = row / rows_per_group * self.cols;
                     for col in 0..self.cols {
@@ -227,19 +174,4 @@ impl Operator {
             }
         }
     }
-}
-
-/// The pixel that position `at` shows, for n pixels; `None` for a zero.
-fn source_pixel(at: i64, n: i64, mode: PaddingMode) -> Option<usize> {
-    let inside = (0..n).contains(&at);
-    let pixel = match mode {
-        PaddingMode::Zeros if !inside => return None,
-        PaddingMode::Zeros => at,
-        PaddingMode::Circular => at.rem_euclid(n),
-        PaddingMode::Replicate => at.clamp(0, n - 1),
-        PaddingMode::Reflect if at < 0 => -at,
-        PaddingMode::Reflect if at >= n => 2 * (n - 1) - at,
-        PaddingMode::Reflect => at,
-    };
-    Some(pixel as usize)
 }
