@@ -1,0 +1,204 @@
+//! Activation functions: their largest slopes (T26), and values with proved errors.
+
+pub(crate) mod softmax;
+#[cfg(test)]
+mod tests;
+mod value;
+
+use crate::Error;
+use crate::rounding::mul_up;
+
+/// An activation function, applied to every entry.
+///
+/// The parameters are those of the ONNX operators of the same names.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Activation {
+    /// max(x, 0).
+    Relu,
+    /// x for x ≥ 0, else αx.
+    LeakyRelu {
+        /// Slope below 0.
+        alpha: f64,
+    },
+    /// x for x ≥ 0, else α(e^x − 1).
+    Elu {
+        /// Minus the limit at −∞.
+        alpha: f64,
+    },
+    /// x for x ≥ 0, else α(e^{x/α} − 1).
+    Celu {
+        /// Minus the limit at −∞; positive.
+        alpha: f64,
+    },
+    /// γx for x ≥ 0, else γα(e^x − 1).
+    Selu {
+        /// The factor below 0.
+        alpha: f64,
+        /// The factor everywhere.
+        gamma: f64,
+    },
+    /// 1/(1 + e^{−x}).
+    Sigmoid,
+    /// tanh x.
+    Tanh,
+    /// ln(1 + e^x).
+    Softplus,
+    /// x/(1 + |x|).
+    Softsign,
+    /// x·Φ(x), Φ the normal distribution function.
+    Gelu,
+    /// x/2·(1 + tanh(√(2/π)·(x + 0.044715x³))).
+    GeluTanh,
+    /// x/(1 + e^{−x}), also called swish.
+    Silu,
+    /// x·tanh(ln(1 + e^x)).
+    Mish,
+    /// αx + β, cut to [0, 1].
+    HardSigmoid {
+        /// The slope.
+        alpha: f64,
+        /// The value at 0, before the cut.
+        beta: f64,
+    },
+    /// x·(x/6 + ½ cut to [0, 1]).
+    HardSwish,
+    /// x cut to [low, high].
+    Clip {
+        /// The smallest value; −∞ for none.
+        low: f64,
+        /// The largest value; +∞ for none.
+        high: f64,
+    },
+    /// |x|.
+    Abs,
+    /// erf x.
+    Erf,
+    /// arctan x.
+    Atan,
+}
+
+/// Slopes of T26, rounded up; `scripts/check_slopes.py` encloses the literals.
+const GELU_SLOPE: f64 = 1.128_904_145_186;
+const GELU_TANH_SLOPE: f64 = 1.128_993_068_659;
+const SILU_SLOPE: f64 = 1.099_839_320_129;
+const MISH_SLOPE: f64 = 1.088_498_161_252;
+const ERF_SLOPE: f64 = std::f64::consts::FRAC_2_SQRT_PI.next_up();
+
+impl Activation {
+    /// The name of the ONNX operator, or the usual one.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Relu => "Relu",
+            Self::LeakyRelu { .. } => "LeakyRelu",
+            Self::Elu { .. } => "Elu",
+            Self::Celu { .. } => "Celu",
+            Self::Selu { .. } => "Selu",
+            Self::Sigmoid => "Sigmoid",
+            Self::Tanh => "Tanh",
+            Self::Softplus => "Softplus",
+            Self::Softsign => "Softsign",
+            Self::Gelu => "Gelu",
+            Self::GeluTanh => "Gelu (tanh)",
+            Self::Silu => "Silu",
+            Self::Mish => "Mish",
+            Self::HardSigmoid { .. } => "HardSigmoid",
+            Self::HardSwish => "HardSwish",
+            Self::Clip { .. } => "Clip",
+            Self::Abs => "Abs",
+            Self::Erf => "Erf",
+            Self::Atan => "Atan",
+        }
+    }
+
+    /// Whether the parameters define a Lipschitz function.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Geometry`], naming the parameter: one is not finite, Celu's α is not positive, or
+    /// Clip's interval is empty or has no finite point.
+    pub fn check(&self) -> Result<(), Error> {
+        let wrong = |field, expected: &str, got: f64| {
+            Err(Error::Geometry {
+                field,
+                expected: format!("{expected} for {}", self.name()),
+                got: got.to_string(),
+            })
+        };
+        let finite = |field, value: f64| match value.is_finite() {
+            true => Ok(()),
+            false => wrong(field, "a finite number", value),
+        };
+        match *self {
+            Self::LeakyRelu { alpha } | Self::Elu { alpha } => finite("alpha", alpha),
+            Self::Celu { alpha } if !(alpha > 0.0 && alpha.is_finite()) => {
+                wrong("alpha", "a positive number", alpha)
+            }
+            Self::Selu { alpha, gamma } => finite("alpha", alpha).and(finite("gamma", gamma)),
+            Self::HardSigmoid { alpha, beta } => finite("alpha", alpha).and(finite("beta", beta)),
+            Self::Clip { low, .. } if !(low < f64::INFINITY) => {
+                wrong("low", "a number or -inf", low)
+            }
+            Self::Clip { low, high } if !(high >= low && high > f64::NEG_INFINITY) => {
+                wrong("high", &format!("a number not below {low}"), high)
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// An upper bound of sup |σ(x) − σ(y)|/|x − y| over the real line (T26).
+    pub(crate) fn slope(&self) -> f64 {
+        match *self {
+            Self::LeakyRelu { alpha } | Self::Elu { alpha } => alpha.abs().max(1.0),
+            Self::Selu { alpha, gamma } => match alpha.abs() {
+                steeper if steeper > 1.0 => mul_up(steeper, gamma.abs()),
+                _ => gamma.abs(),
+            },
+            Self::Sigmoid => 0.25,
+            Self::Gelu => GELU_SLOPE,
+            Self::GeluTanh => GELU_TANH_SLOPE,
+            Self::Silu => SILU_SLOPE,
+            Self::Mish => MISH_SLOPE,
+            Self::HardSigmoid { alpha, .. } => alpha.abs(),
+            Self::HardSwish => 1.5,
+            Self::Clip { low, high } if !(low < high) => 0.0,
+            Self::Erf => ERF_SLOPE,
+            Self::Relu
+            | Self::Celu { .. }
+            | Self::Tanh
+            | Self::Softplus
+            | Self::Softsign
+            | Self::Clip { .. }
+            | Self::Abs
+            | Self::Atan => 1.0,
+        }
+    }
+
+    /// How many roundings a float32 execution has where it is a few correctly rounded operations
+    /// with no cancellation: its relative error is then at most γ of that number, up to underflow.
+    ///
+    /// `None` where it needs an exponential or can cancel (HardSigmoid, HardSwish), or a parameter
+    /// is outside the normal range of float32.
+    pub(crate) fn float32_roundings(&self) -> Option<u32> {
+        match *self {
+            Self::Relu | Self::Abs => Some(0),
+            Self::LeakyRelu { alpha } => parameter_roundings(alpha).map(|k| k + 1),
+            Self::Softsign => Some(2),
+            Self::Clip { low, high } => {
+                let bounds = parameter_roundings(low).zip(parameter_roundings(high));
+                bounds.map(|(low, high)| low.max(high))
+            }
+            _ => None,
+        }
+    }
+}
+
+/// Whether a parameter is rounded when it is made a float32.
+fn parameter_roundings(value: f64) -> Option<u32> {
+    let exact = f64::from(value as f32).to_bits() == value.to_bits();
+    let normal = f64::from(f32::MIN_POSITIVE)..=f64::from(f32::MAX);
+    if exact {
+        Some(0)
+    } else {
+        normal.contains(&value.abs()).then_some(1)
+    }
+}
