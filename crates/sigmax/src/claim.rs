@@ -70,9 +70,48 @@ impl Upper {
         Self(self.0.max(other.0))
     }
 
+    /// An upper bound of the sum of the two quantities, rounded up.
+    #[must_use]
+    pub fn plus(self, other: Self) -> Self {
+        if other.0 <= 0.0 {
+            return self;
+        }
+        if self.0 <= 0.0 {
+            return other;
+        }
+        Self::claim(rounding::add_up(self.0, other.0))
+    }
+
+    /// An upper bound of the root of the sum of the squares of the quantities, rounded up.
+    #[must_use]
+    pub fn root_sum_square(of: &[Self]) -> Self {
+        if let [only] = of {
+            return *only;
+        }
+        let largest = of.iter().fold(0.0f64, |m, x| m.max(x.0));
+        if largest <= 0.0 || largest.is_infinite() {
+            return Self(largest);
+        }
+        // Scaled by a power of two, so that squares neither overflow nor vanish.
+        let exponent = rounding::exponent(largest);
+        let mut sum = 0.0;
+        for x in of {
+            let scaled = rounding::scale_up(x.0, -exponent);
+            sum = rounding::add_up(sum, rounding::mul_up(scaled, scaled));
+        }
+        Self::claim(rounding::scale_up(rounding::sqrt_up(sum), exponent))
+    }
+
     /// An upper bound of the product of the two quantities, rounded up.
     #[must_use]
     pub fn times(self, other: Self) -> Self {
+        // One times anything is exact.
+        if self.0.to_bits() == 1f64.to_bits() {
+            return other;
+        }
+        if other.0.to_bits() == 1f64.to_bits() {
+            return self;
+        }
         Self::claim(rounding::mul_up(self.0, other.0))
     }
 }

@@ -44,6 +44,14 @@ pub enum Error {
         /// What was given.
         got: String,
     },
+    /// A node that does not fit into its network.
+    #[error("node {node:?}: {reason}")]
+    Node {
+        /// The node, or what would make one.
+        node: String,
+        /// What is wrong, and what was expected.
+        reason: String,
+    },
     /// A combination that sigmax does not cover.
     #[error("not covered: {0}")]
     NotCovered(String),

@@ -44,6 +44,17 @@ pub(crate) fn effective_stride(stride: usize, dilation: usize) -> usize {
     stride / a
 }
 
+/// Whether every phase of a layer has one tap: its norm is that of a matrix (per group).
+pub(crate) fn has_one_tap(kernel: &Kernel, conv: &Conv) -> bool {
+    let axes = kernel
+        .spatial()
+        .iter()
+        .zip(&conv.stride)
+        .zip(&conv.dilation);
+    axes.into_iter()
+        .all(|((&k, &s), &d)| k <= effective_stride(s, d))
+}
+
 impl<'a> Lattice<'a> {
     /// Checks the pair and reduces it.
     pub(crate) fn new(kernel: &'a Kernel, conv: &Conv) -> Result<Self, Error> {

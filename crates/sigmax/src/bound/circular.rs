@@ -57,6 +57,19 @@ pub fn circular_norm(
     circular_bracket(&lattice, conv, &four, options)
 }
 
+/// The same where the layer is periodic, otherwise `None`.
+pub(crate) fn circular_norm_if_periodic(
+    kernel: &Kernel,
+    conv: &Conv,
+    options: &Options,
+) -> Result<Option<NormBracket>, Error> {
+    if is_periodic(kernel, conv) {
+        circular_norm(kernel, conv, options).map(Some)
+    } else {
+        Ok(None)
+    }
+}
+
 /// Whether the layer is exactly the periodic operator at its input size.
 pub(crate) fn is_periodic(kernel: &Kernel, conv: &Conv) -> bool {
     let Some(size) = &conv.input_size else {

@@ -1,0 +1,261 @@
+//! [`Affine`]: `s·x + t` entry by entry, with how exactly s and t are known.
+
+use crate::error::Error;
+use crate::rounding::{gamma, mul_up};
+
+/// A tensor that is repeated along the axes on which it is 1 long.
+#[derive(Clone, Debug, PartialEq)]
+pub struct PerEntry {
+    shape: Vec<usize>,
+    values: Vec<f64>,
+}
+
+impl PerEntry {
+    /// `values`, row-major, of `shape`.
+    ///
+    /// # Errors
+    /// A length that does not fit, NaN or ∞.
+    pub fn new(shape: &[usize], values: Vec<f64>) -> Result<Self, Error> {
+        let expected = shape.iter().try_fold(1usize, |n, &k| n.checked_mul(k));
+        if expected != Some(values.len()) {
+            return Err(Error::Length {
+                shape: shape.to_vec(),
+                expected: expected.unwrap_or(usize::MAX),
+                got: values.len(),
+            });
+        }
+        if let Some(flat) = values.iter().position(|v| !v.is_finite()) {
+            return Err(Error::NotFinite {
+                index: vec![flat],
+                flat,
+                value: values[flat],
+            });
+        }
+        Ok(Self {
+            shape: shape.to_vec(),
+            values,
+        })
+    }
+
+    /// One number for every entry of a tensor of this rank.
+    ///
+    /// # Errors
+    /// NaN or ∞.
+    pub fn uniform(rank: usize, value: f64) -> Result<Self, Error> {
+        Self::new(&vec![1; rank], vec![value])
+    }
+
+    /// One number per entry of axis 0 of a tensor of this rank: per channel.
+    ///
+    /// # Errors
+    /// NaN or ∞.
+    pub fn channels(rank: usize, values: Vec<f64>) -> Result<Self, Error> {
+        let mut shape = vec![1; rank];
+        if let Some(first) = shape.first_mut() {
+            *first = values.len();
+        }
+        Self::new(&shape, values)
+    }
+
+    /// The values as given.
+    #[must_use]
+    pub fn values(&self) -> &[f64] {
+        &self.values
+    }
+
+    pub(crate) fn check(&self, what: &str, input: &[usize]) -> Result<(), String> {
+        let fits = self.shape.len() == input.len()
+            && self
+                .shape
+                .iter()
+                .zip(input)
+                .all(|(&k, &n)| k == 1 || k == n);
+        if fits {
+            Ok(())
+        } else {
+            Err(format!(
+                "its {what} of shape {:?} does not fit an input of shape {input:?}",
+                self.shape
+            ))
+        }
+    }
+
+    /// The largest magnitude.
+    pub(crate) fn largest(&self) -> f64 {
+        self.values.iter().fold(0.0, |m, v| v.abs().max(m))
+    }
+
+    /// One value per entry of a tensor of shape `to`.
+    pub(crate) fn expanded(&self, to: &[usize]) -> Vec<f64> {
+        let mut strides = vec![0; to.len()];
+        let mut stride = 1;
+        for axis in (0..to.len()).rev() {
+            if self.shape[axis] > 1 {
+                strides[axis] = stride;
+            }
+            stride *= self.shape[axis];
+        }
+        let mut flat = vec![0usize];
+        for (&n, &stride) in to.iter().zip(&strides) {
+            flat = flat
+                .iter()
+                .flat_map(|&base| (0..n).map(move |i| base + i * stride))
+                .collect();
+        }
+        flat.into_iter().map(|i| self.values[i]).collect()
+    }
+
+    /// One value per entry of axis 0 if it depends on nothing else.
+    pub(crate) fn per_channel(&self, channels: usize) -> Option<Vec<f64>> {
+        match (self.values.len(), self.shape.first()) {
+            (1, _) => Some(vec![self.values[0]; channels]),
+            (n, Some(&first)) if n == first => Some(self.values.clone()),
+            _ => None,
+        }
+    }
+}
+
+/// `s·x + t` entry by entry. The exact s and t lie within relative γ_k of the stored ones (of
+/// `size`, for t), k = `roundings`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Affine {
+    pub(crate) scale: PerEntry,
+    pub(crate) shift: PerEntry,
+    /// Per entry of `shift`, a magnitude that its error is relative to.
+    pub(crate) size: PerEntry,
+    pub(crate) roundings: usize,
+}
+
+impl Affine {
+    /// `scale·x + shift`, both known exactly.
+    #[must_use]
+    pub fn exact(scale: PerEntry, shift: PerEntry) -> Self {
+        let mut size = shift.clone();
+        size.values.iter_mut().for_each(|v| *v = v.abs());
+        Self {
+            scale,
+            shift,
+            size,
+            roundings: 0,
+        }
+    }
+
+    /// `scale·x`, where the exact factors lie within relative γ_k of `scale`, k = `roundings`: what
+    /// that many roundings, none of them an underflow, leave of them.
+    #[must_use]
+    pub fn rounded(scale: PerEntry, roundings: usize) -> Self {
+        let zero = PerEntry {
+            shape: vec![1; scale.shape.len()],
+            values: vec![0.0],
+        };
+        Self {
+            scale,
+            shift: zero.clone(),
+            size: zero,
+            roundings,
+        }
+    }
+
+    /// BatchNorm at inference, `γ·(x − μ)/√(σ² + ε) + β` per channel, for inputs of this rank.
+    ///
+    /// # Errors
+    /// Lengths that differ, values that are not finite, or a variance with σ² + ε ≤ 0.
+    pub fn batch_norm(
+        rank: usize,
+        [gamma, beta, mean, variance]: [&[f64]; 4],
+        epsilon: f64,
+    ) -> Result<Self, Error> {
+        let n = gamma.len();
+        for (values, what) in [(beta, "beta"), (mean, "mean"), (variance, "variance")] {
+            if values.len() != n {
+                return Err(Error::Geometry {
+                    field: what,
+                    expected: format!("{n} values, as many as gamma has"),
+                    got: values.len().to_string(),
+                });
+            }
+        }
+        let (mut scale, mut shift, mut size) = (Vec::new(), Vec::new(), Vec::new());
+        for i in 0..n {
+            let spread = variance[i] + epsilon;
+            if !(spread > 0.0) {
+                return Err(Error::Geometry {
+                    field: "variance",
+                    expected: "variance + epsilon above 0".to_owned(),
+                    got: format!("{} + {epsilon} in channel {i}", variance[i]),
+                });
+            }
+            // Three roundings, the first one under a root.
+            let s = gamma[i] / spread.sqrt();
+            check_factor("gamma", i, gamma[i], s)?;
+            scale.push(s);
+            // |β − μs| is off by the roundings of s, of the product and of the difference, each
+            // relative to |β| + |μs|, whose own two roundings are covered by the eighth.
+            shift.push(beta[i] - mean[i] * s);
+            size.push(beta[i].abs() + (mean[i] * s).abs());
+        }
+        Ok(Self {
+            scale: PerEntry::channels(rank, scale)?,
+            shift: PerEntry::channels(rank, shift)?,
+            size: PerEntry::channels(rank, size)?,
+            roundings: 8,
+        })
+    }
+
+    /// Input normalisation `(x − mean)/std` per channel, for inputs of this rank.
+    ///
+    /// # Errors
+    /// Lengths that differ, values that are not finite, or a standard deviation ≤ 0.
+    pub fn normalisation(rank: usize, mean: &[f64], std: &[f64]) -> Result<Self, Error> {
+        if mean.len() != std.len() || std.iter().any(|&s| !(s > 0.0)) {
+            return Err(Error::Geometry {
+                field: "std",
+                expected: format!("{} positive values, as many as mean has", mean.len()),
+                got: format!("{std:?}"),
+            });
+        }
+        for (i, &s) in std.iter().enumerate() {
+            check_factor("std", i, 1.0, 1.0 / s)?;
+        }
+        let shift: Vec<f64> = mean.iter().zip(std).map(|(m, s)| -m / s).collect();
+        let size = shift.iter().map(|t| t.abs()).collect();
+        Ok(Self {
+            scale: PerEntry::channels(rank, std.iter().map(|s| 1.0 / s).collect())?,
+            shift: PerEntry::channels(rank, shift)?,
+            size: PerEntry::channels(rank, size)?,
+            roundings: 2,
+        })
+    }
+
+    pub(crate) fn check(&self, input: &[usize]) -> Result<(), String> {
+        self.scale.check("scale", input)?;
+        self.shift.check("shift", input)
+    }
+
+    /// max |s| from above: the norm of the linear part (T24).
+    pub(crate) fn norm(&self) -> f64 {
+        let largest = self.scale.largest();
+        match self.roundings {
+            0 => largest,
+            k => mul_up(largest, 1.0 + 2.0 * gamma(k + 1)),
+        }
+    }
+
+    /// `factor` > 0 where the map is `factor·x + t` with one t for all entries: it keeps the order
+    /// of the entries.
+    pub(crate) fn keeps_order(&self) -> bool {
+        self.scale.values.len() == 1 && self.scale.values[0] > 0.0 && self.shift.values.len() == 1
+    }
+}
+
+/// Refuses a quotient that left the normal range, where its error is not relative to it.
+fn check_factor(field: &'static str, channel: usize, numerator: f64, s: f64) -> Result<(), Error> {
+    if s.is_normal() || numerator == 0.0 && s == 0.0 {
+        return Ok(());
+    }
+    Err(Error::Geometry {
+        field,
+        expected: "factors that are 0 or normal f64 numbers".to_owned(),
+        got: format!("{s:e} in channel {channel}"),
+    })
+}

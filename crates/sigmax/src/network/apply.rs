@@ -1,0 +1,205 @@
+//! Weights made ready to be applied: convolutions as matrix products over blocks of pixels.
+
+use crate::conv::Conv;
+use crate::error::Error;
+use crate::kernel::Kernel;
+use crate::linalg::{self, MatMut, MatRef};
+use crate::reads::Reads;
+use crate::symbol::multi_index;
+
+/// Entries of a block of columns.
+const BLOCK: usize = 1 << 16;
+
+/// A convolution at its input size. `gather` is the direction in which the kernel's first axis is
+/// the output, `scatter` its transpose; which of them is the layer depends on whether it is a
+/// transposed convolution.
+#[derive(Clone, Debug)]
+pub(crate) struct ConvMap {
+    weights: Vec<f64>,
+    groups: usize,
+    rows: usize,
+    cols: usize,
+    taps: usize,
+    row_pixels: usize,
+    col_pixels: usize,
+    transposed: bool,
+    /// `source[tap·row_pixels + pixel]`: the pixel on the column side; `col_pixels` for a zero.
+    source: Vec<u32>,
+    /// Whether `source` is 0, 1, 2, …: a 1×1 convolution.
+    plain: bool,
+}
+
+impl ConvMap {
+    pub(crate) fn new(kernel: &Kernel, conv: &Conv) -> Result<Self, Error> {
+        let reads = Reads::new(kernel.spatial(), conv)?;
+        let (taps, row_pixels, col_pixels) = (reads.taps(), reads.row_pixels(), reads.col_pixels());
+        if taps.saturating_mul(row_pixels) > 1 << 28 || col_pixels >= u32::MAX as usize {
+            return Err(Error::TooLarge(format!(
+                "{row_pixels} pixels that read {taps} taps each; at most 2^28 reads"
+            )));
+        }
+        let mut source = Vec::with_capacity(taps * row_pixels);
+        for tap in 0..taps {
+            let t = multi_index(tap, &reads.k);
+            for pixel in 0..row_pixels {
+                let o = multi_index(pixel, &reads.row_size);
+                source.push(reads.pixel(o, t).unwrap_or(col_pixels) as u32);
+            }
+        }
+        let plain = row_pixels == col_pixels
+            && taps == 1
+            && source.iter().enumerate().all(|(i, &s)| i == s as usize);
+        Ok(Self {
+            weights: kernel.values(),
+            groups: conv.groups,
+            rows: kernel.shape()[0],
+            cols: kernel.shape()[1],
+            taps,
+            row_pixels,
+            col_pixels,
+            transposed: conv.transposed,
+            source,
+            plain,
+        })
+    }
+
+    /// Pixels of the output.
+    pub(crate) fn pixels(&self) -> usize {
+        if self.transposed {
+            self.col_pixels
+        } else {
+            self.row_pixels
+        }
+    }
+
+    /// The linear part of the layer.
+    pub(crate) fn apply(&self, x: &[f64], out: &mut [f64]) {
+        if self.transposed {
+            self.scatter(x, out);
+        } else {
+            self.gather(x, out);
+        }
+    }
+
+    /// Its transpose.
+    pub(crate) fn apply_transpose(&self, y: &[f64], out: &mut [f64]) {
+        if self.transposed {
+            self.gather(y, out);
+        } else {
+            self.scatter(y, out);
+        }
+    }
+
+    fn block(&self) -> usize {
+        (BLOCK / (self.cols * self.taps)).clamp(16, self.row_pixels.max(16))
+    }
+
+    fn group(&self, group: usize) -> MatRef<'_, f64> {
+        let (rows, inner) = (self.rows / self.groups, self.cols * self.taps);
+        let values = &self.weights[group * rows * inner..][..rows * inner];
+        MatRef::from_row_major_slice(values, rows, inner)
+    }
+
+    fn gather(&self, x: &[f64], out: &mut [f64]) {
+        let (rows, inner) = (self.rows / self.groups, self.cols * self.taps);
+        let block = self.block();
+        let mut columns = vec![0.0; if self.plain { 0 } else { inner * block }];
+        let mut padded = vec![0.0; self.col_pixels + 1];
+        for group in 0..self.groups {
+            let x = &x[group * self.cols * self.col_pixels..][..self.cols * self.col_pixels];
+            let out = &mut out[group * rows * self.row_pixels..][..rows * self.row_pixels];
+            let mut out = MatMut::from_row_major_slice_mut(out, rows, self.row_pixels);
+            if self.plain {
+                let x = MatRef::from_row_major_slice(x, self.cols, self.col_pixels);
+                linalg::product(out, self.group(group), x);
+                continue;
+            }
+            for start in (0..self.row_pixels).step_by(block) {
+                let width = block.min(self.row_pixels - start);
+                for col in 0..self.cols {
+                    padded[..self.col_pixels]
+                        .copy_from_slice(&x[col * self.col_pixels..][..self.col_pixels]);
+                    for tap in 0..self.taps {
+                        let source = &self.source[tap * self.row_pixels + start..][..width];
+                        let row = &mut columns[(col * self.taps + tap) * width..][..width];
+                        for (slot, &i) in row.iter_mut().zip(source) {
+                            *slot = padded[i as usize];
+                        }
+                    }
+                }
+                let columns = MatRef::from_row_major_slice(&columns[..inner * width], inner, width);
+                let out = out.as_mut().submatrix_mut(0, start, rows, width);
+                linalg::product(out, self.group(group), columns);
+            }
+        }
+    }
+
+    fn scatter(&self, y: &[f64], out: &mut [f64]) {
+        let (rows, inner) = (self.rows / self.groups, self.cols * self.taps);
+        let block = self.block();
+        let mut columns = vec![0.0; inner * block];
+        let mut padded = vec![0.0; self.col_pixels + 1];
+        out.fill(0.0);
+        for group in 0..self.groups {
+            let y = &y[group * rows * self.row_pixels..][..rows * self.row_pixels];
+            let y = MatRef::from_row_major_slice(y, rows, self.row_pixels);
+            let out =
+                &mut out[group * self.cols * self.col_pixels..][..self.cols * self.col_pixels];
+            for start in (0..self.row_pixels).step_by(block) {
+                let width = block.min(self.row_pixels - start);
+                let product =
+                    MatMut::from_row_major_slice_mut(&mut columns[..inner * width], inner, width);
+                let y = y.submatrix(0, start, rows, width);
+                linalg::product(product, self.group(group).transpose(), y);
+                for col in 0..self.cols {
+                    let image = &mut out[col * self.col_pixels..][..self.col_pixels];
+                    padded[..self.col_pixels].copy_from_slice(image);
+                    for tap in 0..self.taps {
+                        let source = &self.source[tap * self.row_pixels + start..][..width];
+                        let row = &columns[(col * self.taps + tap) * width..][..width];
+                        for (value, &i) in row.iter().zip(source) {
+                            padded[i as usize] += value;
+                        }
+                    }
+                    image.copy_from_slice(&padded[..self.col_pixels]);
+                }
+            }
+        }
+    }
+}
+
+/// A dense layer.
+#[derive(Clone, Debug)]
+pub(crate) struct DenseMap {
+    weights: Vec<f64>,
+    rows: usize,
+    cols: usize,
+}
+
+impl DenseMap {
+    pub(crate) fn new(kernel: &Kernel) -> Self {
+        Self {
+            weights: kernel.values(),
+            rows: kernel.shape()[0],
+            cols: kernel.shape()[1],
+        }
+    }
+
+    /// The linear part for all vectors in `x`, one after the other.
+    pub(crate) fn apply(&self, x: &[f64], out: &mut [f64]) {
+        let count = x.len() / self.cols;
+        let x = MatRef::from_row_major_slice(x, count, self.cols);
+        let out = MatMut::from_row_major_slice_mut(out, count, self.rows);
+        let weights = MatRef::from_row_major_slice(&self.weights, self.rows, self.cols);
+        linalg::product(out, x, weights.transpose());
+    }
+
+    /// Its transpose.
+    pub(crate) fn apply_transpose(&self, y: &[f64], out: &mut [f64]) {
+        let count = y.len() / self.rows;
+        let y = MatRef::from_row_major_slice(y, count, self.rows);
+        let out = MatMut::from_row_major_slice_mut(out, count, self.cols);
+        let weights = MatRef::from_row_major_slice(&self.weights, self.rows, self.cols);
+        linalg::product(out, y, weights);
+    }
+}

@@ -1,0 +1,153 @@
+//! [`NetworkBuilder`]: nodes are added in order, and checked when they are.
+
+use crate::error::Error;
+use crate::network::{Affine, Network, Node, NodeId, Op};
+
+/// Most entries of one sample of a node, and most nodes.
+const MAX_ENTRIES: usize = 1 << 28;
+const MAX_NODES: usize = 1 << 20;
+
+/// Builds a [`Network`] node by node; see there for an example.
+#[derive(Clone, Debug)]
+pub struct NetworkBuilder {
+    nodes: Vec<Node>,
+}
+
+impl NetworkBuilder {
+    /// Starts with an input of this shape, batch axis left out: `[channels, n_1, …]` or `[n]`.
+    ///
+    /// # Errors
+    /// [`Error::Node`] for an empty or huge shape.
+    pub fn new(shape: &[usize]) -> Result<Self, Error> {
+        check_size("input", shape)?;
+        Ok(Self {
+            nodes: vec![Node {
+                name: "input".to_owned(),
+                op: Op::Input,
+                inputs: Vec::new(),
+                shape: shape.to_vec(),
+            }],
+        })
+    }
+
+    /// The input.
+    #[must_use]
+    pub fn input(&self) -> NodeId {
+        NodeId(0)
+    }
+
+    /// The shape of a node that was added.
+    ///
+    /// # Panics
+    /// If the id is of another, larger network.
+    #[must_use]
+    pub fn shape(&self, id: NodeId) -> &[usize] {
+        &self.nodes[id.0].shape
+    }
+
+    /// What a node that was added computes.
+    ///
+    /// # Panics
+    /// If the id is of another, larger network.
+    #[must_use]
+    pub fn op(&self, id: NodeId) -> &Op {
+        &self.nodes[id.0].op
+    }
+
+    /// Number of nodes so far.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.nodes.len()
+    }
+
+    /// Whether there is no node; there is always the input.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.nodes.is_empty()
+    }
+
+    /// Adds a node that reads `inputs` and infers its shape.
+    ///
+    /// # Errors
+    /// [`Error::Node`] where the operation does not fit its inputs.
+    pub fn add(&mut self, name: &str, op: Op, inputs: &[NodeId]) -> Result<NodeId, Error> {
+        let wrong = |reason: String| Error::Node {
+            node: name.to_owned(),
+            reason,
+        };
+        if self.nodes.len() >= MAX_NODES {
+            return Err(wrong(format!("more than {MAX_NODES} nodes")));
+        }
+        if inputs.iter().any(|input| input.0 >= self.nodes.len()) {
+            return Err(wrong("an input that is not a node of this network".into()));
+        }
+        let shapes: Vec<&[usize]> = inputs.iter().map(|&id| self.shape(id)).collect();
+        let (op, shape) = op.fitted(&shapes).map_err(wrong)?;
+        check_size(name, &shape)?;
+        self.nodes.push(Node {
+            name: name.to_owned(),
+            op,
+            inputs: inputs.to_vec(),
+            shape,
+        });
+        Ok(NodeId(self.nodes.len() - 1))
+    }
+
+    /// The network with these outputs.
+    ///
+    /// # Errors
+    /// [`Error::Node`] without an output.
+    pub fn finish(self, outputs: &[NodeId]) -> Result<Network, Error> {
+        if outputs.is_empty() || outputs.iter().any(|id| id.0 >= self.nodes.len()) {
+            return Err(Error::Node {
+                node: "output".to_owned(),
+                reason: "expected at least one node of this network as output".to_owned(),
+            });
+        }
+        Ok(Network {
+            nodes: self.nodes,
+            outputs: outputs.to_vec(),
+        })
+    }
+}
+
+impl Network {
+    /// This network behind the input normalisation `(x − mean)/std` per channel: its input is then
+    /// in the units of x (pixels).
+    ///
+    /// Every node moves one place back.
+    ///
+    /// # Errors
+    /// [`Error::Node`] where the input has no channels, or not as many as there are values;
+    /// [`Error::Geometry`] for values that are not finite, or a standard deviation ≤ 0.
+    pub fn normalised(mut self, mean: &[f64], std: &[f64]) -> Result<Self, Error> {
+        let shape = self.nodes[0].shape.clone();
+        let affine = Affine::normalisation(shape.len(), mean, std)?;
+        let mut builder = NetworkBuilder::new(&shape)?;
+        let first = builder.add("normalisation", Op::Affine(affine), &[NodeId(0)])?;
+        let moved = |id: NodeId| NodeId(id.0 + 1);
+        let mut nodes = builder.nodes;
+        debug_assert_eq!(nodes.len(), first.0 + 1);
+        for mut node in self.nodes.drain(1..) {
+            node.inputs.iter_mut().for_each(|id| *id = moved(*id));
+            nodes.push(node);
+        }
+        Ok(Self {
+            nodes,
+            outputs: self.outputs.into_iter().map(moved).collect(),
+        })
+    }
+}
+
+fn check_size(name: &str, shape: &[usize]) -> Result<(), Error> {
+    let entries = shape
+        .iter()
+        .try_fold(1usize, |product, &n| product.checked_mul(n));
+    match entries {
+        Some(1..=MAX_ENTRIES) => Ok(()),
+        _ => Err(Error::Node {
+            node: name.to_owned(),
+            reason: format!("its shape {shape:?} must have 1 to {MAX_ENTRIES} entries"),
+        }),
+    }
+}

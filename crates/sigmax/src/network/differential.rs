@@ -1,0 +1,221 @@
+//! The derivative of a network at a point: applied to a direction, or transposed. Approximate.
+
+use crate::network::forward::{Forward, Map};
+use crate::network::pool::argmax;
+use crate::network::{NodeId, Op};
+
+/// A network linearised at one input.
+pub(crate) struct Differential<'f, 'n> {
+    forward: &'f Forward<'n>,
+    /// The value of every node.
+    values: Vec<Vec<f64>>,
+    /// For max-pools, which input entry every output entry is.
+    places: Vec<Vec<u32>>,
+}
+
+impl<'f, 'n> Differential<'f, 'n> {
+    pub(crate) fn new(forward: &'f Forward<'n>, values: Vec<Vec<f64>>) -> Self {
+        let network = forward.network();
+        let places = (0..network.nodes().len())
+            .map(|i| match forward.map(i) {
+                Map::MaxPool(windows) => {
+                    let input = network.nodes()[i].inputs[0];
+                    argmax(windows, &values[input.0], &network.node(input).shape)
+                }
+                _ => Vec::new(),
+            })
+            .collect();
+        Self {
+            forward,
+            values,
+            places,
+        }
+    }
+
+    /// J·v, over all outputs one after the other.
+    pub(crate) fn apply(&self, v: &[f64]) -> Vec<f64> {
+        let network = self.forward.network();
+        let mut tangents: Vec<Vec<f64>> = vec![v.to_vec()];
+        for i in 1..network.nodes().len() {
+            let node = &network.nodes()[i];
+            let mut out = vec![0.0; node.len()];
+            let parts: Vec<&[f64]> = node.inputs.iter().map(|id| &tangents[id.0][..]).collect();
+            self.tangent(i, &parts, &mut out);
+            tangents.push(out);
+        }
+        let outputs = network.outputs().iter();
+        outputs
+            .flat_map(|id| tangents[id.0].iter().copied())
+            .collect()
+    }
+
+    /// Jᵀ·u.
+    pub(crate) fn apply_transpose(&self, u: &[f64]) -> Vec<f64> {
+        let network = self.forward.network();
+        let mut cotangents: Vec<Vec<f64>> = network
+            .nodes()
+            .iter()
+            .map(|node| vec![0.0; node.len()])
+            .collect();
+        let mut rest = u;
+        for id in network.outputs() {
+            let (first, after) = rest.split_at(network.node(*id).len());
+            add(&mut cotangents[id.0], first);
+            rest = after;
+        }
+        for i in (1..network.nodes().len()).rev() {
+            let y = std::mem::take(&mut cotangents[i]);
+            for (place, &input) in network.nodes()[i].inputs.iter().enumerate() {
+                let part = self.cotangent(i, place, input, &y);
+                add(&mut cotangents[input.0], &part);
+            }
+        }
+        std::mem::take(&mut cotangents[0])
+    }
+
+    fn tangent(&self, index: usize, inputs: &[&[f64]], out: &mut [f64]) {
+        let node = &self.forward.network().nodes()[index];
+        let input = node.inputs[0];
+        let v = inputs[0];
+        match (&node.op, self.forward.map(index)) {
+            (_, Map::Conv(map, _)) => map.apply(v, out),
+            (_, Map::Dense(map, _)) => map.apply(v, out),
+            (_, Map::MaxPool(_)) => {
+                for (out, &i) in out.iter_mut().zip(&self.places[index]) {
+                    *out = v[i as usize];
+                }
+            }
+            (Op::Pick(pick), _) => pick.apply(v, out, true),
+            (Op::Separable(separable), _) => {
+                let shape = &self.forward.network().node(input).shape;
+                out.copy_from_slice(&separable.apply(v, shape));
+            }
+            (Op::Concat { axis }, _) => self.forward.concatenate(index, *axis, inputs, out),
+            (Op::Add, _) => inputs.iter().for_each(|part| add(out, part)),
+            (Op::Max | Op::Min, _) => {
+                for (i, out) in out.iter_mut().enumerate() {
+                    *out = inputs[self.winner(index, i)][i];
+                }
+            }
+            (Op::LogSoftmax { axis }, _) => {
+                let values = &self.values[index];
+                // I − 1pᵀ per lane.
+                lanes(&node.shape, *axis, |lane| {
+                    let p = |i: usize| crate::elementary::exp(values[i]);
+                    let mean: f64 = lane.iter().map(|&i| p(i) * v[i]).sum();
+                    for &i in lane {
+                        out[i] = v[i] - mean;
+                    }
+                });
+            }
+            // The derivative is symmetric.
+            _ => out.copy_from_slice(&self.cotangent(index, 0, input, v)),
+        }
+    }
+
+    /// What input `place` of a node receives from the cotangent `y` of its output.
+    fn cotangent(&self, index: usize, place: usize, input: NodeId, y: &[f64]) -> Vec<f64> {
+        let network = self.forward.network();
+        let node = &network.nodes()[index];
+        let shape = &network.node(input).shape;
+        let x = &self.values[input.0];
+        let mut out = vec![0.0; x.len()];
+        match (&node.op, self.forward.map(index)) {
+            (_, Map::Conv(map, _)) => map.apply_transpose(y, &mut out),
+            (_, Map::Dense(map, _)) => map.apply_transpose(y, &mut out),
+            (_, Map::Affine(scale, _)) => {
+                let pairs = y.iter().zip(scale);
+                out.iter_mut().zip(pairs).for_each(|(o, (y, s))| *o = y * s);
+            }
+            (_, Map::PRelu(slopes)) => {
+                for (i, out) in out.iter_mut().enumerate() {
+                    *out = if x[i] >= 0.0 { y[i] } else { slopes[i] * y[i] };
+                }
+            }
+            (_, Map::MaxPool(_)) => {
+                for (y, &i) in y.iter().zip(&self.places[index]) {
+                    out[i as usize] += y;
+                }
+            }
+            (Op::Pick(pick), _) => pick.apply_transpose(y, &mut out),
+            (Op::Separable(separable), _) => {
+                out.copy_from_slice(&separable.apply_transpose(y, shape));
+            }
+            (Op::Activation(activation), _) => {
+                for (i, out) in out.iter_mut().enumerate() {
+                    *out = activation.derivative(x[i]) * y[i];
+                }
+            }
+            (Op::Softmax { axis }, _) => {
+                let p = &self.values[index];
+                // diag(p) − ppᵀ per lane.
+                lanes(&node.shape, *axis, |lane| {
+                    let inner: f64 = lane.iter().map(|&i| p[i] * y[i]).sum();
+                    for &i in lane {
+                        out[i] = p[i] * (y[i] - inner);
+                    }
+                });
+            }
+            (Op::LogSoftmax { axis }, _) => {
+                // The transpose of I − 1pᵀ per lane.
+                let values = &self.values[index];
+                lanes(&node.shape, *axis, |lane| {
+                    let sum: f64 = lane.iter().map(|&i| y[i]).sum();
+                    for &i in lane {
+                        out[i] = y[i] - crate::elementary::exp(values[i]) * sum;
+                    }
+                });
+            }
+            (Op::Add, _) => out.copy_from_slice(y),
+            (Op::Max | Op::Min, _) => {
+                for (i, out) in out.iter_mut().enumerate() {
+                    if self.winner(index, i) == place {
+                        *out = y[i];
+                    }
+                }
+            }
+            (Op::Concat { axis }, _) => {
+                let inner: usize = node.shape[axis + 1..].iter().product();
+                let (all, own) = (node.shape[*axis] * inner, shape[*axis] * inner);
+                let before: usize = node.inputs[..place]
+                    .iter()
+                    .map(|id| network.node(*id).shape[*axis] * inner)
+                    .sum();
+                for (to, from) in out.chunks_mut(own).zip(y.chunks(all)) {
+                    to.copy_from_slice(&from[before..before + own]);
+                }
+            }
+            (Op::Input | Op::Conv { .. } | Op::Dense { .. }, _)
+            | (Op::Affine(_) | Op::PRelu(_) | Op::MaxPool(_), _) => {
+                unreachable!("these have maps of their own, and the input has no input")
+            }
+        }
+        out
+    }
+
+    /// Which input of a Max or Min node entry `i` is taken from.
+    fn winner(&self, index: usize, i: usize) -> usize {
+        let node = &self.forward.network().nodes()[index];
+        let value = self.values[index][i];
+        node.inputs
+            .iter()
+            .position(|id| self.values[id.0][i].to_bits() == value.to_bits())
+            .unwrap_or(0)
+    }
+}
+
+fn add(to: &mut [f64], from: &[f64]) {
+    to.iter_mut().zip(from).for_each(|(to, from)| *to += from);
+}
+
+/// The flat indices of every lane along `axis`.
+fn lanes(shape: &[usize], axis: usize, mut visit: impl FnMut(&[usize])) {
+    let n = shape[axis];
+    let inner: usize = shape[axis + 1..].iter().product();
+    for block in 0..shape[..axis].iter().product::<usize>() {
+        for offset in 0..inner {
+            let lane: Vec<usize> = (0..n).map(|i| (block * n + i) * inner + offset).collect();
+            visit(&lane);
+        }
+    }
+}

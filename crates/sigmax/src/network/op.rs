@@ -1,0 +1,261 @@
+//! [`Op`]: what a node computes, and the shape it gives.
+
+use crate::conv::Conv;
+use crate::kernel::Kernel;
+use crate::network::{Activation, Affine, PerEntry, Pick, Pool, Separable};
+
+/// What a node computes from its inputs, for every sample of a batch alone.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub enum Op {
+    /// The input of the network.
+    Input,
+    /// A convolution, or a transposed one, of `[channels, n_1, …, n_m]`, m = 1 to 3.
+    Conv {
+        /// The weight.
+        kernel: Kernel,
+        /// The geometry; its input size is set when the node is added.
+        conv: Conv,
+        /// One number per output channel.
+        bias: Option<Vec<f64>>,
+    },
+    /// `W·x + b` along the last axis, W of shape `[out, in]`.
+    Dense {
+        /// The weight.
+        kernel: Kernel,
+        /// One number per output.
+        bias: Option<Vec<f64>>,
+    },
+    /// `s·x + t` entry by entry: BatchNorm at inference, input normalisation, a constant added or
+    /// multiplied.
+    Affine(Affine),
+    /// Entries moved, left out, repeated, or set to a constant.
+    Pick(Pick),
+    /// A matrix along some axes: average pooling, means, linear interpolation.
+    Separable(Separable),
+    /// The largest entry of every window.
+    MaxPool(Pool),
+    /// An activation function.
+    Activation(Activation),
+    /// `x` where it is positive, `a·x` elsewhere.
+    PRelu(PerEntry),
+    /// Softmax along an axis.
+    Softmax {
+        /// The axis, batch left out.
+        axis: usize,
+    },
+    /// Logarithm of softmax along an axis.
+    LogSoftmax {
+        /// The axis, batch left out.
+        axis: usize,
+    },
+    /// The sum of all inputs, which have one shape.
+    Add,
+    /// Entry by entry the largest of all inputs, which have one shape.
+    Max,
+    /// Entry by entry the smallest.
+    Min,
+    /// The inputs side by side along an axis.
+    Concat {
+        /// The axis, batch left out.
+        axis: usize,
+    },
+}
+
+impl Op {
+    /// A convolution without bias.
+    #[must_use]
+    pub fn conv(kernel: Kernel, conv: Conv) -> Self {
+        Self::Conv {
+            kernel,
+            conv,
+            bias: None,
+        }
+    }
+
+    /// A dense layer without bias.
+    #[must_use]
+    pub fn dense(kernel: Kernel) -> Self {
+        Self::Dense { kernel, bias: None }
+    }
+
+    /// A short name of the kind of operation.
+    #[must_use]
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Input => "input",
+            Self::Conv { conv, .. } if conv.transposed => "transposed convolution",
+            Self::Conv { .. } => "convolution",
+            Self::Dense { .. } => "dense",
+            Self::Affine(_) => "affine",
+            Self::Pick(_) => "pick",
+            Self::Separable(_) => "separable",
+            Self::MaxPool(_) => "max-pool",
+            Self::Activation(activation) => activation.name(),
+            Self::PRelu(_) => "PReLU",
+            Self::Softmax { .. } => "softmax",
+            Self::LogSoftmax { .. } => "log-softmax",
+            Self::Add => "sum",
+            Self::Max => "maximum",
+            Self::Min => "minimum",
+            Self::Concat { .. } => "concatenation",
+        }
+    }
+
+    /// The operation with what the input shapes tell filled in, and the shape of its output.
+    pub(crate) fn fitted(mut self, inputs: &[&[usize]]) -> Result<(Self, Vec<usize>), String> {
+        let count = match self {
+            Self::Input => return Err("a network has one input, which is there already".into()),
+            Self::Add | Self::Max | Self::Min | Self::Concat { .. } => inputs.len().max(1),
+            _ => 1,
+        };
+        if inputs.len() != count {
+            return Err(format!("expected {count} inputs, got {}", inputs.len()));
+        }
+        let first = inputs[0];
+        let shape = match &mut self {
+            Self::Input => Vec::new(),
+            Self::Conv { kernel, conv, bias } => fit_conv(kernel, conv, bias.as_ref(), first)?,
+            Self::Dense { kernel, bias } => {
+                if kernel.shape().len() != 2 {
+                    return Err(format!(
+                        "its kernel has shape {:?}; expected a matrix",
+                        kernel.shape()
+                    ));
+                }
+                check_bias(bias.as_ref(), kernel.shape()[0])?;
+                let Some((&last, rest)) = first.split_last() else {
+                    return Err("its input is a single number".into());
+                };
+                if last != kernel.shape()[1] {
+                    return Err(format!(
+                        "its input has {last} entries on the last axis; its weight needs {}",
+                        kernel.shape()[1]
+                    ));
+                }
+                [rest, &kernel.shape()[..1]].concat()
+            }
+            Self::Affine(affine) => {
+                affine.check(first)?;
+                first.to_vec()
+            }
+            Self::Pick(pick) => {
+                pick.check(first)?;
+                pick.shape().to_vec()
+            }
+            Self::Separable(separable) => separable.output(first)?,
+            Self::MaxPool(pool) => {
+                let shape = pool.output(first)?;
+                pool.all_windows(first)?;
+                shape
+            }
+            Self::Activation(activation) => {
+                activation.check().map_err(|error| error.to_string())?;
+                first.to_vec()
+            }
+            Self::PRelu(slopes) => {
+                slopes.check("slope", first)?;
+                first.to_vec()
+            }
+            Self::Softmax { axis } | Self::LogSoftmax { axis } => {
+                check_axis(*axis, first)?;
+                first.to_vec()
+            }
+            Self::Add | Self::Max | Self::Min => {
+                if let Some(other) = inputs.iter().find(|&&shape| shape != first) {
+                    return Err(format!(
+                        "its inputs have shapes {first:?} and {other:?}; expected one shape"
+                    ));
+                }
+                first.to_vec()
+            }
+            Self::Concat { axis } => concatenated(*axis, inputs)?,
+        };
+        Ok((self, shape))
+    }
+}
+
+fn fit_conv(
+    kernel: &Kernel,
+    conv: &mut Conv,
+    bias: Option<&Vec<f64>>,
+    input: &[usize],
+) -> Result<Vec<usize>, String> {
+    let axes = kernel.spatial().len();
+    if axes == 0 || input.len() != axes + 1 {
+        return Err(format!(
+            "its kernel has shape {:?} and its input {input:?}; expected channels and {} spatial \
+             axes",
+            kernel.shape(),
+            axes.max(1)
+        ));
+    }
+    conv.input_size = Some(input[1..].to_vec());
+    conv.check(kernel).map_err(|error| error.to_string())?;
+    let (rows, cols) = (
+        kernel.shape()[0],
+        kernel.shape()[1].saturating_mul(conv.groups),
+    );
+    let (expected, out) = if conv.transposed {
+        (rows, cols)
+    } else {
+        (cols, rows)
+    };
+    if input[0] != expected {
+        return Err(format!(
+            "its input has {} channels; its weight needs {expected}",
+            input[0]
+        ));
+    }
+    check_bias(bias, out)?;
+    let mut shape = vec![out];
+    for axis in 0..axes {
+        let n = conv.output_size(axis, input[axis + 1], kernel.spatial()[axis]);
+        shape.push(n.ok_or("its output is too large")?);
+    }
+    Ok(shape)
+}
+
+fn check_bias(bias: Option<&Vec<f64>>, expected: usize) -> Result<(), String> {
+    let Some(bias) = bias else { return Ok(()) };
+    if bias.len() != expected {
+        return Err(format!(
+            "its bias has {} entries; expected {expected}",
+            bias.len()
+        ));
+    }
+    match bias.iter().position(|b| !b.is_finite()) {
+        Some(i) => Err(format!(
+            "its bias has {} at index {i}; every entry must be finite",
+            bias[i]
+        )),
+        None => Ok(()),
+    }
+}
+
+fn check_axis(axis: usize, shape: &[usize]) -> Result<(), String> {
+    if axis < shape.len() {
+        Ok(())
+    } else {
+        Err(format!("axis {axis} of an input of shape {shape:?}"))
+    }
+}
+
+fn concatenated(axis: usize, inputs: &[&[usize]]) -> Result<Vec<usize>, String> {
+    let mut shape = inputs[0].to_vec();
+    check_axis(axis, &shape)?;
+    for other in &inputs[1..] {
+        let same = other.len() == shape.len()
+            && (0..shape.len()).all(|a| a == axis || other[a] == shape[a]);
+        if !same {
+            return Err(format!(
+                "inputs of shapes {:?} and {other:?} do not go side by side along axis {axis}",
+                inputs[0]
+            ));
+        }
+        shape[axis] = shape[axis]
+            .checked_add(other[axis])
+            .ok_or("its output is too large")?;
+    }
+    Ok(shape)
+}

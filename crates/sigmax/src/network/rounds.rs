@@ -1,0 +1,267 @@
+//! [`Rounds`]: how rounding errors arise in a node and pass through it (T27, T29).
+
+use crate::kernel::Kernel;
+use crate::network::fuse::magnitude;
+use crate::network::{Network, Op};
+use crate::rounding::{add_up, div_up, gamma, mul_up, scale_up, sqrt_int_up, sqrt_up};
+
+/// Unit roundoff of float32, 2⁻²⁴.
+pub(crate) const U32: f64 = 1.0 / (1u64 << 24) as f64;
+/// Relative error that is assumed of a float32 function that needs an exponential, 2⁻²⁰.
+pub(crate) const SINGLE_FUNCTION: f64 = 1.0 / (1u64 << 20) as f64;
+/// Roundings that a float32 runtime may add to those of the plain formula: weights, scales and
+/// shifts rounded to float32, BatchNorm folded into a neighbour.
+const SINGLE_EXTRA: usize = 12;
+
+/// Results below 2⁻¹²⁶ may be flushed to zero; this is a little more.
+pub(crate) const SINGLE_TINY: f64 = 1.2e-38;
+
+/// Magnitudes up to which a float32 execution does not overflow, 2¹²⁶: with its rounding, what it adds
+/// up stays below 2¹²⁷.
+pub(crate) const SINGLE_MOST: f64 = (1u128 << 126) as f64;
+
+/// What float32 leaves out of the weights that are below its normal range, as a norm: Σ_t ‖E_t‖_F
+/// from above. ∞ where a weight may be beyond its range.
+pub(crate) fn single_loss(kernel: &Kernel) -> f64 {
+    if kernel.exponent() >= 128 {
+        return f64::INFINITY;
+    }
+    mul_up(kernel.scaled().len() as f64, SINGLE_TINY)
+}
+
+/// γ_k for float32 with the extra roundings, from above.
+pub(crate) fn single_gamma(k: usize) -> f64 {
+    let ku = mul_up((k + SINGLE_EXTRA) as f64, U32);
+    if ku < 0.5 {
+        div_up(ku, 1.0 - ku)
+    } else {
+        f64::INFINITY
+    }
+}
+
+/// A bound `at + per·ε` for an input up to ε away.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Linear {
+    pub(crate) at: f64,
+    pub(crate) per: f64,
+}
+
+impl Linear {
+    pub(crate) fn new(at: f64, per: f64) -> Self {
+        Self { at, per }
+    }
+
+    pub(crate) fn plus(self, other: Self) -> Self {
+        Self::new(add_up(self.at, other.at), add_up(self.per, other.per))
+    }
+
+    /// A bound of the larger of both.
+    pub(crate) fn max(self, other: Self) -> Self {
+        Self::new(self.at.max(other.at), self.per.max(other.per))
+    }
+
+    pub(crate) fn times(self, factor: f64) -> Self {
+        Self::new(mul_up(self.at, factor), mul_up(self.per, factor))
+    }
+}
+
+/// How errors combine where a node has several inputs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Combine {
+    Sum,
+    RootSumSquare,
+}
+
+/// What a node does to errors.
+#[derive(Clone, Debug)]
+pub(crate) struct Rounds {
+    /// Its Lipschitz constant (1 where several inputs are combined).
+    own: f64,
+    combine: Combine,
+    /// Roundings on the way to one entry; 0: it computes nothing.
+    terms: usize,
+    /// More of them in a float32 execution.
+    single_terms: usize,
+    /// An upper bound of the norm of the entrywise absolute value of its linear part.
+    magnitude: f64,
+    /// The norm of the error with which that linear part is known, from above, beyond the roundings.
+    unknown: f64,
+    /// By how much what is lost to underflow may grow within the node.
+    growth: f64,
+    /// The norm of what float32 leaves out of weights below its normal range, from above; ∞ where
+    /// weights may be beyond that range.
+    flushed: f64,
+    /// ‖bias‖₂ over all entries, from above.
+    constant: f64,
+    /// Number of entries of its value.
+    entries: usize,
+    function: Function,
+}
+
+/// Whether a node evaluates a function entry by entry, whose error in f64 is bounded there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Function {
+    No,
+    /// In float32 it takes the counted roundings.
+    Counted,
+    /// Its error in float32 is only assumed.
+    Assumed,
+}
+
+impl Rounds {
+    pub(crate) fn new(network: &Network, index: usize, own: f64) -> Self {
+        let node = &network.nodes[index];
+        let mut rounds = Self {
+            own,
+            combine: Combine::RootSumSquare,
+            terms: 0,
+            single_terms: 0,
+            magnitude: own,
+            unknown: 0.0,
+            growth: 1.0,
+            flushed: 0.0,
+            constant: 0.0,
+            entries: node.len(),
+            function: Function::No,
+        };
+        match &node.op {
+            Op::Conv { kernel, conv, bias } => {
+                let taps: usize = kernel.spatial().iter().product();
+                let channels = if conv.transposed {
+                    kernel.shape()[0] / conv.groups
+                } else {
+                    kernel.shape()[1]
+                };
+                rounds.terms = channels * taps + 2;
+                let size = scale_up(magnitude(kernel), kernel.exponent());
+                rounds.magnitude = mul_up(size, conv.padding_factor());
+                let pixels: usize = node.shape[1..].iter().product();
+                rounds.constant = bias_size(bias.as_ref(), pixels);
+                rounds.flushed = mul_up(single_loss(kernel), conv.padding_factor());
+            }
+            Op::Dense { kernel, bias } => {
+                rounds.terms = kernel.shape()[1] + 2;
+                rounds.magnitude = scale_up(magnitude(kernel), kernel.exponent());
+                let rows = node.len() / kernel.shape()[0];
+                rounds.constant = bias_size(bias.as_ref(), rows);
+                rounds.flushed = single_loss(kernel);
+            }
+            Op::Affine(affine) => {
+                rounds.terms = affine.roundings + 3;
+                rounds.flushed = SINGLE_TINY;
+                rounds.constant = super::forward::norm_up(&affine.size.expanded(&node.shape));
+            }
+            Op::Separable(separable) => {
+                rounds.terms = separable.terms() + 2;
+                rounds.single_terms = separable.single_terms();
+                rounds.magnitude = separable.magnitude();
+                rounds.unknown = separable.error();
+                rounds.growth = separable.growth();
+            }
+            Op::PRelu(_) => {
+                rounds.terms = 1;
+                rounds.flushed = SINGLE_TINY;
+            }
+            Op::Add => {
+                rounds.own = 1.0;
+                rounds.combine = Combine::Sum;
+                rounds.terms = node.inputs.len();
+                rounds.magnitude = 1.0;
+            }
+            Op::Activation(activation) => {
+                // |σ(x)| ≤ |σ(0)| + slope·|x|.
+                let at_zero = activation.value(0.0).0.abs();
+                let (function, size) = match activation.float32_roundings() {
+                    Some(roundings) => {
+                        rounds.terms = roundings as usize;
+                        (Function::Counted, at_zero)
+                    }
+                    None => (Function::Assumed, add_up(at_zero, 1.0)),
+                };
+                rounds.function = function;
+                rounds.constant = mul_up(size, sqrt_int_up(node.len()));
+            }
+            Op::Softmax { .. } | Op::LogSoftmax { .. } => {
+                rounds.function = Function::Assumed;
+                rounds.constant = add_up(node.len() as f64, sqrt_int_up(node.len()));
+            }
+            Op::Input | Op::Pick(_) | Op::MaxPool(_) | Op::Max | Op::Min | Op::Concat { .. } => {
+                // Several inputs are combined by the root of squares, with factor 1.
+                if node.inputs.len() > 1 {
+                    rounds.own = 1.0;
+                }
+            }
+        }
+        rounds
+    }
+
+    /// Errors of the inputs behind the node.
+    pub(crate) fn carried(&self, errors: &[f64]) -> f64 {
+        let combined = match (self.combine, errors) {
+            (_, &[only]) => only,
+            (Combine::Sum, errors) => errors.iter().fold(0.0, |sum, &e| add_up(sum, e)),
+            (Combine::RootSumSquare, errors) => sqrt_up(
+                errors
+                    .iter()
+                    .fold(0.0, |sum, &e| add_up(sum, add_up(mul_up(e, e), 1e-300))),
+            ),
+        };
+        mul_up(self.own, combined)
+    }
+
+    /// The same for linear functions of ε; a root of squares is at most the sum.
+    pub(crate) fn carried_single(&self, errors: &[Linear]) -> Linear {
+        let sum = errors
+            .iter()
+            .fold(Linear::new(0.0, 0.0), |sum, &e| sum.plus(e));
+        sum.times(self.own)
+    }
+
+    /// Rounding in f64 in the node itself, for inputs of this size.
+    pub(crate) fn local(&self, size: f64) -> f64 {
+        if self.terms == 0 || self.function != Function::No {
+            return 0.0;
+        }
+        let spread = add_up(mul_up(self.magnitude, size), self.constant);
+        // Products that underflow lose less than 2⁻¹⁰⁷⁴ each.
+        let tiny = mul_up(self.terms as f64, self.entries as f64) * 1e-322;
+        add_up(
+            add_up(
+                mul_up(gamma(self.terms), spread),
+                mul_up(self.unknown, size),
+            ),
+            mul_up(tiny, self.growth),
+        )
+    }
+
+    /// What a float32 execution adds up on the way to its values, from above in magnitude.
+    pub(crate) fn spread(&self, reach: Linear) -> Linear {
+        reach
+            .times(self.magnitude)
+            .plus(Linear::new(self.constant, 0.0))
+    }
+
+    /// Rounding of a float32 execution in the node itself (T29).
+    pub(crate) fn local_single(&self, reach: Linear) -> Linear {
+        let spread = self.spread(reach);
+        if self.function == Function::Assumed {
+            return spread.times(SINGLE_FUNCTION);
+        }
+        let terms = self.terms + self.single_terms;
+        if terms == 0 {
+            return Linear::new(0.0, 0.0);
+        }
+        let tiny = mul_up(mul_up(terms as f64, self.entries as f64), SINGLE_TINY);
+        spread
+            .times(single_gamma(terms))
+            .plus(reach.times(self.flushed))
+            .plus(Linear::new(tiny, 0.0))
+    }
+}
+
+/// ‖b‖₂·√n from above for a bias that is repeated n times.
+fn bias_size(bias: Option<&Vec<f64>>, repeated: usize) -> f64 {
+    bias.map_or(0.0, |bias| {
+        mul_up(super::forward::norm_up(bias), sqrt_int_up(repeated))
+    })
+}
