@@ -7,8 +7,13 @@
 
 mod cases;
 mod golden;
+mod graphs;
 mod laws;
 mod layering;
 mod limits;
+mod network_laws;
+mod network_limits;
+mod networks;
+mod num;
 mod soak;
 mod traps;

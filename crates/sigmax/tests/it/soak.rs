@@ -8,7 +8,9 @@ use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 use rayon::prelude::*;
 
 use crate::cases::layer;
+use crate::graphs::Kinds;
 use crate::laws::{check_layer, feasible};
+use crate::network_laws::{check_certificates, check_error, check_matrices, check_pairs};
 
 /// Layers checked, unless the environment variable `SIGMAX_SOAK` says otherwise.
 const LAYERS: u64 = 200_000;
@@ -43,4 +45,38 @@ fn no_bound_is_ever_below_the_oracle() {
     let checked = checked.into_inner();
     assert_eq!(checked, layers);
     eprintln!("{checked} layers without a violation: done");
+}
+
+/// Networks checked, unless the environment variable `SIGMAX_SOAK` says otherwise.
+const NETWORKS: u64 = 200_000;
+
+/// Random networks: pairs of points, Jacobians, matrices, errors of evaluation, certificates.
+/// `SIGMAX_SEED` makes them other networks.
+#[test]
+#[ignore = "about half an hour"]
+fn no_claim_about_a_network_is_wrong() {
+    let number = |name: &str, default: u64| {
+        std::env::var(name).map_or(default, |text| text.parse().expect("a number"))
+    };
+    let networks = number("SIGMAX_SOAK", NETWORKS);
+    let base = number("SIGMAX_SEED", 0).wrapping_mul(0x9E37_79B9_7F4A_7C15);
+    let (checked, certified) = (AtomicU64::new(0), AtomicU64::new(0));
+    let useful = AtomicU64::new(0);
+    (0..networks).into_par_iter().for_each(|i| {
+        let seed = base.wrapping_add(i.wrapping_mul(0xD134_2543_DE82_EF95));
+        check_pairs(seed);
+        check_matrices(seed, [Kinds::Linear, Kinds::Algebraic][i as usize % 2]);
+        useful.fetch_add(u64::from(check_error(seed)), Ordering::Relaxed);
+        certified.fetch_add(check_certificates(seed) as u64, Ordering::Relaxed);
+        let checked = checked.fetch_add(1, Ordering::Relaxed) + 1;
+        if checked.is_multiple_of(2_000) {
+            eprintln!("{checked} networks without a violation");
+        }
+    });
+    assert_eq!(checked.into_inner(), networks);
+    eprintln!(
+        "{networks} networks without a violation: done; {} error bounds of use, {} radii attacked",
+        useful.into_inner(),
+        certified.into_inner()
+    );
 }

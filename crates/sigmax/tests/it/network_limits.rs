@@ -1,0 +1,304 @@
+//! Networks at the ends of the range of numbers, and mistakes that a network invites.
+
+use sigmax::network::{
+    Activation, Affine, Arithmetic, AxisMatrix, Certifier, Forward, Interpolation, Network,
+    NetworkBuilder, Op, PerEntry, Pick, Pool, Separable, lipschitz,
+};
+use sigmax::{Conv, Kernel, Options, PaddingMode};
+
+use crate::graphs::Draw;
+use crate::num::{Double, Num};
+
+fn dense(rows: usize, cols: usize, values: &[f64]) -> Op {
+    Op::dense(Kernel::new(&[rows, cols], values.to_vec()).unwrap())
+}
+
+fn chain(input: &[usize], ops: Vec<Op>) -> Network {
+    let mut net = NetworkBuilder::new(input).unwrap();
+    let mut last = net.input();
+    for (i, op) in ops.into_iter().enumerate() {
+        last = net.add(&i.to_string(), op, &[last]).unwrap();
+    }
+    net.finish(&[last]).unwrap()
+}
+
+fn upper(net: &Network) -> f64 {
+    lipschitz(net, &Options::default()).unwrap().upper().get()
+}
+
+fn radius(net: &Network, x: &[f64], label: usize) -> f64 {
+    let certifier = Certifier::new(net, &Options::default(), Arithmetic::Real).unwrap();
+    certifier.certify(x, &[label], true).unwrap()[0]
+        .radius
+        .get()
+}
+
+/// Positions far from 0 are rounded, and so are the weights: by much more than a product.
+#[test]
+fn the_weights_of_an_interpolation_are_not_exact() {
+    for (n, m) in [(50, 83), (97, 300), (200, 331), (300, 7)] {
+        let scale = m as f64 / n as f64;
+        let matrix = AxisMatrix::linear(n, m, scale, Interpolation::HalfPixel).unwrap();
+        let net = chain(
+            &[n],
+            vec![Op::Separable(Separable::new(vec![Some(matrix)]))],
+        );
+        let bounds = lipschitz(&net, &Options::default()).unwrap();
+        let forward = Forward::new(&net, &bounds).unwrap();
+        for i in 0..n {
+            let mut x = vec![0.0; n];
+            x[i] = 1.0;
+            let value = &forward.evaluate(&x).unwrap()[0];
+            let mut squares = 0.0;
+            for (j, &y) in value.values.iter().enumerate() {
+                // The hat function of pixel i at (j + 1/2)·n/m − 1/2.
+                let at = Double::int(2 * j + 1)
+                    .mul(Double::int(n))
+                    .div(Double::int(2 * m))
+                    .add(Double::of(-0.5))
+                    .max(Double::of(0.0))
+                    .min(Double::int(n - 1));
+                let away = at.add(Double::int(i).neg());
+                let away = away.max(away.neg());
+                let hat = Double::of(1.0).add(away.neg()).max(Double::of(0.0));
+                squares += Double::of(y).add(hat.neg()).get().powi(2);
+            }
+            let (off, error) = (squares.sqrt(), value.error.get());
+            assert!(off <= error, "{n} to {m}, pixel {i}: {off:e} > {error:e}");
+            assert!(error < 1e-11);
+        }
+    }
+}
+
+/// A factor of 0 does not make a value known that overflowed before.
+#[test]
+fn nothing_is_known_after_an_overflow() {
+    let zero = Affine::exact(
+        PerEntry::uniform(1, 0.0).unwrap(),
+        PerEntry::uniform(1, 10.0).unwrap(),
+    );
+    let mut net = NetworkBuilder::new(&[1]).unwrap();
+    let x = net.input();
+    let huge = net.add("huge", dense(1, 1, &[1e300]), &[x]).unwrap();
+    let ten = net.add("ten", Op::Affine(zero), &[huge]).unwrap();
+    let five = Affine::exact(
+        PerEntry::uniform(1, 0.0).unwrap(),
+        PerEntry::uniform(1, 5.0).unwrap(),
+    );
+    let five = net.add("five", Op::Affine(five), &[x]).unwrap();
+    let max = net.add("max", Op::Max, &[five, ten]).unwrap();
+    let net = net.finish(&[max]).unwrap();
+    let bounds = lipschitz(&net, &Options::default()).unwrap();
+    let value = &Forward::new(&net, &bounds)
+        .unwrap()
+        .evaluate(&[1e300])
+        .unwrap()[0];
+    // It is 10.
+    let off = (value.values[0] - 10.0).abs();
+    assert!(
+        off <= value.error.get() || value.error.get().is_infinite(),
+        "{value:?}"
+    );
+}
+
+/// A factor that vanishes in f64 is not 0.
+#[test]
+fn a_factor_below_the_range_is_refused() {
+    let norm = |gamma: f64, variance: f64, epsilon: f64| {
+        Affine::batch_norm(1, [&[gamma], &[0.0], &[0.0], &[variance]], epsilon)
+    };
+    assert!(norm(5e-324, 1e10, 0.0).is_err());
+    assert!(norm(1e-310, 1.0, 0.0).is_err());
+    assert!(norm(1.0, f64::MAX, f64::MAX).is_err());
+    assert!(norm(1.0, f64::INFINITY, 0.0).is_err());
+    assert!(norm(0.0, 1.0, 1e-5).is_ok());
+    assert!(norm(1e-300, 1.0, 0.0).is_ok());
+    assert!(Affine::normalisation(1, &[0.0], &[f64::MAX]).is_err());
+    assert!(Affine::normalisation(1, &[0.0], &[5e-324]).is_err());
+}
+
+/// Amounts that a file merely states.
+#[test]
+fn huge_paddings_are_refused() {
+    for amount in [1isize << 40, isize::MAX] {
+        for mode in [PaddingMode::Zeros, PaddingMode::Replicate] {
+            assert!(Pick::pad(&[1, 4], &[(0, 0), (amount, 0)], mode, 0.0).is_err());
+            assert!(Pick::pad(&[1, 4], &[(0, 0), (0, amount)], mode, 0.0).is_err());
+        }
+    }
+    assert!(Pick::reshape(&[usize::MAX, 2], &[usize::MAX - 1]).is_err());
+    assert!(Pick::transpose(&[1 << 40, 1 << 40], &[1, 0]).is_err());
+    let _ = Pick::flatten(&[usize::MAX, 2]);
+}
+
+/// Strides that multiply to more than a layer may have are not an error of the network.
+#[test]
+fn strides_too_large_to_be_taken_together() {
+    let conv = |stride: usize| {
+        let kernel = Kernel::new(&[1, 1, 1], vec![2.0]).unwrap();
+        Op::conv(kernel, Conv::new(1).with_stride(&[stride]))
+    };
+    let net = chain(&[1, 4], vec![conv(1 << 20), conv(1 << 20)]);
+    assert!((4.0..4.1).contains(&upper(&net)));
+}
+
+/// Window 0 reads pixels −1 and 1 of a single one.
+#[test]
+fn windows_without_a_pixel_are_refused_when_added() {
+    let pool = Pool::new(&[2])
+        .with_stride(&[1])
+        .with_dilation(&[2])
+        .with_padding(&[(1, 1)]);
+    let mut net = NetworkBuilder::new(&[1, 1]).unwrap();
+    let x = net.input();
+    assert!(net.add("pool", Op::MaxPool(pool), &[x]).is_err());
+}
+
+/// Weights on one place of an axis matrix are summed.
+#[test]
+fn repeated_entries_of_a_large_axis_matrix() {
+    let row = |a: f64| vec![(0, a), (0, 1.0 / 3.0), (1, 1.0)];
+    let matrix = AxisMatrix::new(2, vec![row(1e10), row(1e10)]).unwrap();
+    let net = chain(
+        &[2],
+        vec![Op::Separable(Separable::new(vec![Some(matrix)]))],
+    );
+    let image = Double::of(1e10).add(Double::of(1.0 / 3.0)).get();
+    assert!(upper(&net) >= image * 2f64.sqrt() * (1.0 - 1e-15));
+}
+
+#[test]
+fn ties_are_not_certified() {
+    let net = chain(&[2], vec![dense(3, 2, &[1.0, 0.0, 1.0, 0.0, 0.0, 1.0])]);
+    for label in 0..3 {
+        assert_eq!(radius(&net, &[5.0, 1.0], label).to_bits(), 0);
+    }
+    let net = chain(&[2], vec![dense(2, 2, &[1.0, 0.0, 0.0, 1.0])]);
+    assert_eq!(radius(&net, &[1.0, 1.0], 0).to_bits(), 0);
+    assert_eq!(radius(&net, &[1.0, 1.0], 1).to_bits(), 0);
+    // A tie that rounding hides: 0.1 + 0.2 > 0.3 in f64, and nearly so in real numbers.
+    let net = chain(&[3], vec![dense(2, 3, &[1.0, 1.0, 0.0, 0.0, 0.0, 1.0])]);
+    assert_eq!(radius(&net, &[0.1, 0.2, 0.3], 0).to_bits(), 0);
+}
+
+/// The second class is closest in its logit, the third in distance.
+#[test]
+fn the_runner_up_need_not_limit_the_radius() {
+    let net = chain(&[2], vec![dense(3, 2, &[1.0, 0.0, 0.9, 0.0, -10.0, 0.0])]);
+    let certifier = Certifier::new(&net, &Options::default(), Arithmetic::Real).unwrap();
+    // z = (10, 9, −100): margins 1 at slope 0.1 and 110 at slope 11. Both 10.
+    let c = &certifier.certify(&[10.0, 0.0], &[0], true).unwrap()[0];
+    assert!((9.98..10.0).contains(&c.radius.get()), "{c:?}");
+    let net = chain(&[2], vec![dense(3, 2, &[1.0, 0.0, 0.9, 0.0, 0.0, 30.0])]);
+    let certifier = Certifier::new(&net, &Options::default(), Arithmetic::Real).unwrap();
+    // z = (10, 9, 0): margins 1 at slope 0.1, and 10 at slope √901.
+    let c = &certifier.certify(&[10.0, 0.0], &[0], true).unwrap()[0];
+    assert_eq!(c.rival, Some(2));
+    let truth = 10.0 / 901f64.sqrt();
+    assert!(
+        c.radius.get() <= truth && c.radius.get() >= truth * 0.998,
+        "{c:?}"
+    );
+}
+
+#[test]
+fn overlapping_pools_and_steep_activations_are_not_one() {
+    let pool = Op::MaxPool(Pool::new(&[3]).with_stride(&[1]));
+    assert!(upper(&chain(&[1, 9], vec![pool])) >= 3f64.sqrt());
+    // One spike in the middle is the largest of three windows.
+    for steep in [
+        Activation::Gelu,
+        Activation::Silu,
+        Activation::Mish,
+        Activation::HardSwish,
+    ] {
+        assert!(upper(&chain(&[1], vec![Op::Activation(steep)])) > 1.08);
+    }
+}
+
+/// Whatever the scale: bounds stay above the norm, and no point within a radius has another class.
+#[test]
+fn extreme_weights_make_no_false_claim() {
+    let mut draw = Draw(11);
+    let exponents = [
+        -300, -290, -200, -160, -150, -100, 0, 100, 150, 160, 200, 290, 300,
+    ];
+    let mut claimed = 0;
+    for first in exponents {
+        for second in exponents {
+            let scaled = |draw: &mut Draw, n: usize, e: i32| draw.reals(n, 10f64.powi(e));
+            let (a, b) = (scaled(&mut draw, 6, first), scaled(&mut draw, 6, second));
+            let relu = Op::Activation(Activation::Relu);
+            let net = chain(&[2], vec![dense(3, 2, &a), relu, dense(2, 3, &b)]);
+            let bound = upper(&net);
+            assert!(bound > 0.0, "{first} {second}");
+            let x = draw.reals(2, 1.0);
+            // The same network with weights and logits of size one.
+            let z = |x: &[f64]| {
+                let (e, f) = (10f64.powi(first), 10f64.powi(second));
+                let h: Vec<f64> = (0..3)
+                    .map(|i| ((a[2 * i] / e) * x[0] + (a[2 * i + 1] / e) * x[1]).max(0.0))
+                    .collect();
+                let out = |t: usize| (0..3).map(|i| (b[3 * t + i] / f) * h[i]).sum::<f64>();
+                [out(0), out(1)]
+            };
+            let at = z(&x);
+            let label = usize::from(at[1] > at[0]);
+            for arithmetic in [Arithmetic::Real, Arithmetic::Float32] {
+                let certifier = Certifier::new(&net, &Options::default(), arithmetic).unwrap();
+                let certificate = &certifier.certify(&x, &[label], true).unwrap()[0];
+                let r = certificate.radius.get();
+                assert!(r.is_finite());
+                claimed += usize::from(r > 0.0);
+                for _ in 0..50 {
+                    let d = draw.reals(2, 1.0);
+                    let factor = r.min(1e100) / (d[0] * d[0] + d[1] * d[1]).sqrt();
+                    let y = [x[0] + factor * d[0], x[1] + factor * d[1]];
+                    let moved = z(&y);
+                    let size = moved[0].abs() + moved[1].abs();
+                    assert!(
+                        moved[label] - moved[1 - label] >= -1e-12 * size,
+                        "1e{first} 1e{second}: {certificate:?} {x:?} {y:?} {moved:?}"
+                    );
+                }
+            }
+        }
+    }
+    assert!(claimed > 20, "{claimed}");
+}
+
+#[test]
+fn zero_layers_and_overflow() {
+    let net = chain(&[2], vec![dense(3, 2, &[0.0; 6]), dense(2, 3, &[1.0; 6])]);
+    assert!(upper(&net) < 1e-12);
+    let net = chain(
+        &[1],
+        vec![
+            dense(1, 1, &[1e300]),
+            Op::Activation(Activation::Relu),
+            dense(2, 1, &[1e300, 0.0]),
+        ],
+    );
+    assert!(upper(&net).is_infinite());
+    assert_eq!(radius(&net, &[1.0], 0).to_bits(), 0);
+    let net = chain(&[1], vec![dense(2, 1, &[1e300, -1e300])]);
+    assert_eq!(
+        radius(&net, &[1e300], 0).to_bits(),
+        0,
+        "the logits overflow"
+    );
+}
+
+/// 10⁻⁴⁶ is 0 in float32, and 10³⁹ is ∞: both logits are then equal, or not numbers.
+#[test]
+fn weights_that_float32_does_not_hold_certify_nothing_in_it() {
+    let single = |weight: f64, x: f64| {
+        let net = chain(&[1], vec![dense(2, 1, &[weight, 0.0])]);
+        let certifier = Certifier::new(&net, &Options::default(), Arithmetic::Float32).unwrap();
+        certifier.certify(&[x], &[0], true).unwrap()[0].radius.get()
+    };
+    assert_eq!(single(1e-46, 1e38).to_bits(), 0);
+    assert_eq!(single(1e39, 1.0).to_bits(), 0);
+    assert_eq!(single(1.0, 1e-46).to_bits(), 0);
+    assert!(single(1e-30, 1.0) > 0.9);
+}

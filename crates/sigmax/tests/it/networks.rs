@@ -1,0 +1,336 @@
+//! The golden networks `testdata/networks.toml`: constants derived by hand, one or more per rule.
+
+use std::collections::HashMap;
+
+use serde::Deserialize;
+use sigmax::network::{
+    Activation, Affine, AxisMatrix, Certifier, Forward, Interpolation, Network, NetworkBuilder,
+    NodeId, Op, PerEntry, Pick, Pool, Separable, StatedBound, confirm_bounds, lipschitz,
+};
+use sigmax::{Conv, Kernel, Options, PaddingMode};
+
+#[derive(Deserialize)]
+struct Suite {
+    network: Vec<Case>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Case {
+    name: String,
+    input: Vec<usize>,
+    node: Vec<Node>,
+    outputs: Option<Vec<String>>,
+    lipschitz: f64,
+    why: String,
+    x: Option<Vec<f64>>,
+    y: Option<Vec<f64>>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, default)]
+#[derive(Default)]
+struct Node {
+    name: Option<String>,
+    op: String,
+    #[serde(rename = "in")]
+    inputs: Option<Vec<String>>,
+    shape: Vec<usize>,
+    values: Vec<f64>,
+    bias: Option<Vec<f64>>,
+    stride: Option<Vec<usize>>,
+    padding: Option<Vec<(usize, usize)>>,
+    mode: Option<String>,
+    dilation: Option<Vec<usize>>,
+    groups: Option<usize>,
+    transposed: bool,
+    kernel: Vec<usize>,
+    ceil: bool,
+    count_padding: bool,
+    axis: usize,
+    axes: Vec<usize>,
+    to: Vec<usize>,
+    size: usize,
+    how: String,
+    amounts: Vec<(isize, isize)>,
+    along: Vec<Vec<isize>>,
+    fill: f64,
+    scale: Vec<f64>,
+    shift: Vec<f64>,
+    gamma: Option<Gamma>,
+    beta: Option<Gamma>,
+    mean: Vec<f64>,
+    std: Vec<f64>,
+    variance: Vec<f64>,
+    epsilon: f64,
+    alpha: f64,
+    low: f64,
+    high: f64,
+}
+
+/// A number for an activation, a list for BatchNorm.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Gamma {
+    One(f64),
+    Many(Vec<f64>),
+}
+
+fn one(gamma: Option<&Gamma>) -> f64 {
+    match gamma {
+        Some(Gamma::One(value)) => *value,
+        _ => 0.0,
+    }
+}
+
+fn many(gamma: Option<&Gamma>) -> &[f64] {
+    match gamma {
+        Some(Gamma::Many(values)) => values,
+        _ => &[],
+    }
+}
+
+impl Node {
+    fn mode(&self) -> PaddingMode {
+        let Some(name) = &self.mode else {
+            return PaddingMode::Zeros;
+        };
+        [
+            PaddingMode::Zeros,
+            PaddingMode::Circular,
+            PaddingMode::Reflect,
+            PaddingMode::Replicate,
+        ]
+        .into_iter()
+        .find(|mode| mode.name() == name)
+        .expect("a padding mode")
+    }
+
+    fn conv(&self) -> Op {
+        let axes = self.shape.len() - 2;
+        let mut conv = Conv::new(axes)
+            .with_padding_mode(self.mode())
+            .with_groups(self.groups.unwrap_or(1));
+        if let Some(stride) = &self.stride {
+            conv = conv.with_stride(stride);
+        }
+        if let Some(padding) = &self.padding {
+            conv = conv.with_padding(padding);
+        }
+        if let Some(dilation) = &self.dilation {
+            conv = conv.with_dilation(dilation);
+        }
+        conv.transposed = self.transposed;
+        Op::Conv {
+            kernel: Kernel::new(&self.shape, self.values.clone()).unwrap(),
+            conv,
+            bias: self.bias.clone(),
+        }
+    }
+
+    fn pool(&self) -> Pool {
+        let mut pool = Pool::new(&self.kernel);
+        if let Some(stride) = &self.stride {
+            pool = pool.with_stride(stride);
+        }
+        if let Some(padding) = &self.padding {
+            pool = pool.with_padding(padding);
+        }
+        if let Some(dilation) = &self.dilation {
+            pool = pool.with_dilation(dilation);
+        }
+        pool.ceil = self.ceil;
+        pool
+    }
+
+    fn activation(&self) -> Activation {
+        let alpha = self.alpha;
+        match self.op.as_str() {
+            "Relu" => Activation::Relu,
+            "LeakyRelu" => Activation::LeakyRelu { alpha },
+            "Elu" => Activation::Elu { alpha },
+            "Celu" => Activation::Celu { alpha },
+            "Selu" => Activation::Selu {
+                alpha,
+                gamma: one(self.gamma.as_ref()),
+            },
+            "Sigmoid" => Activation::Sigmoid,
+            "Tanh" => Activation::Tanh,
+            "Softplus" => Activation::Softplus,
+            "Softsign" => Activation::Softsign,
+            "Gelu" => Activation::Gelu,
+            "Gelu (tanh)" => Activation::GeluTanh,
+            "Silu" => Activation::Silu,
+            "Mish" => Activation::Mish,
+            "HardSigmoid" => Activation::HardSigmoid {
+                alpha,
+                beta: one(self.beta.as_ref()),
+            },
+            "HardSwish" => Activation::HardSwish,
+            "Clip" => Activation::Clip {
+                low: self.low,
+                high: self.high,
+            },
+            "Abs" => Activation::Abs,
+            "Erf" => Activation::Erf,
+            "Atan" => Activation::Atan,
+            other => panic!("no operation {other}"),
+        }
+    }
+
+    fn op(&self, input: &[usize]) -> Op {
+        let rank = input.len();
+        let per = |values: &[f64]| match values {
+            [one] => PerEntry::uniform(rank, *one).unwrap(),
+            _ => PerEntry::channels(rank, values.to_vec()).unwrap(),
+        };
+        match self.op.as_str() {
+            "conv" => self.conv(),
+            "dense" => Op::Dense {
+                kernel: Kernel::new(&self.shape, self.values.clone()).unwrap(),
+                bias: self.bias.clone(),
+            },
+            "affine" => Op::Affine(Affine::exact(per(&self.scale), per(&self.shift))),
+            "normalise" => Op::Affine(Affine::normalisation(rank, &self.mean, &self.std).unwrap()),
+            "batch-norm" => {
+                let [gamma, beta] = [many(self.gamma.as_ref()), many(self.beta.as_ref())];
+                let values = [gamma, beta, &self.mean, &self.variance];
+                Op::Affine(Affine::batch_norm(rank, values, self.epsilon).unwrap())
+            }
+            "prelu" => Op::PRelu(per(&self.scale)),
+            "pick" => {
+                let along: Vec<Vec<Option<usize>>> = self
+                    .along
+                    .iter()
+                    .map(|list| list.iter().map(|&i| usize::try_from(i).ok()).collect())
+                    .collect();
+                Op::Pick(Pick::along(input, &along, self.fill).unwrap())
+            }
+            "pad" => Op::Pick(Pick::pad(input, &self.amounts, self.mode(), self.fill).unwrap()),
+            "transpose" => Op::Pick(Pick::transpose(input, &self.axes).unwrap()),
+            "reshape" => Op::Pick(Pick::reshape(input, &self.to).unwrap()),
+            "flatten" => Op::Pick(Pick::flatten(input)),
+            "max-pool" => Op::MaxPool(self.pool()),
+            "average-pool" => {
+                let pool = self.pool();
+                Op::Separable(Separable::average_pool(input, &pool, self.count_padding).unwrap())
+            }
+            "mean" => Op::Separable(Separable::mean(input, &self.axes).unwrap()),
+            "sum" => Op::Separable(Separable::sum(input, &self.axes).unwrap()),
+            "linear" => {
+                let how = match self.how.as_str() {
+                    "half-pixel" => Interpolation::HalfPixel,
+                    "pytorch-half-pixel" => Interpolation::PytorchHalfPixel,
+                    "align-corners" => Interpolation::AlignCorners,
+                    "asymmetric" => Interpolation::Asymmetric,
+                    other => panic!("no interpolation {other}"),
+                };
+                let n = input[self.axis];
+                let scale = self.size as f64 / n as f64;
+                let mut axes = vec![None; rank];
+                axes[self.axis] = Some(AxisMatrix::linear(n, self.size, scale, how).unwrap());
+                Op::Separable(Separable::new(axes))
+            }
+            "softmax" => Op::Softmax { axis: self.axis },
+            "log-softmax" => Op::LogSoftmax { axis: self.axis },
+            "add" => Op::Add,
+            "max" => Op::Max,
+            "min" => Op::Min,
+            "concat" => Op::Concat { axis: self.axis },
+            _ => Op::Activation(self.activation()),
+        }
+    }
+}
+
+impl Case {
+    fn network(&self) -> Network {
+        let mut net = NetworkBuilder::new(&self.input).unwrap();
+        let mut last = net.input();
+        let mut named: HashMap<String, NodeId> = HashMap::from([("x".to_owned(), last)]);
+        for (i, node) in self.node.iter().enumerate() {
+            let inputs = match &node.inputs {
+                None => vec![last],
+                Some(names) => names.iter().map(|name| named[name]).collect(),
+            };
+            let op = node.op(net.shape(inputs[0]));
+            let name = node.name.clone().unwrap_or_else(|| i.to_string());
+            last = net.add(&name, op, &inputs).unwrap();
+            named.insert(name, last);
+        }
+        let outputs = match &self.outputs {
+            None => vec![last],
+            Some(names) => names.iter().map(|name| named[name]).collect(),
+        };
+        net.finish(&outputs).unwrap()
+    }
+}
+
+fn suite() -> Vec<Case> {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../testdata/networks.toml");
+    let suite: Suite = toml::from_str(&std::fs::read_to_string(path).unwrap()).unwrap();
+    assert!(suite.network.len() >= 70, "{}", suite.network.len());
+    suite.network
+}
+
+/// The slack is that of the search (1e-3) and of constants written with few digits.
+#[test]
+fn constants_are_those_derived_by_hand() {
+    for case in suite() {
+        let upper = lipschitz(&case.network(), &Options::default()).unwrap();
+        let upper = upper.upper().get();
+        let about = format!("{}: {upper:e}, {}", case.name, case.why);
+        assert!(upper >= case.lipschitz, "{about}");
+        assert!(upper <= case.lipschitz * (1.0 + 2e-3) + 1e-12, "{about}");
+    }
+}
+
+#[test]
+fn values_are_those_computed_by_hand() {
+    let mut checked = 0;
+    for case in suite() {
+        let (Some(x), Some(y)) = (&case.x, &case.y) else {
+            continue;
+        };
+        let net = case.network();
+        let bounds = lipschitz(&net, &Options::default()).unwrap();
+        let forward = Forward::new(&net, &bounds).unwrap();
+        let value = &forward.evaluate(x).unwrap()[0];
+        assert_eq!(value.values.len(), y.len(), "{}", case.name);
+        for (a, b) in value.values.iter().zip(y) {
+            // Both are known to within one unit roundoff of numbers below 16 besides.
+            let error = value.error.get() + 4e-15;
+            assert!((a - b).abs() <= error, "{}: {:?}", case.name, value.values);
+        }
+        assert!(value.error.get() < 1e-13, "{}", case.name);
+        checked += 1;
+    }
+    assert!(checked >= 40, "{checked}");
+}
+
+/// What a certifier states of every golden network is confirmed by the checker.
+#[test]
+fn the_checker_confirms_the_golden_networks() {
+    for case in suite() {
+        let net = case.network();
+        let Ok(certifier) =
+            Certifier::new(&net, &Options::default(), sigmax::network::Arithmetic::Real)
+        else {
+            continue;
+        };
+        let stated: Vec<StatedBound> = certifier.bounds().nodes().iter().map(stated).collect();
+        let confirmed = confirm_bounds(&net, &stated).unwrap();
+        assert_eq!(&confirmed, certifier.bounds(), "{}", case.name);
+    }
+}
+
+/// A bound as a claim to be confirmed.
+pub(crate) fn stated(bound: &sigmax::network::NodeBound) -> StatedBound {
+    StatedBound {
+        own: bound.own.get(),
+        through: bound.through.get(),
+        together_from: match bound.rule {
+            sigmax::network::Rule::Fused(start) => Some(start),
+            _ => None,
+        },
+    }
+}
