@@ -18,6 +18,15 @@ pub fn open_and_read(bytes: &[u8], formats: &[Format]) {
     };
     if formats.contains(&model.format) {
         read(&model, bytes.len());
+        lower(&model);
+    }
+}
+
+/// Builds the network of `model`, if it has one.
+pub fn lower(model: &Model) {
+    match model.network() {
+        Ok(found) => assert_eq!(found.layers.len(), model.layers.len()),
+        Err(error) => assert!(!error.to_string().is_empty()),
     }
 }
 

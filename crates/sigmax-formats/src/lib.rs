@@ -35,6 +35,7 @@ pub mod images;
 mod layer;
 mod model;
 mod names;
+mod network;
 mod onnx;
 mod repeated;
 pub mod report;
@@ -52,6 +53,7 @@ pub use geometry::GeometryFile;
 pub use images::Images;
 pub use layer::{GeometrySource, LayerSpec, Op};
 pub use model::{Model, NamedTensor};
+pub use network::{NetworkError, NetworkModel, NoNetwork};
 pub use skipped::{Refused, Skipped};
 
 mod skipped;

@@ -9,6 +9,7 @@ use crate::format::{Content, Format, recognise, unknown};
 use crate::geometry::GeometryFile;
 use crate::gzip::decompress;
 use crate::layer::LayerSpec;
+use crate::network::{NetworkError, NetworkModel, NoNetwork};
 use crate::onnx::{self, Graph};
 use crate::safetensors;
 use crate::skipped::Skipped;
@@ -117,6 +118,13 @@ impl Model {
         self.source.file()
     }
 
+    /// The files beside the model that hold weights (ONNX external data): names relative to the
+    /// folder of the model, and paths.
+    #[must_use]
+    pub fn external_files(&self) -> Vec<(String, PathBuf)> {
+        self.graph.as_ref().map_or_else(Vec::new, Graph::external)
+    }
+
     /// Reads the weight of one layer, widened exactly to f64.
     ///
     /// [`LayerSpec::scale`] is not multiplied in.
@@ -135,6 +143,29 @@ impl Model {
         let kernel = Kernel::new(&layer.shape, values).map_err(wrong)?;
         layer.conv.check(&kernel).map_err(wrong)?;
         Ok(kernel)
+    }
+
+    /// The network of an ONNX model, with all its weights: for one sample, the batch axis left out.
+    ///
+    /// Sizes have to be known: see [`Model::set_input_size`].
+    ///
+    /// # Errors
+    /// [`NetworkError::NoRule`] where the graph has operators without a rule, or where there is no
+    /// graph; [`NetworkError::File`] where the file cannot be read (any more).
+    pub fn network(&self) -> Result<NetworkModel, NetworkError> {
+        match &self.graph {
+            Some(graph) => onnx::network(&self.source, graph),
+            None => Err(NoNetwork::one(
+                &self.file().display().to_string(),
+                self.format.name(),
+                format!(
+                    "a {} file has no graph that would tell how its layers follow one another; \
+                     export the model to ONNX",
+                    self.format.name()
+                ),
+            )
+            .into()),
+        }
     }
 
     /// Reads every tensor of a float type, layer or not, in the order of the file.

@@ -16,6 +16,7 @@ mod integers;
 mod layers;
 mod limits;
 mod literal;
+mod network;
 mod numbers;
 mod order;
 mod padded;
@@ -26,14 +27,17 @@ mod spatial;
 mod window;
 
 use std::collections::HashSet;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::error::Error;
 use crate::layer::LayerSpec;
+use crate::network::{NetworkError, NetworkModel};
 use crate::skipped::Skipped;
 use crate::source::Source;
 
+use attribute::Attribute;
+use literal::Content;
 use proto::{Declared, Parsed, State};
 
 /// The structure of an ONNX file.
@@ -52,6 +56,31 @@ impl Graph {
             parsed: Arc::new(parsed),
             size: None,
         })
+    }
+
+    /// The files of external data: names in the model's folder, and paths.
+    pub(crate) fn external(&self) -> Vec<(String, PathBuf)> {
+        let constants = self.parsed.nodes.iter().flat_map(|node| {
+            node.attributes.iter().filter_map(|(_, value)| match value {
+                Attribute::Tensor(literal) => Some(&**literal),
+                _ => None,
+            })
+        });
+        let initial = self.parsed.initializers.iter().map(|(_, literal)| literal);
+        let mut files: Vec<(String, PathBuf)> = initial
+            .chain(constants)
+            .filter_map(|literal| match &literal.content {
+                Content::Float(tensor) => tensor.external(),
+                _ => None,
+            })
+            .map(|path| {
+                let name = path.file_name().unwrap_or(path.as_os_str());
+                (name.to_string_lossy().into_owned(), path.to_owned())
+            })
+            .collect();
+        files.sort();
+        files.dedup();
+        files
     }
 
     /// Sets the spatial size of the one graph input that has `size.len()` spatial axes.
@@ -105,4 +134,9 @@ fn spatial(input: &Declared) -> impl Iterator<Item = Option<usize>> {
 /// The layers of the graph, in the order of the file, and what is not one.
 pub(crate) fn layers(source: &Source, graph: &Graph) -> Result<(Vec<LayerSpec>, Skipped), Error> {
     layers::layers(source, &graph.parsed, graph.size.as_ref())
+}
+
+/// The network of the graph.
+pub(crate) fn network(source: &Source, graph: &Graph) -> Result<NetworkModel, NetworkError> {
+    network::network(source, &graph.parsed, graph.size.as_ref())
 }

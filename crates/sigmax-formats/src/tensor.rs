@@ -1,7 +1,7 @@
 //! [`Tensor`]: where a weight's values are and how they are laid out, read only on demand.
 
 use std::ops::Range;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use crate::element::Element;
 use crate::error::Error;
@@ -105,6 +105,14 @@ impl Tensor {
         self.stored
             .checked_mul(self.element.size())
             .and_then(|n| u64::try_from(n).ok())
+    }
+
+    /// The file beside the model that holds the entries, if there is one.
+    pub(crate) fn external(&self) -> Option<&Path> {
+        match &self.place {
+            Place::External(path, _) => Some(path),
+            Place::Raw(_) | Place::Field(..) => None,
+        }
     }
 
     /// The type of the entries after all casts.

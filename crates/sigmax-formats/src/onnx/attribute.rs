@@ -17,8 +17,8 @@ pub(super) enum Attribute {
     Int(i64),
     Text(String),
     Tensor(Box<Literal>),
-    /// `floats`: the message they are in, and how many there are (`None`: not packed).
-    Floats(Range<u64>, Option<u64>),
+    /// `floats`: the message they are in, and how many there are.
+    Floats(Range<u64>, u64),
     Ints(Vec<i64>),
     /// Of another kind, or too long to be one of those that are looked at.
     Other,
@@ -59,7 +59,6 @@ struct Fields {
     text: Option<Range<u64>>,
     tensor: Option<Range<u64>>,
     floats: u64,
-    unpacked: bool,
     ints: Vec<i64>,
     many: bool,
     graph: bool,
@@ -86,8 +85,8 @@ pub(super) fn attribute(
                 fields.graph = true;
                 inner_graph(state, cursor, range, 1, inner)?;
             }
-            (7, Payload::Bytes(range)) => fields.floats += range.end - range.start,
-            (7, _) => fields.unpacked = true,
+            (7, Payload::Bytes(range)) => fields.floats += (range.end - range.start) / 4,
+            (7, _) => fields.floats += 1,
             (8, payload) => {
                 let all = integers(cursor, payload, limits::INTEGERS, &mut fields.ints)?;
                 fields.many |= !all;
@@ -114,7 +113,7 @@ fn value(
         0 if fields.int.is_some() => 2,
         0 if fields.text.is_some() => 3,
         0 if fields.tensor.is_some() => 4,
-        0 if fields.floats > 0 || fields.unpacked => 6,
+        0 if fields.floats > 0 => 6,
         0 if fields.graph || fields.other => 0,
         0 => 7,
         kind => kind,
@@ -133,7 +132,7 @@ fn value(
         }
         (3, ..) => Attribute::Other,
         (4, _, Some(tensor)) => Attribute::Tensor(Box::new(literal(state, cursor, tensor, "")?)),
-        (6, ..) => Attribute::Floats(range, (!fields.unpacked).then_some(fields.floats / 4)),
+        (6, ..) => Attribute::Floats(range, fields.floats),
         (7, ..) if fields.many => Attribute::Other,
         (7, ..) => Attribute::Ints(fields.ints),
         _ => Attribute::Other,

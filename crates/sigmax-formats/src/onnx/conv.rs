@@ -13,7 +13,7 @@ use super::spatial::Transposed;
 use super::window::{AutoPad, Window};
 
 /// Said where the amount of zero padding is not known.
-const ANY_PADDING: &str = "the amount of zero padding depends on the input size, which is not \
+pub(super) const ANY_PADDING: &str = "the amount of zero padding depends on the input size, which is not \
                            known; the bounds hold for any amount";
 
 /// The layer of a Conv node.

@@ -54,6 +54,16 @@ impl<'a> Context<'a> {
         parsed: &'a Parsed,
         size: Option<&(usize, Vec<usize>)>,
     ) -> Result<Self, Error> {
+        Self::at_batch(source, parsed, size, None)
+    }
+
+    /// The same with a number for the first axis of every graph input that has none.
+    pub(super) fn at_batch(
+        source: &'a Source,
+        parsed: &'a Parsed,
+        size: Option<&(usize, Vec<usize>)>,
+        batch: Option<usize>,
+    ) -> Result<Self, Error> {
         let links = link(source, parsed)?;
         let mut context = Self {
             source,
@@ -73,6 +83,15 @@ impl<'a> Context<'a> {
         {
             for (axis, &n) in dims.iter_mut().skip(2).zip(size) {
                 *axis = Some(n);
+            }
+        }
+        for input in parsed.inputs.iter().filter(|_| batch.is_some()) {
+            if let Some(Some(first @ None)) = context.facts[input.value]
+                .dims
+                .as_mut()
+                .map(|dims| dims.first_mut())
+            {
+                *first = batch;
             }
         }
         for (value, literal) in &parsed.initializers {

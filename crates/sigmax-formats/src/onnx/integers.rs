@@ -94,7 +94,9 @@ impl Integers {
         operate: impl Fn(i64, i64) -> Option<i64>,
     ) -> Option<Self> {
         let single = |x: &Self| x.values.len() == 1;
-        let (dims, count) = if self.dims == other.dims || single(other) {
+        // Of two single numbers the one of higher rank gives that of the result.
+        let longer = single(self) && self.dims.len() < other.dims.len();
+        let (dims, count) = if self.dims == other.dims || (single(other) && !longer) {
             (&self.dims, self.values.len())
         } else if single(self) {
             (&other.dims, other.values.len())
@@ -151,6 +153,24 @@ mod tests {
         assert_eq!(slice(0, -1, i64::MIN, -1), Some((-1, 0, -1)));
         assert_eq!(slice(5, 0, 5, 0), None);
         assert_eq!(slice(5, 0, 5, i64::MIN), Some((0, 0, i64::MIN)));
+    }
+
+    #[test]
+    fn single_numbers_of_any_rank() {
+        let (scalar, list) = (Integers::scalar(8), Integers::list(vec![6]).unwrap());
+        for (a, b, result) in [(&scalar, &list, 2), (&list, &scalar, -2)] {
+            let difference = a.zip(b, i64::checked_sub).unwrap();
+            assert_eq!(
+                (difference.dims, difference.values),
+                (vec![1], vec![result])
+            );
+        }
+        let longer = Integers::list(vec![1, 2]).unwrap();
+        let matrix = Integers {
+            dims: vec![1, 1],
+            values: vec![1],
+        };
+        assert_eq!(longer.zip(&matrix, i64::checked_add), None);
     }
 
     #[test]

@@ -83,7 +83,8 @@ fn finish(node: &Node, name: String, draft: Draft) -> LayerSpec {
     }
 }
 
-fn draft(context: &Context<'_>, node: &Node) -> Result<Draft, Stop> {
+/// The layer of a node.
+pub(super) fn draft(context: &Context<'_>, node: &Node) -> Result<Draft, Stop> {
     let function = context
         .parsed
         .functions

@@ -28,7 +28,7 @@ pub(super) fn constant(node: &Node, label: &str) -> Option<Fact> {
             }
             return Some(Fact::of(&literal));
         }
-        ("value_floats", Attribute::Floats(range, Some(count))) => {
+        ("value_floats", Attribute::Floats(range, count)) => {
             let field = Repeated {
                 number: 7,
                 entry: Entry::F32,

@@ -36,6 +36,8 @@ pub(super) struct Node {
 pub(super) struct Declared {
     pub(super) value: usize,
     pub(super) dims: Option<Dims>,
+    /// The TensorProto.DataType, 0 where it is not stated.
+    pub(super) element: u64,
 }
 
 /// A model file without its weights.
@@ -360,10 +362,16 @@ fn declared(
         Ok(())
     })?;
     let Some(value) = value else { return Ok(None) };
-    let mut dims = None;
+    let (mut dims, mut element) = (None, 0);
     if let Some(kind) = kind {
         // TypeProto.tensor_type, then its shape, then the dimensions.
         each(cursor, kind, 1, &mut |cursor, tensor| {
+            cursor.message(tensor.clone(), |_, number, payload| {
+                if let (1, Payload::Varint(kind)) = (number, payload) {
+                    element = kind;
+                }
+                Ok(())
+            })?;
             each(cursor, tensor, 2, &mut |cursor, shape| {
                 let mut found = Vec::new();
                 each(cursor, shape, 1, &mut |cursor, axis| {
@@ -381,7 +389,11 @@ fn declared(
             })
         })?;
     }
-    Ok(Some(Declared { value, dims }))
+    Ok(Some(Declared {
+        value,
+        dims,
+        element,
+    }))
 }
 
 type Visit<'v, 'c> = &'v mut dyn FnMut(&mut Cursor<'c>, Range<u64>) -> Result<(), Error>;

@@ -33,14 +33,7 @@ pub(super) fn infer(context: &Context<'_>, node: &Node) -> Option<Dims> {
         }
         return Some(dims);
     }
-    // Opset 11 put the region of interest between data and scales.
-    let place = if node.op == "Resize" && context.parsed.opset >= 11 {
-        2
-    } else {
-        1
-    };
-    let Some(scales) = scales(context, node, place).filter(|scales| scales.len() == axes.len())
-    else {
+    let Some(scales) = scales(context, node).filter(|scales| scales.len() == axes.len()) else {
         return Some(unknown);
     };
     for (&along, &scale) in axes.iter().zip(&scales) {
@@ -49,8 +42,15 @@ pub(super) fn infer(context: &Context<'_>, node: &Node) -> Option<Dims> {
     Some(dims)
 }
 
-fn scales(context: &Context<'_>, node: &Node, place: usize) -> Option<Vec<f64>> {
-    if let Some(Attribute::Floats(range, Some(count))) = node.attribute("scales") {
+/// The scales of a Resize or Upsample node, as stated.
+pub(super) fn scales(context: &Context<'_>, node: &Node) -> Option<Vec<f64>> {
+    // Opset 11 put the region of interest between data and scales.
+    let place = if node.op == "Resize" && context.parsed.opset >= 11 {
+        2
+    } else {
+        1
+    };
+    if let Some(Attribute::Floats(range, count)) = node.attribute("scales") {
         let field = crate::repeated::Repeated {
             number: 7,
             entry: crate::repeated::Entry::F32,

@@ -7,6 +7,7 @@ mod geometry;
 mod hostile;
 mod layers;
 mod mutations;
+mod network;
 mod padded;
 mod sizes;
 

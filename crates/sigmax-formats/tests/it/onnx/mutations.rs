@@ -4,7 +4,7 @@ use proptest::prelude::*;
 use sigmax_formats::Model;
 
 use super::graph;
-use crate::proto::{counting, f32s, int, ints, list, model, node, tensor, text, value};
+use crate::proto::{Message, counting, f32s, int, ints, list, model, node, tensor, text, value};
 
 /// Models that use most of the reader.
 fn seeds() -> Vec<Vec<u8>> {
@@ -53,7 +53,43 @@ fn seeds() -> Vec<Vec<u8>> {
             node("Slice", "c k k", "j", &[]),
         ],
     );
-    vec![model(17, &convs).0, model(12, &dense).0]
+    vec![model(17, &convs).0, model(12, &dense).0, whole().0]
+}
+
+/// A model that is a network.
+fn whole() -> Message {
+    let nodes = [
+        node("Conv", "x a", "u", &[text("auto_pad", "SAME_LOWER")]),
+        node("Sigmoid", "u", "s", &[]),
+        node("Mul", "u s", "v", &[]),
+        node("Pad", "v pads", "p", &[text("mode", "edge")]),
+        node("AveragePool", "p", "q", &[ints("kernel_shape", &[2, 2])]),
+        node("Resize", "q _ scales", "r", &[]),
+        node("Split", "r", "b c", &[int("axis", 1)]),
+        node("Sub", "b c", "d", &[]),
+        node("Concat", "d b d", "e", &[int("axis", 3)]),
+        node("Slice", "e cut ten cut", "f", &[]),
+        node("Transpose", "f", "g", &[ints("perm", &[0, 2, 3, 1])]),
+        node("Mul", "g k", "h", &[]),
+        node("ReduceMax", "h", "i", &[ints("axes", &[3])]),
+        node("Expand", "i to", "j", &[]),
+        node("Reshape", "j shape", "l", &[]),
+        node("Gather", "l cut", "m", &[int("axis", 1)]),
+        node("Unsqueeze", "m cut", "o", &[]),
+        node("Clip", "o k", "y", &[]),
+    ];
+    let initializers = [
+        counting("a", &[4, 2, 2, 2]),
+        list("pads", &[0, 1, 0, 0, 0, 1, 0, 1]),
+        tensor("scales", 1, &[4], &f32s(&[1.0, 1.0, 2.0, 1.5])),
+        tensor("k", 1, &[], &f32s(&[3.0])),
+        list("cut", &[1]),
+        list("ten", &[10]),
+        list("to", &[1, 1, 1, 3]),
+        list("shape", &[-1, 6, 81]),
+    ];
+    let graph = graph(&[-1, 2, 4, 6], &initializers, &nodes);
+    model(17, &graph.message(12, &Message::new().text(1, "y")))
 }
 
 #[derive(Clone, Debug)]
@@ -80,7 +116,7 @@ proptest! {
 
     #[test]
     fn damaged_models(
-        seed in 0usize..2,
+        seed in 0usize..3,
         damages in prop::collection::vec((any::<prop::sample::Index>(), damage()), 1..6),
     ) {
         let mut bytes = seeds().swap_remove(seed);
@@ -101,18 +137,27 @@ proptest! {
             for layer in &model.layers {
                 let _ = model.read_kernel(layer);
             }
+            let _ = model.network();
             let _ = model.set_input_size(&[9, 9]);
+            let _ = model.network();
         }
     }
 }
 
 #[test]
 fn the_seeds_are_valid() {
-    for (seed, layers) in seeds().into_iter().zip([2, 3]) {
+    for (seed, layers) in seeds().into_iter().zip([2, 3, 1]) {
         let model = Model::from_bytes("seed.onnx", seed).unwrap();
         assert_eq!(model.layers.len(), layers, "{:?}", model.skipped);
         for layer in &model.layers {
             model.read_kernel(layer).unwrap();
         }
     }
+}
+
+#[test]
+fn the_last_seed_is_a_network() {
+    let model = Model::from_bytes("seed.onnx", whole().0).unwrap();
+    let found = model.network().unwrap();
+    assert!(found.network.nodes().len() > 15);
 }

@@ -1,0 +1,207 @@
+//! Sums, products with constants, and entry-by-entry extrema.
+
+use sigmax::network::{Activation, Affine, NodeId, Op, PerEntry};
+
+use super::super::proto::Node;
+use super::constant::Array;
+use super::lowering::{Halt, Lowering, refuse};
+
+/// The operands of a node that depend on the data, and the others, each with its place.
+struct Operands {
+    data: Vec<(usize, NodeId)>,
+    constants: Vec<(usize, Array)>,
+    /// The shape that all of them are broadcast to.
+    shape: Vec<usize>,
+}
+
+impl Lowering<'_> {
+    fn operands(&mut self, node: &Node) -> Result<Operands, Halt> {
+        let (mut data, mut constants) = (Vec::new(), Vec::new());
+        for (place, &value) in node.inputs.iter().enumerate() {
+            let Some(value) = value else { continue };
+            match self.context.varying(node, place) {
+                Some(value) => data.push((place, self.value(value)?)),
+                None => constants.push((place, self.array(value)?)),
+            }
+        }
+        let Some(&(_, first)) = data.first() else {
+            return refuse("it does not act on the model's input");
+        };
+        let mut shape = self.shape(first);
+        for &(_, id) in &data[1..] {
+            let other = self.shape(id);
+            if other.len() != shape.len() {
+                return refuse(format!(
+                    "values of {} and {} axes are broadcast: the batch axis moves",
+                    shape.len() + 1,
+                    other.len() + 1
+                ));
+            }
+            shape = broadcast(&shape, &other)?;
+        }
+        for (_, array) in &constants {
+            let other = self.beside(&array.shape, shape.len())?;
+            shape = broadcast(&shape, &other)?;
+        }
+        Ok(Operands {
+            data,
+            constants,
+            shape,
+        })
+    }
+
+    /// A value with its axes of length 1 repeated to a shape.
+    pub(super) fn repeated(
+        &mut self,
+        name: &str,
+        id: NodeId,
+        shape: &[usize],
+    ) -> Result<NodeId, Halt> {
+        let own = self.shape(id);
+        if own == shape {
+            return Ok(id);
+        }
+        // Before lists as long as an axis are made.
+        self.room(shape)?;
+        let along = own.iter().zip(shape);
+        let along = along.map(|(&own, &n)| (own != n).then(|| vec![0; n]));
+        self.picked(name, id, along.collect())
+    }
+}
+
+/// The broadcast shape of two of one rank.
+fn broadcast(a: &[usize], b: &[usize]) -> Result<Vec<usize>, Halt> {
+    let axes = a.iter().zip(b).map(|(&a, &b)| match (a, b) {
+        (1, n) | (n, 1) => Some(n),
+        (a, b) => (a == b).then_some(a),
+    });
+    match axes.collect() {
+        Some(shape) => Ok(shape),
+        None => refuse(format!("shapes {a:?} and {b:?} do not go together")),
+    }
+}
+
+/// Add, Sub, Sum and Mean.
+pub(super) fn sum(lowering: &mut Lowering<'_>, node: &Node, name: &str) -> Result<NodeId, Halt> {
+    let operands = lowering.operands(node)?;
+    let rank = operands.shape.len();
+    let minus = |place: usize| node.op == "Sub" && place == 1;
+    let mut branches = Vec::new();
+    for (place, id) in operands.data {
+        let id = lowering.repeated(name, id, &operands.shape)?;
+        branches.push((place, id));
+    }
+    let mut id = match branches[..] {
+        // Its sign goes with the constant.
+        [(_, only)] if !operands.constants.is_empty() => only,
+        _ => {
+            let mut ids = Vec::new();
+            for &(place, id) in &branches {
+                ids.push(if minus(place) {
+                    lowering.scaled(name, id, -1.0)?
+                } else {
+                    id
+                });
+            }
+            match ids[..] {
+                [only] => only,
+                _ => lowering.add(name, Op::Add, &ids)?,
+            }
+        }
+    };
+    let mut sign = match branches[..] {
+        [(place, _)] if minus(place) && !operands.constants.is_empty() => -1.0,
+        _ => 1.0,
+    };
+    for (place, mut array) in operands.constants {
+        if minus(place) {
+            array.values.iter_mut().for_each(|value| *value = -*value);
+        }
+        let shift = lowering.per_entry(array, rank)?;
+        let affine = Affine::exact(PerEntry::uniform(rank, sign)?, shift);
+        id = lowering.step(name, "constant", Op::Affine(affine), &[id])?;
+        sign = 1.0;
+    }
+    if node.op == "Mean" && node.inputs.len() > 1 {
+        let one = PerEntry::uniform(rank, reciprocal(node.inputs.len() as f64)?)?;
+        let affine = Affine::rounded(one, 1);
+        id = lowering.step(name, "mean", Op::Affine(affine), &[id])?;
+    }
+    Ok(id)
+}
+
+/// Mul, Div and Neg: one operand depends on the data.
+pub(super) fn factor(lowering: &mut Lowering<'_>, node: &Node, name: &str) -> Result<NodeId, Halt> {
+    if node.op == "Neg" {
+        let id = lowering.data(node, 0)?;
+        return lowering.scaled(name, id, -1.0);
+    }
+    let operands = lowering.operands(node)?;
+    let rank = operands.shape.len();
+    let [(place, id)] = operands.data[..] else {
+        return refuse("the product of two branches: not globally Lipschitz");
+    };
+    let Some((_, mut array)) = operands.constants.into_iter().next() else {
+        return refuse("its second factor is missing");
+    };
+    if node.op == "Div" && place != 0 {
+        return refuse("divides by a value that depends on the input: not globally Lipschitz");
+    }
+    let id = lowering.repeated(name, id, &operands.shape)?;
+    let affine = if node.op == "Div" {
+        for value in &mut array.values {
+            *value = reciprocal(*value)?;
+        }
+        Affine::rounded(lowering.per_entry(array, rank)?, 1)
+    } else {
+        let scale = lowering.per_entry(array, rank)?;
+        Affine::exact(scale, PerEntry::uniform(rank, 0.0)?)
+    };
+    lowering.add(name, Op::Affine(affine), &[id])
+}
+
+/// 1/x, rounded once.
+fn reciprocal(x: f64) -> Result<f64, Halt> {
+    let y = 1.0 / x;
+    if x.is_finite() && y.is_normal() {
+        Ok(y)
+    } else {
+        refuse(format!("it divides by {x}"))
+    }
+}
+
+/// Max and Min.
+pub(super) fn extremum(
+    lowering: &mut Lowering<'_>,
+    node: &Node,
+    name: &str,
+) -> Result<NodeId, Halt> {
+    let operands = lowering.operands(node)?;
+    let largest = node.op == "Max";
+    let mut ids = Vec::new();
+    for (_, id) in operands.data {
+        ids.push(lowering.repeated(name, id, &operands.shape)?);
+    }
+    let mut id = match ids[..] {
+        [only] => only,
+        _ => lowering.add(name, if largest { Op::Max } else { Op::Min }, &ids)?,
+    };
+    for (_, array) in operands.constants {
+        let Some(value) = array.single() else {
+            return refuse("a constant that differs between entries is not covered here");
+        };
+        let clip = if largest {
+            Activation::Clip {
+                low: value,
+                high: f64::INFINITY,
+            }
+        } else {
+            Activation::Clip {
+                low: f64::NEG_INFINITY,
+                high: value,
+            }
+        };
+        id = lowering.step(name, "clip", Op::Activation(clip), &[id])?;
+    }
+    Ok(id)
+}

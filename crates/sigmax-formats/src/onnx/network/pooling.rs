@@ -1,0 +1,84 @@
+//! MaxPool, AveragePool and their global forms.
+
+use sigmax::network::{NodeId, Op, Pool, Separable};
+
+use super::super::proto::Node;
+use super::super::window::{AutoPad, Window};
+use super::lowering::{Halt, Lowering, refuse};
+
+/// The windows of a pooling node over an input of shape `[channels, n_1, …]`.
+fn windows(lowering: &mut Lowering<'_>, node: &Node, shape: &[usize]) -> Result<Pool, Halt> {
+    let Some(axes) = shape.len().checked_sub(1).filter(|&axes| axes > 0) else {
+        return refuse("its input has no spatial axes");
+    };
+    if node.ints("kernel_shape")?.is_none() {
+        return refuse("it has no kernel_shape");
+    }
+    let window = Window::new(node, &node.extents("kernel_shape", axes, 1)?)?;
+    let ceil = node.int("ceil_mode", 0)? != 0;
+    let mut pool = Pool::new(&window.kernel)
+        .with_stride(&window.stride)
+        .with_dilation(&window.dilation);
+    pool.ceil = ceil && window.auto_pad == AutoPad::Explicit;
+    for axis in 0..axes {
+        let n = shape[axis + 1];
+        let Some(padding) = window.padding(axis, Some(n)) else {
+            return refuse(format!("its padding of {n} pixels is not known"));
+        };
+        pool.padding[axis] = padding;
+        let Some(out) = window.output(axis, n, ceil) else {
+            return refuse(format!(
+                "{n} pixels on spatial axis {axis} give no window, or a number of windows on which \
+                 releases of ONNX differ"
+            ));
+        };
+        lowering.room(&[out, window.kernel[axis], 4])?;
+        lowering.room(&[n])?;
+    }
+    Ok(pool)
+}
+
+/// `MaxPool`.
+pub(super) fn max_pool(
+    lowering: &mut Lowering<'_>,
+    node: &Node,
+    name: &str,
+) -> Result<NodeId, Halt> {
+    let id = lowering.data(node, 0)?;
+    let shape = lowering.shape(id);
+    let pool = windows(lowering, node, &shape)?;
+    lowering.add(name, Op::MaxPool(pool), &[id])
+}
+
+/// `AveragePool`.
+pub(super) fn average_pool(
+    lowering: &mut Lowering<'_>,
+    node: &Node,
+    name: &str,
+) -> Result<NodeId, Halt> {
+    let id = lowering.data(node, 0)?;
+    let shape = lowering.shape(id);
+    let pool = windows(lowering, node, &shape)?;
+    let padding = node.int("count_include_pad", 0)? != 0;
+    let means = Separable::average_pool(&shape, &pool, padding)?;
+    lowering.add(name, Op::Separable(means), &[id])
+}
+
+/// `GlobalAveragePool` and `GlobalMaxPool`.
+pub(super) fn global(lowering: &mut Lowering<'_>, node: &Node, name: &str) -> Result<NodeId, Halt> {
+    let id = lowering.data(node, 0)?;
+    let shape = lowering.shape(id);
+    let Some(spatial) = shape.get(1..).filter(|spatial| !spatial.is_empty()) else {
+        return refuse("its input has no spatial axes");
+    };
+    for &n in spatial {
+        lowering.room(&[n, 4])?;
+    }
+    let op = if node.op == "GlobalMaxPool" {
+        Op::MaxPool(Pool::new(spatial))
+    } else {
+        let over: Vec<usize> = (1..shape.len()).collect();
+        Op::Separable(Separable::mean(&shape, &over)?)
+    };
+    lowering.add(name, op, &[id])
+}

@@ -1,0 +1,238 @@
+//! Resize and Upsample: nearest pixels and linear interpolation.
+
+use sigmax::network::{AxisMatrix, Interpolation, NodeId, Op, Separable};
+
+use super::super::limits;
+use super::super::proto::Node;
+use super::super::{resize, shapes};
+use super::lowering::{Halt, Lowering, MIXES, refuse};
+
+/// How one axis is resized.
+#[derive(Clone, Copy, Debug)]
+struct Axis {
+    n: usize,
+    m: usize,
+    /// As stated, an f32; `None` where the output size is.
+    scale: Option<f64>,
+}
+
+/// `Resize` and `Upsample`.
+pub(super) fn resize(lowering: &mut Lowering<'_>, node: &Node, name: &str) -> Result<NodeId, Halt> {
+    let id = lowering.data(node, 0)?;
+    let shape = lowering.shape(id);
+    let newer = node.op == "Resize" && lowering.context.parsed.opset >= 11;
+    if node.int("antialias", 0)? != 0 {
+        return refuse("antialias = 1 is not covered");
+    }
+    let axes = along(lowering, node, &shape)?;
+    let same = |axis: &Axis| axis.n == axis.m && axis.scale.is_none_or(|s| (s - 1.0).abs() <= 0.0);
+    let coordinates = if newer {
+        node.text("coordinate_transformation_mode", "half_pixel")?
+    } else {
+        "asymmetric"
+    };
+    match node.text("mode", "nearest")? {
+        "nearest" => {
+            let rounding = if newer {
+                node.text("nearest_mode", "round_prefer_floor")?
+            } else {
+                "simple"
+            };
+            let mut lists = Vec::new();
+            for axis in &axes {
+                lowering.room(&[axis.m])?;
+                lists.push(match same(axis) {
+                    true => None,
+                    false => Some(nearest(*axis, coordinates, rounding)?),
+                });
+            }
+            lowering.picked(name, id, lists)
+        }
+        "linear" | "bilinear" | "trilinear" => {
+            let mut matrices = Vec::new();
+            for axis in &axes {
+                lowering.room(&[axis.m, 8])?;
+                lowering.room(&[axis.n])?;
+                matrices.push(match same(axis) {
+                    true => None,
+                    false => Some(linear(*axis, coordinates)?),
+                });
+            }
+            if matrices.iter().all(Option::is_none) {
+                return Ok(id);
+            }
+            lowering.add(name, Op::Separable(Separable::new(matrices)), &[id])
+        }
+        other => refuse(format!("mode = {other:?} is not covered")),
+    }
+}
+
+/// How every axis but the batch is resized.
+fn along(lowering: &Lowering<'_>, node: &Node, shape: &[usize]) -> Result<Vec<Axis>, Halt> {
+    let rank = shape.len() + 1;
+    let sizes = resize::infer(&lowering.context, node);
+    let sizes: Option<Vec<usize>> = sizes.and_then(|dims| dims.into_iter().collect());
+    let Some(sizes) = sizes.filter(|sizes| sizes.len() == rank) else {
+        return refuse("the size of its output does not follow exactly from what it states");
+    };
+    if sizes[0] != lowering.batch {
+        return refuse(MIXES);
+    }
+    let mut axes: Vec<Axis> = (0..rank - 1)
+        .map(|axis| Axis {
+            n: shape[axis],
+            m: sizes[axis + 1],
+            scale: None,
+        })
+        .collect();
+    if lowering.context.integers(node, 3).is_some() {
+        return Ok(axes);
+    }
+    let stated = match node.ints("axes")? {
+        None => (0..rank).collect(),
+        Some(axes) => {
+            let axes = axes.iter().map(|&axis| shapes::axis(axis, rank));
+            axes.collect::<Option<Vec<_>>>().unwrap_or_default()
+        }
+    };
+    let scales = resize::scales(&lowering.context, node).unwrap_or_default();
+    if scales.len() != stated.len() {
+        return refuse("its scales do not fit its axes");
+    }
+    for (axis, scale) in stated.into_iter().zip(scales) {
+        match axis {
+            0 if (scale - 1.0).abs() <= 0.0 => {}
+            0 => return refuse(MIXES),
+            axis => axes[axis - 1].scale = Some(scale),
+        }
+    }
+    Ok(axes)
+}
+
+/// Interpolation along one axis, in real arithmetic.
+fn linear(axis: Axis, coordinates: &str) -> Result<AxisMatrix, Halt> {
+    let Axis { n, m, scale } = axis;
+    let exact = |scale: f64| (n as f64 * scale - m as f64).abs() <= 0.0;
+    let how = match coordinates {
+        "half_pixel" => Interpolation::HalfPixel,
+        // The same where the output is as long as the scale says.
+        "half_pixel_symmetric" if scale.is_none_or(exact) => Interpolation::HalfPixel,
+        "pytorch_half_pixel" => Interpolation::PytorchHalfPixel,
+        "align_corners" => Interpolation::AlignCorners,
+        "asymmetric" => Interpolation::Asymmetric,
+        other => {
+            return refuse(format!(
+                "coordinate_transformation_mode = {other:?} is not covered here"
+            ));
+        }
+    };
+    let scale = scale.unwrap_or(m as f64 / n as f64);
+    Ok(AxisMatrix::linear(n, m, scale, how)?)
+}
+
+/// The input pixel that every output pixel is. Positions are computed in f32 when a model runs; where
+/// that and f64 do not choose the same pixel there is no answer.
+fn nearest(axis: Axis, coordinates: &str, rounding: &str) -> Result<Vec<usize>, Halt> {
+    let Axis { n, m, scale } = axis;
+    if n.max(m) > limits::EXTENT {
+        return refuse("an axis is too long");
+    }
+    #[allow(
+        clippy::cast_possible_truncation,
+        reason = "f32 is what a model computes in, and lengths are at most 2²⁴"
+    )]
+    let (single, double) = (
+        Coordinates::<f32> {
+            n: n as f32,
+            m: m as f32,
+            scale: scale.map_or(m as f32 / n as f32, |scale| scale as f32),
+        },
+        Coordinates::<f64> {
+            n: n as f64,
+            m: m as f64,
+            scale: scale.unwrap_or(m as f64 / n as f64),
+        },
+    );
+    let mut list = Vec::with_capacity(m);
+    for i in 0..m {
+        let (Some(a), Some(b)) = (
+            single.position(i as f32, coordinates),
+            double.position(i as f64, coordinates),
+        ) else {
+            return refuse(format!(
+                "coordinate_transformation_mode = {coordinates:?} is not covered here"
+            ));
+        };
+        let shrinks = double.scale < 1.0;
+        let (Some(a), Some(b)) = (
+            pixel(f64::from(a), n, rounding, shrinks),
+            pixel(b, n, rounding, shrinks),
+        ) else {
+            return refuse(format!("nearest_mode = {rounding:?} is not known"));
+        };
+        if a != b {
+            return refuse(format!(
+                "rounding decides which pixel output {i} of {m} is, of {n}"
+            ));
+        }
+        list.push(a);
+    }
+    Ok(list)
+}
+
+/// Lengths and scale of an axis in the arithmetic of its positions.
+struct Coordinates<T> {
+    n: T,
+    m: T,
+    scale: T,
+}
+
+macro_rules! positions {
+    ($float:ty) => {
+        impl Coordinates<$float> {
+            /// Where output pixel `i` lies in the input.
+            fn position(&self, i: $float, coordinates: &str) -> Option<$float> {
+                let &Self { n, m, scale } = self;
+                Some(match coordinates {
+                    "half_pixel" => (i + 0.5) / scale - 0.5,
+                    "pytorch_half_pixel" if m <= 1.0 => 0.0,
+                    "pytorch_half_pixel" => (i + 0.5) / scale - 0.5,
+                    "align_corners" if m <= 1.0 => 0.0,
+                    "align_corners" => i * (n - 1.0) / (m - 1.0),
+                    "asymmetric" => i / scale,
+                    "tf_half_pixel_for_nn" => (i + 0.5) / scale,
+                    "half_pixel_symmetric" => {
+                        let adjustment = m / (scale * n);
+                        n / 2.0 * (1.0 - adjustment) + (i + 0.5) / scale - 0.5
+                    }
+                    _ => return None,
+                })
+            }
+        }
+    };
+}
+
+positions!(f32);
+positions!(f64);
+
+/// The pixel of `n` next to a position.
+fn pixel(at: f64, n: usize, rounding: &str, shrinks: bool) -> Option<usize> {
+    let tie = (at - at.floor() - 0.5).abs() <= 0.0;
+    let at = match rounding {
+        "round_prefer_floor" if tie => at.floor(),
+        "round_prefer_ceil" if tie => at.ceil(),
+        "round_prefer_floor" | "round_prefer_ceil" => at.round(),
+        "floor" => at.floor(),
+        "ceil" => at.ceil(),
+        "simple" if shrinks => at.ceil(),
+        "simple" => at.trunc(),
+        _ => return None,
+    };
+    #[allow(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "between 0 and n − 1"
+    )]
+    let pixel = at.clamp(0.0, (n - 1) as f64) as usize;
+    Some(pixel)
+}

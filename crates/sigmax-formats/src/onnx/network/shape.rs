@@ -1,0 +1,177 @@
+//! Values that stay as they are, under another shape or with axes in another order.
+
+use sigmax::network::NodeId;
+
+use super::super::proto::Node;
+use super::super::shapes;
+use super::lowering::{Halt, Lowering, MIXES, refuse};
+
+/// Identity, Dropout at inference, and Cast to a type that is not narrower than float32.
+pub(super) fn same(lowering: &mut Lowering<'_>, node: &Node) -> Result<NodeId, Halt> {
+    let id = lowering.data(node, 0)?;
+    match node.op.as_str() {
+        "Cast" => match node.int("to", 0)? {
+            1 | 11 => Ok(id),
+            10 | 16 => refuse("it rounds to 16 bits: the result jumps"),
+            _ => refuse("it rounds to integers, or to another type: the result jumps"),
+        },
+        "Dropout" if node.inputs.get(2).copied().flatten().is_some() => {
+            refuse("an input states whether it trains; export the model for inference")
+        }
+        _ => Ok(id),
+    }
+}
+
+/// Flatten: two axes, of which the first has to stay the batch.
+pub(super) fn flatten(
+    lowering: &mut Lowering<'_>,
+    node: &Node,
+    name: &str,
+) -> Result<NodeId, Halt> {
+    let id = lowering.data(node, 0)?;
+    let shape = lowering.shape(id);
+    let rank = shape.len() + 1;
+    let at = node.int("axis", 1)?;
+    let from_end = at.checked_add(rank as i64).unwrap_or(-1);
+    let at = usize::try_from(if at < 0 { from_end } else { at });
+    let Some(at) = at.ok().filter(|&at| at <= rank) else {
+        return refuse(format!("its axis is beyond an input of {rank} axes"));
+    };
+    let outer = match at {
+        0 => lowering.batch,
+        at => shape[..at - 1].iter().product(),
+    };
+    if outer != 1 {
+        return refuse(MIXES);
+    }
+    lowering.reshaped(name, id, &[shape.iter().product()])
+}
+
+/// Reshape: the first axis has to stay the batch.
+pub(super) fn reshape(
+    lowering: &mut Lowering<'_>,
+    node: &Node,
+    name: &str,
+) -> Result<NodeId, Halt> {
+    let id = lowering.data(node, 0)?;
+    let shape = lowering.shape(id);
+    let Some(target) = lowering.context.integers(node, 1) else {
+        return refuse("the shape that it asks for is not known");
+    };
+    let keep = node.int("allowzero", 0)? == 0;
+    let Some((&batch, rest)) = target.values.split_first() else {
+        return refuse(MIXES);
+    };
+    let entries: usize = shape.iter().product();
+    let mut sizes = Vec::new();
+    let mut open = None;
+    for (axis, &n) in rest.iter().enumerate() {
+        sizes.push(match n {
+            -1 if open.is_none() && batch != -1 => {
+                open = Some(axis);
+                1
+            }
+            0 if keep && axis < shape.len() => shape[axis],
+            n => match usize::try_from(n) {
+                Ok(n) if n > 0 => n,
+                _ => return refuse(format!("it asks for the shape {:?}", target.values)),
+            },
+        });
+    }
+    let known = sizes.iter().try_fold(1usize, |p, &n| p.checked_mul(n));
+    if let Some(open) = open {
+        let stays = (batch == 0 && keep) || usize::try_from(batch) == Ok(lowering.batch);
+        match known {
+            Some(known) if stays && entries.is_multiple_of(known) => sizes[open] = entries / known,
+            _ => return refuse(MIXES),
+        }
+    } else if known != Some(entries) || (batch == 0 && !keep) || batch < -1 {
+        // As many entries per sample leave the first axis as long as the batch, whatever stands
+        // there.
+        return refuse(MIXES);
+    }
+    lowering.reshaped(name, id, &sizes)
+}
+
+/// Squeeze.
+pub(super) fn squeeze(
+    lowering: &mut Lowering<'_>,
+    node: &Node,
+    name: &str,
+) -> Result<NodeId, Halt> {
+    let id = lowering.data(node, 0)?;
+    let shape = lowering.shape(id);
+    let gone = match lowering.context.list(node, "axes", 1) {
+        Err(_) => return refuse("its axes are not known"),
+        Ok(Some(axes)) => {
+            let axes = axes.into_iter().map(|axis| lowering.axis(axis, id));
+            axes.collect::<Result<Vec<_>, _>>()?
+        }
+        Ok(None) if lowering.batch == 1 => {
+            return refuse("it removes the batch axis, which is 1 long");
+        }
+        Ok(None) => (0..shape.len()).filter(|&axis| shape[axis] == 1).collect(),
+    };
+    if let Some(&axis) = gone.iter().find(|&&axis| shape[axis] != 1) {
+        return refuse(format!(
+            "axis {} is {} long; expected 1",
+            axis + 1,
+            shape[axis]
+        ));
+    }
+    let left = (0..shape.len()).filter(|axis| !gone.contains(axis));
+    let left: Vec<usize> = left.map(|axis| shape[axis]).collect();
+    lowering.reshaped(name, id, &left)
+}
+
+/// Unsqueeze.
+pub(super) fn unsqueeze(
+    lowering: &mut Lowering<'_>,
+    node: &Node,
+    name: &str,
+) -> Result<NodeId, Halt> {
+    let id = lowering.data(node, 0)?;
+    let shape = lowering.shape(id);
+    let Ok(Some(axes)) = lowering.context.list(node, "axes", 1) else {
+        return refuse("its axes are not known");
+    };
+    let rank = shape.len() + 1 + axes.len();
+    let mut new = Vec::new();
+    for &axis in &axes {
+        match shapes::axis(axis, rank) {
+            Some(0) => return refuse("it moves the batch axis"),
+            Some(axis) if !new.contains(&axis) => new.push(axis),
+            _ => return refuse(format!("axes = {axes:?} for an output of {rank} axes")),
+        }
+    }
+    let mut old = shape.iter().copied();
+    let sizes = (1..rank).map(|axis| {
+        if new.contains(&axis) {
+            Some(1)
+        } else {
+            old.next()
+        }
+    });
+    match sizes.collect::<Option<Vec<usize>>>() {
+        Some(sizes) => lowering.reshaped(name, id, &sizes),
+        None => refuse(format!("axes = {axes:?} for an output of {rank} axes")),
+    }
+}
+
+/// Transpose: the batch has to stay first.
+pub(super) fn transpose(
+    lowering: &mut Lowering<'_>,
+    node: &Node,
+    name: &str,
+) -> Result<NodeId, Halt> {
+    let id = lowering.data(node, 0)?;
+    let rank = lowering.shape(id).len() + 1;
+    let Some(axes) = shapes::permutation(node, rank) else {
+        return refuse(format!("its perm is no permutation of {rank} axes"));
+    };
+    let [0, rest @ ..] = &axes[..] else {
+        return refuse(format!("perm = {axes:?} moves the batch axis"));
+    };
+    let rest: Vec<usize> = rest.iter().map(|axis| axis - 1).collect();
+    lowering.transposed(name, id, &rest)
+}
