@@ -45,6 +45,8 @@ pub(crate) fn run(args: &AuditArgs) -> Result<ExitCode, Failure> {
         request: request(args),
         rows: Vec::with_capacity(model.layers.len()),
         skipped: model.skipped.clone(),
+        network: None,
+        sha256: None,
         seconds: 0.0,
     };
     let style = screen::style(args.color, args.output.is_some());
@@ -106,6 +108,7 @@ fn request(args: &AuditArgs) -> Request {
         geometry_file: args.layers.as_ref().map(|path| path.display().to_string()),
         only: args.only.clone(),
         max_norm: args.max_norm,
+        max_lipschitz: None,
         budget: args.budget.map(|budget| budget.as_secs_f64()),
     }
 }

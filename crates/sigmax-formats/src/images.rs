@@ -207,6 +207,19 @@ impl Images {
         self.pixels.values(index, size)
     }
 
+    /// The entries of image `index` as bytes, to be divided by 255, where the file has bytes.
+    ///
+    /// # Panics
+    /// An index beyond the last image.
+    #[must_use]
+    pub fn bytes(&self, index: usize) -> Option<&[u8]> {
+        let size: usize = self.shape.iter().product();
+        match &self.pixels {
+            Pixels::Bytes(bytes) => Some(&bytes[index * size..(index + 1) * size]),
+            Pixels::Words(_) | Pixels::Floats(..) => None,
+        }
+    }
+
     /// Whether [`Images::values`] are the values of the file. If not, they are the nearest f64 to
     /// the integers of the file over 255 or 65535: the relative error is at most 2⁻⁵³.
     #[must_use]

@@ -1,21 +1,38 @@
-//! Reports out: what an audit found, as a table for people, JSON or CSV.
+//! Reports out: what an audit found, as a table for people, a page ([`html`]), JSON or CSV.
 //!
-//! [`Row`] is one layer, [`Report`] the whole run. [`Table`] and [`csv`] can be written row by row
-//! while the audit goes on, [`json`] at its end. JSON and CSV hold exact numbers; the table rounds
+//! [`Row`] is one layer, [`Report`] the whole run; [`CertifyReport`] is what was proved of a set of
+//! images. [`Table`] and [`csv`] can be written row by row while the audit goes on, [`json`] and
+//! [`html`] at its end. JSON and CSV hold exact numbers; the table rounds
 //! in decimal, proved upper ends up and lower ends down ([`Rounding`]). Names from a file are
 //! escaped before they reach a terminal ([`printable`]).
 
+mod certify;
+mod certify_json;
+mod compare;
 pub mod csv;
 mod decimal;
+mod html;
 mod json;
 mod legend;
+mod lipschitz_gate;
+mod network;
+mod network_text;
 mod printable;
+mod spectrum;
+mod svg;
 mod table;
 mod wrap;
 
+pub use certify::CertifyReport;
+pub use certify_json::certify_json;
+pub use compare::{Comparison, Missing, Pair};
 pub use decimal::{Rounding, decimal};
+pub use html::{certify_html, html};
 pub use json::json;
+pub use lipschitz_gate::LipschitzGate;
+pub use network::{NetworkBounds, NetworkReport, NetworkRow};
 pub use printable::printable;
+pub use spectrum::{Spectrum, worst_layers};
 pub use table::{Style, Table};
 
 use sigmax::Audit;
@@ -37,6 +54,8 @@ pub struct Request {
     pub only: Vec<String>,
     /// The largest norm allowed, where there is a gate.
     pub max_norm: Option<f64>,
+    /// The largest Lipschitz constant of the network allowed, where there is a gate.
+    pub max_lipschitz: Option<f64>,
     /// Seconds for the whole run, where there is a limit.
     pub budget: Option<f64>,
 }
@@ -81,6 +100,8 @@ pub struct Report {
     pub version: String,
     /// The model file, as the user named it.
     pub file: String,
+    /// The SHA-256 of the file in hexadecimal, where it was computed.
+    pub sha256: Option<String>,
     /// Its format.
     pub format: Format,
     /// What was asked for.
@@ -89,6 +110,8 @@ pub struct Report {
     pub rows: Vec<Row>,
     /// What the reader passed over, and what it refused.
     pub skipped: Skipped,
+    /// The network as a whole, where it was looked at.
+    pub network: Option<NetworkReport>,
     /// Seconds in all.
     pub seconds: f64,
 }

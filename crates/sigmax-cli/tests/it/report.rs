@@ -32,7 +32,10 @@ fn json_holds_proved_numbers_known_by_hand() {
     assert_eq!(report["skipped"], json!({"rank 1": 1}));
     assert_eq!(report["refused"], json!([]));
     assert_eq!(report["gate"], Value::Null);
-    assert_eq!(report["estimates"], json!(["reshape_norm"]));
+    assert_eq!(
+        report["estimates"],
+        json!(["reshape_norm", "jacobian_norm"])
+    );
     let names: Vec<_> = report["layers"]
         .as_array()
         .unwrap()

@@ -8,7 +8,7 @@ use serde_json::ser::Formatter;
 use sigmax::{Audit, FourBounds, Timing};
 
 use super::printable::is_hidden;
-use super::{Gate, Report, Row};
+use super::{Gate, LipschitzGate, NetworkBounds, NetworkReport, NetworkRow, Report, Row};
 use crate::layer::LayerSpec;
 
 /// Version of the schema: raised when a key changes its meaning or goes away.
@@ -53,11 +53,19 @@ pub fn json(report: &Report) -> String {
             }),
         ),
         ("options", line(&Options(report))),
-        ("estimates", line(&["reshape_norm"])),
+        ("estimates", line(&["reshape_norm", "jacobian_norm"])),
         ("layers", list(&layers)),
         ("skipped", line(&Counts(report))),
         ("refused", list(&refused)),
+        (
+            "network",
+            report.network.as_ref().map_or("null".to_owned(), network),
+        ),
         ("gate", line(&gate.as_ref().map(GateEntry))),
+        (
+            "lipschitz_gate",
+            line(&report.lipschitz_gate().as_ref().map(LipschitzGateEntry)),
+        ),
         ("seconds", line(&report.seconds)),
     ];
     let entries: Vec<String> = entries
@@ -67,6 +75,53 @@ pub fn json(report: &Report) -> String {
     format!("{{\n{}\n}}\n", entries.join(",\n"))
 }
 
+/// The network, one node per line.
+fn network(network: &NetworkReport) -> String {
+    let bounds = network.bounds.as_ref().ok();
+    let blockers: Vec<String> = match &network.bounds {
+        Ok(_) => Vec::new(),
+        Err(blockers) => blockers
+            .iter()
+            .map(|blocker| {
+                line(&BlockerEntry {
+                    name: &blocker.name,
+                    kind: &blocker.kind,
+                    reason: &blocker.reason,
+                })
+            })
+            .collect(),
+    };
+    let nodes: Vec<String> = bounds
+        .map_or(&[][..], |b| &b.nodes)
+        .iter()
+        .map(|node| line(&NodeEntry(node)))
+        .collect();
+    let entries = [
+        ("lipschitz", line(&bounds.map(ConstantEntry))),
+        ("reason", line(&network.reason())),
+        ("blockers", list(&blockers)),
+        (
+            "jacobian_norm",
+            line(&bounds.and_then(|b| b.jacobian).map(|e| Number(e.get()))),
+        ),
+        (
+            "jacobian_at",
+            line(
+                &bounds
+                    .filter(|b| b.jacobian.is_some())
+                    .map(|b| &b.jacobian_at),
+            ),
+        ),
+        ("nodes", list(&nodes)),
+        ("notes", line(&bounds.map_or(&[][..], |b| &b.notes))),
+    ];
+    let entries: Vec<String> = entries
+        .iter()
+        .map(|(key, value)| format!("\"{key}\": {}", value.replace('\n', "\n  ")))
+        .collect();
+    format!("{{\n    {}\n  }}", entries.join(",\n    "))
+}
+
 fn list(items: &[String]) -> String {
     if items.is_empty() {
         return "[]".to_owned();
@@ -74,7 +129,8 @@ fn list(items: &[String]) -> String {
     format!("[\n    {}\n  ]", items.join(",\n    "))
 }
 
-fn line<T: Serialize>(value: &T) -> String {
+/// A value as JSON on one line.
+pub(super) fn line<T: Serialize>(value: &T) -> String {
     let mut bytes = Vec::new();
     let mut serializer = serde_json::Serializer::with_formatter(&mut bytes, OneLine);
     let done = value.serialize(&mut serializer);
@@ -104,6 +160,52 @@ struct RefusedEntry<'a> {
     bad_input: bool,
 }
 
+#[derive(Serialize)]
+struct BlockerEntry<'a> {
+    name: &'a str,
+    kind: &'a str,
+    reason: &'a str,
+}
+
+struct ConstantEntry<'a>(&'a NetworkBounds);
+
+impl Serialize for ConstantEntry<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut out = serializer.serialize_struct("lipschitz", 1)?;
+        out.serialize_field("upper", &Number(self.0.upper.get()))?;
+        out.end()
+    }
+}
+
+struct NodeEntry<'a>(&'a NetworkRow);
+
+impl Serialize for NodeEntry<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut out = serializer.serialize_struct("node", 8)?;
+        out.serialize_field("name", &self.0.name)?;
+        out.serialize_field("op", self.0.op)?;
+        out.serialize_field("inputs", &self.0.inputs)?;
+        out.serialize_field("shape", &self.0.shape)?;
+        out.serialize_field("own", &Number(self.0.own.get()))?;
+        out.serialize_field("through", &Number(self.0.through.get()))?;
+        out.serialize_field("rule", &self.0.rule)?;
+        out.serialize_field("layer", &self.0.layer)?;
+        out.end()
+    }
+}
+
+struct LipschitzGateEntry<'a>(&'a LipschitzGate);
+
+impl Serialize for LipschitzGateEntry<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut out = serializer.serialize_struct("lipschitz_gate", 3)?;
+        out.serialize_field("max_lipschitz", &self.0.limit)?;
+        out.serialize_field("passed", &self.0.passed)?;
+        out.serialize_field("reason", &self.0.reason)?;
+        out.end()
+    }
+}
+
 /// A bound or an estimate: `"inf"` and `"nan"` where JSON has no number.
 #[derive(Clone, Copy)]
 struct Number(f64);
@@ -125,12 +227,13 @@ struct Options<'a>(&'a Report);
 impl Serialize for Options<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let request = &self.0.request;
-        let mut out = serializer.serialize_struct("options", 6)?;
+        let mut out = serializer.serialize_struct("options", 7)?;
         out.serialize_field("tolerance", &request.tolerance)?;
         out.serialize_field("input_size", &request.input_size)?;
         out.serialize_field("geometry_file", &request.geometry_file)?;
         out.serialize_field("only", &request.only)?;
         out.serialize_field("max_norm", &request.max_norm)?;
+        out.serialize_field("max_lipschitz", &request.max_lipschitz)?;
         out.serialize_field("budget", &request.budget)?;
         out.end()
     }

@@ -6,7 +6,7 @@ use super::decimal::{Rounding, decimal};
 use super::printable::printable;
 use super::table::{Column, RED, YELLOW, paint, seconds};
 use super::wrap::wrap;
-use super::{Gate, Report};
+use super::{Gate, LipschitzGate, Report, network_text};
 use crate::layer::{GeometrySource, LayerSpec};
 
 /// Most names that are listed one by one.
@@ -29,8 +29,12 @@ impl Text<'_> {
         self.notes(report, &mut out);
         self.early(report, &mut out);
         self.left_out(report, &mut out);
+        self.network(report, &mut out);
         if let Some(gate) = report.gate() {
             self.gate(&gate, &mut out);
+        }
+        if let Some(gate) = report.lipschitz_gate() {
+            self.lipschitz_gate(&gate, &mut out);
         }
         out.push('\n');
         self.legend(report, &mut out);
@@ -177,6 +181,37 @@ impl Text<'_> {
         }
     }
 
+    fn network(&self, report: &Report, out: &mut String) {
+        if let Some(network) = &report.network {
+            for text in network_text::paragraphs(network, self.digits, self.width) {
+                self.paragraph(&text, out);
+            }
+        }
+    }
+
+    fn lipschitz_gate(&self, gate: &LipschitzGate, out: &mut String) {
+        let limit = gate.limit;
+        match &gate.reason {
+            None => self.paragraph(
+                &format!(
+                    "Gate passed: the Lipschitz constant of the network is proved to be at most \
+                     {limit}."
+                ),
+                out,
+            ),
+            Some(reason) => {
+                let text = format!(
+                    "! Gate failed: the Lipschitz constant of the network is not proved to be at \
+                     most {limit}: {}.",
+                    printable(reason)
+                );
+                let text = wrap(&text, self.width, 2);
+                out.push_str(&self.painted(text.trim_end(), RED));
+                out.push('\n');
+            }
+        }
+    }
+
     fn gate(&self, gate: &Gate, out: &mut String) {
         let most = gate.max_norm;
         if gate.passed() {
@@ -264,7 +299,7 @@ fn upper(audit: &Audit) -> f64 {
     audit.upper().get()
 }
 
-fn plural(count: usize, what: &str) -> String {
+pub(crate) fn plural(count: usize, what: &str) -> String {
     if count == 1 {
         format!("1 {what}")
     } else {
@@ -273,7 +308,7 @@ fn plural(count: usize, what: &str) -> String {
 }
 
 /// Names, and how many more there are.
-fn listed<T: AsRef<str>>(names: &[T]) -> String {
+pub(crate) fn listed<T: AsRef<str>>(names: &[T]) -> String {
     let mut shown: Vec<String> = names
         .iter()
         .take(LISTED)

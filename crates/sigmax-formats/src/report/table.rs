@@ -278,7 +278,7 @@ pub(crate) fn paint(text: &str, colour: Option<&str>) -> String {
 }
 
 /// Whether the search ended before it met the tolerance.
-fn is_early(audit: &Audit) -> bool {
+pub(crate) fn is_early(audit: &Audit) -> bool {
     audit.norm.stop != Stop::Tolerance
 }
 
@@ -310,14 +310,14 @@ fn name_cell(column: Column, width: usize, layer: &LayerSpec) -> String {
     }
 }
 
-fn op(layer: &LayerSpec) -> String {
+pub(crate) fn op(layer: &LayerSpec) -> String {
     match layer.op {
         Op::ConvTranspose => "ConvT".to_owned(),
         _ => printable(&layer.op_type),
     }
 }
 
-fn stride(layer: &LayerSpec) -> String {
+pub(crate) fn stride(layer: &LayerSpec) -> String {
     if layer.conv.stride.is_empty() {
         "-".to_owned()
     } else {
@@ -325,18 +325,18 @@ fn stride(layer: &LayerSpec) -> String {
     }
 }
 
-fn by(extents: &[usize]) -> String {
+pub(crate) fn by(extents: &[usize]) -> String {
     let extents: Vec<_> = extents.iter().map(ToString::to_string).collect();
     extents.join("×")
 }
 
 /// Enough digits to tell the two ends apart.
-fn digits(tolerance: f64) -> usize {
+pub(crate) fn digits(tolerance: f64) -> usize {
     let wanted = (1.0 / tolerance).log10().ceil() + 2.0;
     wanted.clamp(5.0, 12.0) as usize
 }
 
-fn ratio(x: f64) -> String {
+pub(crate) fn ratio(x: f64) -> String {
     if x.is_finite() && x > 0.0 {
         decimal(x, 3, Rounding::Nearest)
     } else {

@@ -8,6 +8,7 @@
 mod build;
 mod content;
 mod geometry;
+mod html;
 mod images;
 mod inspect;
 mod onnx;

@@ -1,0 +1,178 @@
+//! [`CertifyReport`]: what was proved of the classification of a set of images.
+
+use sigmax::Upper;
+
+use super::decimal::{Rounding, decimal};
+use super::network_text;
+use super::printable::printable;
+use super::table::{Style, YELLOW, paint, seconds};
+use super::wrap::wrap;
+use super::{NetworkBounds, NetworkReport};
+
+/// A certification of a set of images.
+#[derive(Clone, Debug)]
+pub struct CertifyReport {
+    /// The version of the program.
+    pub version: String,
+    /// The model file, as the user named it.
+    pub file: String,
+    /// The SHA-256 of the file in hexadecimal, where it was computed.
+    pub sha256: Option<String>,
+    /// Where the images come from, as the user named it.
+    pub images: String,
+    /// The arithmetic that the radii speak of: `real` or `float32`.
+    pub arithmetic: String,
+    /// What is subtracted from each channel of an image; empty: nothing.
+    pub mean: Vec<f64>,
+    /// What each channel is divided by after that; empty: nothing.
+    pub std: Vec<f64>,
+    /// The Lipschitz constant of the network that the radii rest on.
+    pub lipschitz: Upper,
+    /// Number of images.
+    pub total: usize,
+    /// How many of them were classified correctly, as evaluated.
+    pub correct: usize,
+    /// The proved radius of each image: 0 where nothing is proved, or the class is wrong.
+    pub radii: Vec<f64>,
+    /// The radii that were asked about.
+    pub eps: Vec<f64>,
+    /// Seconds in all.
+    pub seconds: f64,
+    /// The network.
+    pub network: NetworkBounds,
+    /// Whether every image that was asked for was done.
+    pub complete: bool,
+    /// What the radii rest on, one sentence each.
+    pub assumptions: Vec<String>,
+}
+
+impl CertifyReport {
+    /// The share of images that were classified correctly, as evaluated: 0 without images.
+    #[must_use]
+    pub fn clean_accuracy(&self) -> f64 {
+        if self.total == 0 {
+            return 0.0;
+        }
+        self.correct as f64 / self.total as f64
+    }
+
+    /// The number of images whose correct class is proved to be kept within distance `eps`; for
+    /// `eps` ≤ 0 those whose class is proved at all (radius above 0).
+    #[must_use]
+    pub fn certified(&self, eps: f64) -> usize {
+        let within = |&&radius: &&f64| radius > 0.0 && radius >= eps;
+        self.radii.iter().filter(within).count()
+    }
+
+    /// A radius that at least half of the images have; 0 without images.
+    #[must_use]
+    pub fn median_radius(&self) -> f64 {
+        self.quantile(1, 2)
+    }
+
+    /// The largest radius that at least `share.0`/`share.1` of the images have, 0 without images.
+    pub(crate) fn quantile(&self, numerator: usize, denominator: usize) -> f64 {
+        let mut radii = self.radii.clone();
+        radii.sort_by(|a, b| b.total_cmp(a));
+        let count = (self.total * numerator).div_ceil(denominator).max(1);
+        radii.get(count - 1).copied().unwrap_or(0.0)
+    }
+
+    /// The summary for a terminal.
+    #[must_use]
+    pub fn text(&self, style: Style) -> String {
+        let width = style.width.unwrap_or(100).clamp(20, 100);
+        let mut out = String::new();
+        let mut paragraph = |text: &str| out.push_str(&wrap(text, width, 2));
+        paragraph(&format!(
+            "{} on {}: {} images in {}.",
+            printable(&self.file),
+            printable(&self.images),
+            self.total,
+            seconds(self.seconds)
+        ));
+        if !self.complete {
+            let text = "Stopped early: not all images were done, and the counts are of those that \
+                        were.";
+            paragraph(&paint(text, Some(YELLOW).filter(|_| style.colour)));
+        }
+        paragraph(&format!(
+            "Clean accuracy (as evaluated): {} of {} = {} %.",
+            self.correct,
+            self.total,
+            percent_down(self.correct, self.total)
+        ));
+        for (eps, text) in self.claims() {
+            let count = self.certified(eps);
+            paragraph(&format!(
+                "Certified {text}: {count} of {} = {} %. PROVED.",
+                self.total,
+                percent_down(count, self.total)
+            ));
+        }
+        paragraph(&format!(
+            "Median radius: {}. PROVED of at least half of the images.",
+            decimal(self.median_radius(), 4, Rounding::Down)
+        ));
+        paragraph(&format!("Arithmetic: {}.", self.arithmetic_text()));
+        let network = NetworkReport {
+            bounds: Ok(NetworkBounds {
+                upper: self.lipschitz,
+                ..self.network.clone()
+            }),
+        };
+        for text in network_text::paragraphs(&network, 5, width) {
+            paragraph(&text);
+        }
+        for text in &self.assumptions {
+            paragraph(&format!(
+                "Assumed: {}.",
+                printable(text.trim_end_matches('.'))
+            ));
+        }
+        paragraph("Percentages and radii are rounded down, constants up.");
+        out
+    }
+
+    /// The radii to speak of, each with its words; the first is 0.
+    pub(crate) fn claims(&self) -> Vec<(f64, String)> {
+        let asked = self.eps.iter().filter(|&&eps| eps > 0.0);
+        std::iter::once((0.0, "at the image itself (radius above 0)".to_owned()))
+            .chain(asked.map(|&eps| (eps, format!("within ε = {eps}"))))
+            .collect()
+    }
+
+    /// The arithmetic in words.
+    pub(crate) fn arithmetic_text(&self) -> String {
+        match self.arithmetic.as_str() {
+            "real" => "real numbers; nothing is claimed of an execution that rounds".to_owned(),
+            "float32" => "real numbers, and any execution in float32 that forms inner products by \
+                          sums of products"
+                .to_owned(),
+            other => printable(other),
+        }
+    }
+}
+
+/// 100·`count`/`of` with two decimals, rounded down.
+pub(crate) fn percent_down(count: usize, of: usize) -> String {
+    if of == 0 {
+        return "0.00".to_owned();
+    }
+    let hundredths = count as u128 * 10_000 / of as u128;
+    format!("{}.{:02}", hundredths / 100, hundredths % 100)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn percentages_are_rounded_down() {
+        assert_eq!(percent_down(2, 3), "66.66");
+        assert_eq!(percent_down(9999, 10_000), "99.99");
+        assert_eq!(percent_down(99_999, 100_000), "99.99");
+        assert_eq!(percent_down(7, 7), "100.00");
+        assert_eq!(percent_down(0, 0), "0.00");
+    }
+}
