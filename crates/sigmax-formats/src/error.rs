@@ -152,4 +152,14 @@ pub enum Error {
         /// Why it does not fit.
         reason: String,
     },
+    /// A file of certificates that is not confirmed.
+    #[error("{}: line {line}: {reason}", file.display())]
+    Certificate {
+        /// The file of certificates.
+        file: PathBuf,
+        /// The line, from 1.
+        line: usize,
+        /// What is not confirmed.
+        reason: String,
+    },
 }

@@ -25,7 +25,9 @@
     )
 )]
 
+pub mod certificate;
 mod cursor;
+mod digest;
 mod element;
 mod error;
 mod format;
@@ -47,6 +49,7 @@ mod torch;
 mod wire;
 mod zip;
 
+pub use digest::{sha256, sha256_of};
 pub use error::Error;
 pub use format::Format;
 pub use geometry::GeometryFile;

@@ -1,0 +1,313 @@
+//! Certificates as lines of JSON: what is claimed, what is assumed, and the evidence.
+//!
+//! The first line ([`Header`]) speaks of the model: its digest, the normalisation that belongs to it,
+//! and a proved constant for every node. Every other line ([`Line`]) is one image with its pixels.
+//! Together with the model file they say everything that is needed to confirm them ([`confirm`]).
+
+mod confirm;
+
+pub use confirm::{Confirmed, confirm};
+
+use serde::{Deserialize, Serialize};
+use sigmax::network::{Arithmetic, Certificate, Certifier, Network, NodeId, Rule, StatedBound};
+
+use crate::digest::{hex, sha256, unhex};
+use crate::error::Error;
+use crate::images::Images;
+use crate::model::Model;
+
+/// Version of the format: raised when a key changes its meaning or goes away.
+pub const CERTIFICATE_SCHEMA: u32 = 1;
+
+/// What every certificate claims.
+pub const CLAIM: &str = "for every x with ‖x − image‖₂ ≤ radius, in the units of the network's input \
+                         before the normalisation, the largest logit of x is that of label; nothing \
+                         is claimed where radius is 0";
+
+/// What speaks of the model.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Header {
+    /// The version of the program.
+    pub sigmax: String,
+    /// [`CERTIFICATE_SCHEMA`].
+    pub certificates: u32,
+    /// [`CLAIM`].
+    pub claim: String,
+    /// What is assumed, one sentence each.
+    pub assumptions: Vec<String>,
+    /// `real` or `float32`.
+    pub arithmetic: String,
+    /// The model file.
+    pub model: ModelFile,
+    /// Mean per channel that the input normalisation subtracts; none: no normalisation.
+    pub mean: Option<Vec<f64>>,
+    /// What it divides by.
+    pub std: Option<Vec<f64>>,
+    /// Spatial input size, where the model leaves it open.
+    pub input_size: Option<Vec<usize>>,
+    /// The node whose entries are compared.
+    pub logits: String,
+    /// Number of classes.
+    pub classes: usize,
+    /// Lipschitz constant from the input to all outputs; null for ∞.
+    pub lipschitz: Option<f64>,
+    /// The evidence: a constant for every node.
+    pub nodes: Vec<NodeEntry>,
+}
+
+/// The model file, and the files its weights are in, by content.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ModelFile {
+    /// As the user named it.
+    pub file: String,
+    /// Of the file as it is on disk.
+    pub sha256: String,
+    /// Files of external data: name and digest.
+    pub external: Vec<(String, String)>,
+}
+
+/// What is proved of a node.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NodeEntry {
+    /// Its name.
+    pub name: String,
+    /// What it computes.
+    pub op: String,
+    /// Places of the nodes it reads.
+    pub inputs: Vec<usize>,
+    /// Shape of one sample.
+    pub shape: Vec<usize>,
+    /// Lipschitz constant of the node alone; null for ∞.
+    pub own: Option<f64>,
+    /// Lipschitz constant from the input to it; null for ∞.
+    pub through: Option<f64>,
+    /// The rule that `through` comes from.
+    pub rule: String,
+    /// Where a group of nodes that is taken together starts.
+    pub together_from: Option<usize>,
+}
+
+/// What is proved of an image.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Line {
+    /// Its place among the images.
+    pub index: usize,
+    /// Its name.
+    pub name: String,
+    /// The true class.
+    pub label: usize,
+    /// The largest logit as evaluated.
+    pub prediction: usize,
+    /// A lower bound of the distance to an image of another class; null for ∞.
+    pub radius: Option<f64>,
+    /// The class that limits the radius.
+    pub rival: Option<usize>,
+    /// A lower bound of z_label − z_rival at the image.
+    pub margin: f64,
+    /// The logits as evaluated; null where one is not finite.
+    pub logits: Option<Vec<f64>>,
+    /// An upper bound of their ℓ₂ distance from the exact ones; null for ∞.
+    pub error: Option<f64>,
+    /// The pixels as bytes, each to be divided by 255, in hexadecimal digits; or
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub bytes: Option<String>,
+    /// the pixels as numbers.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub values: Option<Vec<f64>>,
+    /// Whether these are exact; otherwise they are quotients that were rounded.
+    pub exact: bool,
+}
+
+/// What the certificates of an arithmetic assume, one sentence each.
+#[must_use]
+pub fn assumptions(arithmetic: Arithmetic) -> Vec<String> {
+    let mut list = vec![
+        "the network is the function that the model file defines, in inference mode, with its \
+         parameters as exact numbers; each image is mapped alone"
+            .to_owned(),
+        "the input is (pixels − mean)/std per channel, in real arithmetic; bytes stand for \
+         byte/255"
+            .to_owned(),
+    ];
+    match arithmetic {
+        Arithmetic::Real => list.push(
+            "the network is evaluated in real arithmetic: rounding in another program may change \
+             the class of an image whose margin is as small as that rounding"
+                .to_owned(),
+        ),
+        Arithmetic::Float32 => list.extend([
+            "real arithmetic, and also any execution in IEEE float32 (results below 2^-126 may be \
+             flushed to zero) that forms inner products by sums of products in any order, fused or \
+             not, with parameters rounded to float32, at most 12 roundings beyond the plain \
+             formulas per layer (BatchNorm folded or not, with no folded parameter below 2^-126), \
+             and without Winograd's or Fourier's methods"
+                .to_owned(),
+            "a float32 function that needs an exponential is off by at most 2^-20 times (slope·|x| \
+             + |σ(0)| + 1) per entry"
+                .to_owned(),
+        ]),
+    }
+    list
+}
+
+impl ModelFile {
+    /// The digests of an open model.
+    ///
+    /// # Errors
+    /// [`Error::Io`] where a file cannot be read (any more).
+    pub fn of(model: &Model) -> Result<Self, Error> {
+        let external = model
+            .external_files()
+            .into_iter()
+            .map(|(name, path)| Ok((name, sha256(&path)?)))
+            .collect::<Result<_, Error>>()?;
+        Ok(Self {
+            file: model.file().display().to_string(),
+            sha256: sha256(model.file())?,
+            external,
+        })
+    }
+}
+
+impl Header {
+    /// Describes a certifier of `network`.
+    #[must_use]
+    pub fn new(
+        network: &Network,
+        certifier: &Certifier<'_>,
+        arithmetic: Arithmetic,
+        model: ModelFile,
+        normalisation: Option<(&[f64], &[f64])>,
+        input_size: Option<&[usize]>,
+    ) -> Self {
+        let nodes = network.nodes();
+        let bounds = certifier.bounds();
+        let name = |id: NodeId| nodes[id.index()].name.as_str();
+        let entry =
+            |(node, bound): (&sigmax::network::Node, &sigmax::network::NodeBound)| NodeEntry {
+                name: node.name.clone(),
+                op: node.op.name().to_owned(),
+                inputs: node.inputs.iter().map(|id| id.index()).collect(),
+                shape: node.shape.clone(),
+                own: finite(bound.own.get()),
+                through: finite(bound.through.get()),
+                rule: bound.rule.text(name),
+                together_from: match bound.rule {
+                    Rule::Fused(from) => Some(from.index()),
+                    _ => None,
+                },
+            };
+        Self {
+            sigmax: env!("CARGO_PKG_VERSION").to_owned(),
+            certificates: CERTIFICATE_SCHEMA,
+            claim: CLAIM.to_owned(),
+            assumptions: assumptions(arithmetic),
+            arithmetic: arithmetic.name().to_owned(),
+            model,
+            mean: normalisation.map(|(mean, _)| mean.to_vec()),
+            std: normalisation.map(|(_, std)| std.to_vec()),
+            input_size: input_size.map(<[usize]>::to_vec),
+            logits: name(certifier.logits()).to_owned(),
+            classes: certifier.classes(),
+            lipschitz: finite(bounds.upper().get()),
+            nodes: nodes.iter().zip(bounds.nodes()).map(entry).collect(),
+        }
+    }
+
+    /// The line of JSON.
+    #[must_use]
+    pub fn line(&self) -> String {
+        json_line(self)
+    }
+
+    /// What is stated about the nodes.
+    pub(crate) fn stated(&self) -> Vec<StatedBound> {
+        let bound = |value: Option<f64>| value.unwrap_or(f64::INFINITY);
+        let stated = |node: &NodeEntry| StatedBound {
+            own: bound(node.own),
+            through: bound(node.through),
+            together_from: node.together_from.map(NodeId::new),
+        };
+        self.nodes.iter().map(stated).collect()
+    }
+}
+
+impl Line {
+    /// The line of image `index`.
+    #[must_use]
+    pub fn new(certificate: &Certificate, images: &Images, index: usize) -> Self {
+        let logits = &certificate.logits;
+        let bytes = images.bytes(index).map(hex);
+        Self {
+            index,
+            name: images.name(index),
+            label: certificate.label,
+            prediction: certificate.prediction,
+            radius: (certificate.radius.get() < f64::MAX).then(|| certificate.radius.get()),
+            rival: certificate.rival,
+            margin: certificate.margin.get(),
+            logits: logits.iter().all(|z| z.is_finite()).then(|| logits.clone()),
+            error: finite(certificate.error.get()),
+            values: bytes.is_none().then(|| images.values(index)),
+            bytes,
+            exact: images.is_exact(),
+        }
+    }
+
+    /// The line of JSON.
+    #[must_use]
+    pub fn line(&self) -> String {
+        json_line(self)
+    }
+
+    /// Reads a line.
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        serde_json::from_str(text).map_err(|error| error.to_string())
+    }
+
+    /// Whether it was made of image `index`.
+    #[must_use]
+    pub fn has_pixels_of(&self, images: &Images, index: usize) -> bool {
+        match (&self.bytes, images.bytes(index)) {
+            (Some(digits), Some(bytes)) => *digits == hex(bytes),
+            (None, None) => self.values.as_deref().is_some_and(|values| {
+                let expected = images.values(index);
+                let bits = |values: &[f64]| values.iter().map(|v| v.to_bits()).collect::<Vec<_>>();
+                bits(values) == bits(&expected)
+            }),
+            _ => false,
+        }
+    }
+
+    /// The pixels.
+    pub(crate) fn pixels(&self) -> Option<Vec<f64>> {
+        match (&self.bytes, &self.values) {
+            (Some(digits), None) if !self.exact => {
+                let bytes = unhex(digits)?;
+                Some(bytes.iter().map(|&b| f64::from(b) / 255.0).collect())
+            }
+            (None, Some(values)) => Some(values.clone()),
+            _ => None,
+        }
+    }
+}
+
+fn finite(x: f64) -> Option<f64> {
+    x.is_finite().then_some(x)
+}
+
+/// One line of JSON, with the shortest text per number that reads back as the same f64.
+fn json_line<T: Serialize>(value: &T) -> String {
+    let text = serde_json::to_string(value);
+    debug_assert!(text.is_ok(), "all numbers are finite and all keys strings");
+    let mut text = text.unwrap_or_default();
+    text.push('\n');
+    text
+}
