@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use clap::{Parser, Subcommand, ValueEnum};
 
-/// Proved bounds on the norms of the convolutions of a trained model.
+/// Proved bounds on the norms of the convolutions of a trained model, on the Lipschitz constant of
+/// the whole network, and radii inside which a classification cannot change.
 #[derive(Debug, Parser)]
 #[command(name = "sigmax", version, max_term_width = 100)]
 pub(crate) struct Args {
@@ -16,6 +17,9 @@ pub(crate) struct Args {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     Audit(AuditArgs),
+    Certify(CertifyArgs),
+    Check(CheckArgs),
+    Compare(CompareArgs),
 }
 
 const WHAT: &str = "\
@@ -31,6 +35,10 @@ For every layer the report holds
              an estimate of the number that the spectral_norm of the frameworks controls;
              it is no bound of the convolution, and often several times too small
 
+ONNX files state how the layers are connected: then the report says how far the whole network can
+stretch its input, a proved upper bound of its Lipschitz constant (ℓ₂ to ℓ₂), and where that comes
+from, or which node has no finite rule.
+
 ONNX files state the geometry of their layers (stride, padding, groups). safetensors and
 PyTorch files do not: then the upper ends are valid for any stride, dilation, groups and
 zero padding, and --layers can state the geometry for sharper ones. No pickle is executed.";
@@ -40,6 +48,7 @@ Examples:
   sigmax audit                                  a small network that comes with sigmax
   sigmax audit model.onnx
   sigmax audit model.onnx --max-norm 1          a gate: exit code 1 unless all norms are ≤ 1
+  sigmax audit model.onnx --max-lipschitz 50 --html report.html
   sigmax audit model.safetensors --layers geometry.toml --output audit.json
   sigmax audit model.pt --only 'layer3.*' --tolerance 1e-6
 
@@ -52,7 +61,8 @@ Geometry file (--layers), one entry per pattern; later entries override earlier 
 
 Exit codes:
   0  done
-  1  --max-norm was given and some layer is not proved to be within it
+  1  --max-norm was given and some layer is not proved to be within it, or --max-lipschitz and
+     the network is not
   2  wrong input or usage (also: a layer has NaN or infinite weights)";
 
 /// Audit the convolution and dense layers of a model.
@@ -100,6 +110,20 @@ pub(crate) struct AuditArgs {
     #[arg(long, value_name = "X", value_parser = not_negative)]
     pub(crate) max_norm: Option<f64>,
 
+    /// Exit with 1 unless the network's Lipschitz constant is proved to be at most X
+    ///
+    /// A network without a proved constant (or a file without a graph) does not pass.
+    #[arg(long, value_name = "X", value_parser = not_negative)]
+    pub(crate) max_lipschitz: Option<f64>,
+
+    /// Audit the layers only, not the network as a whole
+    #[arg(long, conflicts_with = "max_lipschitz")]
+    pub(crate) no_network: bool,
+
+    /// Also write a report one can look at: one HTML file, without scripts
+    #[arg(long, value_name = "FILE")]
+    pub(crate) html: Option<PathBuf>,
+
     /// Threads to compute with; by default all cores. The numbers do not depend on it
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
     pub(crate) threads: Option<u16>,
@@ -117,6 +141,157 @@ pub(crate) struct AuditArgs {
     pub(crate) color: Color,
 }
 
+const CERTIFY: &str = "\
+Certify the classifications of a network: how far must an image move to become another class?
+
+For every image the radius is a proved lower bound of that distance, in ℓ₂ over all pixels and
+channels, in pixel units (bytes are divided by 255). It is the smallest, over all other classes t,
+of (z_y − z_t) / (L · ‖w_y − w_t‖), where z are the logits, w the rows of the last layer, and L is
+a proved Lipschitz constant of everything before it; the rounding of the evaluation is subtracted
+from the margin. Ties and wrong predictions have radius 0.
+
+The input normalisation belongs to the network: --mean and --std, or a model that has it inside.";
+
+const CERTIFY_AFTER: &str = "\
+Examples:
+  sigmax certify model.onnx --images t10k-images-idx3-ubyte.gz --labels t10k-labels-idx1-ubyte.gz \\
+      --eps 0.3,1.58
+  sigmax certify model.onnx --images cifar-10-batches-bin --mean 0.485,0.456,0.406 \\
+      --std 0.229,0.224,0.225 --certificates c.jsonl --html report.html
+  sigmax check c.jsonl model.onnx
+
+Images: idx (also gzip), CIFAR-10 binary, .npy, .npz, or a folder with one folder of PNG or JPEG
+files per class. CIFAR-10 files, .npz files and folders hold their labels.
+
+Exit codes: 0 done, 2 wrong input or usage (also: the network has no finite constant)";
+
+/// Certify the classifications of a network.
+#[derive(Debug, clap::Args)]
+#[command(long_about = CERTIFY, after_long_help = CERTIFY_AFTER)]
+pub(crate) struct CertifyArgs {
+    /// ONNX file
+    pub(crate) model: PathBuf,
+
+    /// Images: a file or a folder
+    #[arg(long, value_name = "FILE|DIR")]
+    pub(crate) images: PathBuf,
+
+    /// Labels, where they are not with the images
+    #[arg(long, value_name = "FILE")]
+    pub(crate) labels: Option<PathBuf>,
+
+    /// Distances at which to state the certified accuracy
+    #[arg(long, value_name = "X,…", value_delimiter = ',', value_parser = not_negative)]
+    pub(crate) eps: Vec<f64>,
+
+    /// Mean per channel that is subtracted from the pixels
+    #[arg(long, value_name = "X,…", value_delimiter = ',', value_parser = finite, allow_hyphen_values = true)]
+    pub(crate) mean: Vec<f64>,
+
+    /// Standard deviation per channel that they are divided by then; may be a quotient like 1/255
+    #[arg(long, value_name = "X,…", value_delimiter = ',', value_parser = divisor)]
+    pub(crate) std: Vec<f64>,
+
+    /// Only the first N images
+    #[arg(long, value_name = "N")]
+    pub(crate) limit: Option<usize>,
+
+    /// Certificates that also hold for an execution in float32
+    ///
+    /// Whatever the order in which sums are formed; docs/theory.md, T29, has what is assumed.
+    #[arg(long)]
+    pub(crate) float32: bool,
+
+    /// Write a certificate per image as a line of JSON (docs/json.md); `sigmax check` confirms them
+    #[arg(long, value_name = "FILE")]
+    pub(crate) certificates: Option<PathBuf>,
+
+    /// Go on with the file of certificates of a run that was interrupted
+    #[arg(long, requires = "certificates")]
+    pub(crate) resume: bool,
+
+    /// Form of the summary
+    #[arg(long, value_enum, default_value_t)]
+    pub(crate) format: SummaryFormat,
+
+    /// Write the summary to FILE, all of it or nothing, instead of standard output
+    #[arg(long, short, value_name = "FILE")]
+    pub(crate) output: Option<PathBuf>,
+
+    /// Also write a report one can look at: one HTML file, without scripts
+    #[arg(long, value_name = "FILE")]
+    pub(crate) html: Option<PathBuf>,
+
+    /// Spatial size of the model's input where the file leaves it open, e.g. 224,224
+    #[arg(long, value_name = "H,W", value_parser = size)]
+    pub(crate) input_size: Option<Size>,
+
+    /// Relative width to which norms are proved
+    #[arg(long, default_value = "1e-3", value_parser = positive)]
+    pub(crate) tolerance: f64,
+
+    /// Threads to compute with; by default all cores
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    pub(crate) threads: Option<u16>,
+
+    /// When to colour the summary; auto heeds NO_COLOR
+    #[arg(long, value_enum, default_value_t)]
+    pub(crate) color: Color,
+}
+
+/// Confirm certificates from their file and the model alone.
+///
+/// The norms are confirmed on a plain grid of frequencies, without the search that found them, and
+/// every image is evaluated again.
+///
+/// Exit codes: 0 all confirmed, 1 something is not, 2 wrong input or usage.
+#[derive(Debug, clap::Args)]
+pub(crate) struct CheckArgs {
+    /// File that `sigmax certify --certificates` wrote
+    pub(crate) certificates: PathBuf,
+
+    /// The model that it is about
+    pub(crate) model: PathBuf,
+
+    /// Threads to compute with; by default all cores
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    pub(crate) threads: Option<u16>,
+}
+
+/// Compare two models layer by layer: before and after regularisation, say.
+///
+/// Layers are paired by name. The quotient of the norms is given between two proved ends.
+///
+/// Exit codes: 0 done, 2 wrong input or usage.
+#[derive(Debug, clap::Args)]
+pub(crate) struct CompareArgs {
+    /// The first model
+    pub(crate) a: PathBuf,
+
+    /// The second model
+    pub(crate) b: PathBuf,
+
+    /// Relative width to which norms are proved
+    #[arg(long, default_value = "1e-3", value_parser = positive)]
+    pub(crate) tolerance: f64,
+
+    /// TOML file that states the geometry of the layers of both; see `sigmax audit --help`
+    #[arg(long, value_name = "FILE")]
+    pub(crate) layers: Option<PathBuf>,
+
+    /// Form of the comparison
+    #[arg(long, value_enum, default_value_t)]
+    pub(crate) format: SummaryFormat,
+
+    /// Write it to FILE, all of it or nothing, instead of standard output
+    #[arg(long, short, value_name = "FILE")]
+    pub(crate) output: Option<PathBuf>,
+
+    /// Threads to compute with; by default all cores
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    pub(crate) threads: Option<u16>,
+}
+
 /// A spatial size.
 #[derive(Clone, Debug)]
 pub(crate) struct Size(pub(crate) Vec<usize>);
@@ -129,6 +304,15 @@ pub(crate) enum ReportFormat {
     Json,
     /// Exact numbers, one line per layer
     Csv,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum SummaryFormat {
+    /// For people
+    #[default]
+    Text,
+    /// Exact numbers; documented in docs/json.md
+    Json,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
@@ -150,6 +334,30 @@ fn positive(text: &str) -> Result<f64, String> {
         Ok(x)
     } else {
         Err("expected a number above 0".to_owned())
+    }
+}
+
+fn finite(text: &str) -> Result<f64, String> {
+    let x = number(text)?;
+    if x.is_finite() {
+        Ok(x)
+    } else {
+        Err("expected a finite number".to_owned())
+    }
+}
+
+/// A positive number, or a quotient of two.
+fn divisor(text: &str) -> Result<f64, String> {
+    match text.split_once('/') {
+        None => positive(text),
+        Some((a, b)) => {
+            let quotient = positive(a)? / positive(b)?;
+            if quotient > 0.0 && quotient.is_finite() {
+                Ok(quotient)
+            } else {
+                Err("expected a number above 0".to_owned())
+            }
+        }
     }
 }
 

@@ -4,20 +4,25 @@ use std::collections::BTreeMap;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::sync::mpsc::RecvTimeoutError;
 use std::thread::available_parallelism;
 use std::time::{Duration, Instant};
 
-use sigmax_formats::report::{Gate, Report, Request, Row, Style, Table, csv, json, printable};
-use sigmax_formats::{GeometryFile, LayerSpec, Model};
+use sigmax_formats::report::{
+    self, Gate, Report, Request, Row, Style, Table, csv, json, printable,
+};
+use sigmax_formats::{Format, GeometryFile, LayerSpec, Model, sha256};
 
 use crate::args::{AuditArgs, ReportFormat};
 use crate::failure::Failure;
+use crate::network::Section;
 use crate::output::Output;
 use crate::progress::Progress;
 use crate::schedule;
 use crate::screen;
 use crate::select::Selection;
+use crate::spectra;
 
 /// The network that comes with the program.
 const EXAMPLE: &[u8] = include_bytes!("../../../examples/mnist-cnn.onnx");
@@ -36,17 +41,25 @@ pub(crate) fn run(args: &AuditArgs) -> Result<ExitCode, Failure> {
         .map(PathBuf::as_path)
         .collect();
     let mut model = open(args)?;
+    let section = match model.format {
+        Format::Onnx if !args.no_network => Some(Section::read(&model)?),
+        _ => None,
+    };
     selection.apply(&mut model)?;
     let mut output = Output::open(args.output.as_deref(), &inputs)?;
+    let html = args.html.as_deref();
+    let html = html
+        .map(|path| Output::open(Some(path), &inputs))
+        .transpose()?;
     let mut report = Report {
         version: env!("CARGO_PKG_VERSION").to_owned(),
         file: model.file().display().to_string(),
+        sha256: None,
         format: model.format,
         request: request(args),
         rows: Vec::with_capacity(model.layers.len()),
         skipped: model.skipped.clone(),
         network: None,
-        sha256: None,
         seconds: 0.0,
     };
     let style = screen::style(args.color, args.output.is_some());
@@ -56,8 +69,9 @@ pub(crate) fn run(args: &AuditArgs) -> Result<ExitCode, Failure> {
     let total = model.layers.len();
     let threads = threads(args);
     let deadline = args.budget.and_then(|budget| started.checked_add(budget));
-    let rows = schedule::start(model, args.tolerance, deadline, threads)?;
-    let mut progress = Progress::new(total);
+    let model = Arc::new(model);
+    let rows = schedule::start(Arc::clone(&model), args.tolerance, deadline, threads)?;
+    let mut progress = Progress::new(total, "layers");
     let mut waiting = BTreeMap::new();
     while report.rows.len() < total {
         match rows.recv_timeout(TICK) {
@@ -76,12 +90,22 @@ pub(crate) fn run(args: &AuditArgs) -> Result<ExitCode, Failure> {
             report.rows.push(row);
         }
         // Without a gate the report was all that was wanted.
-        if output.is_closed() && args.max_norm.is_none() {
+        let gated = args.max_norm.is_some() || args.max_lipschitz.is_some();
+        if output.is_closed() && !gated && html.is_none() {
             return Ok(ExitCode::SUCCESS);
         }
     }
+    if let Some(section) = section {
+        report.network = Some(section.bound(&report.rows, args.tolerance, deadline)?);
+    }
     drop(progress);
     report.seconds = started.elapsed().as_secs_f64();
+    if let Some(mut file) = html {
+        report.sha256 = args.model.as_deref().map(sha256).transpose()?;
+        let spectra = spectra::of_worst(&report, &model);
+        file.write(&report::html(&report, &spectra))?;
+        file.finish()?;
+    }
     output.write(&writer.end(&report))?;
     output.finish()?;
     Ok(verdict(&report))
@@ -108,7 +132,7 @@ fn request(args: &AuditArgs) -> Request {
         geometry_file: args.layers.as_ref().map(|path| path.display().to_string()),
         only: args.only.clone(),
         max_norm: args.max_norm,
-        max_lipschitz: None,
+        max_lipschitz: args.max_lipschitz,
         budget: args.budget.map(|budget| budget.as_secs_f64()),
     }
 }
@@ -200,6 +224,14 @@ fn verdict(report: &Report) -> ExitCode {
     }
     if let Some(gate) = report.gate().filter(|gate| !gate.passed()) {
         errors += &gate_text(report, &gate);
+        code = code.max(1);
+    }
+    if let Some(gate) = report.lipschitz_gate().filter(|gate| !gate.passed) {
+        errors += &format!(
+            "gate failed: the network's Lipschitz constant is not proved to be at most {}: {}\n",
+            gate.limit,
+            screen::escaped(gate.reason.as_deref().unwrap_or_default())
+        );
         code = code.max(1);
     }
     // There is nobody to tell if stderr is closed.

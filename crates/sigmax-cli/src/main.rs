@@ -2,14 +2,21 @@
 
 mod args;
 mod audit;
+mod certify;
+mod check;
+mod compare;
 mod failure;
 mod interrupt;
+mod ledger;
+mod network;
 mod output;
+mod pool;
 mod progress;
 mod schedule;
 mod screen;
 mod select;
 mod share;
+mod spectra;
 
 use std::io::Write;
 use std::process::ExitCode;
@@ -20,10 +27,13 @@ use crate::args::{Args, Command};
 
 fn main() -> ExitCode {
     interrupt::install();
-    let Args {
-        command: Command::Audit(args),
-    } = Args::parse();
-    match audit::run(&args) {
+    let outcome = match Args::parse().command {
+        Command::Audit(args) => audit::run(&args),
+        Command::Certify(args) => certify::run(&args),
+        Command::Check(args) => check::run(&args),
+        Command::Compare(args) => compare::run(&args),
+    };
+    match outcome {
         Ok(code) => code,
         Err(failure) => {
             // There is nobody to tell if stderr is closed.

@@ -1,4 +1,4 @@
-//! How far the audit is, on stderr: a bar on a terminal, otherwise a line now and then.
+//! How far a command is, on stderr: a bar on a terminal, otherwise a line now and then.
 
 use std::io::{IsTerminal, Write};
 use std::time::{Duration, Instant};
@@ -10,30 +10,32 @@ const QUIET: Duration = Duration::from_secs(1);
 /// Time between lines where stderr is not a terminal.
 const LINES: Duration = Duration::from_secs(10);
 
-/// Progress of a run over `total` layers.
+/// Progress of a run over `total` layers, images, …
 pub(crate) struct Progress {
     started: Instant,
     total: usize,
     done: usize,
+    what: &'static str,
     terminal: bool,
     bar: Option<ProgressBar>,
     last_line: Instant,
 }
 
 impl Progress {
-    pub(crate) fn new(total: usize) -> Self {
+    pub(crate) fn new(total: usize, what: &'static str) -> Self {
         let now = Instant::now();
         Self {
             started: now,
             total,
             done: 0,
+            what,
             terminal: std::io::stderr().is_terminal(),
             bar: None,
             last_line: now,
         }
     }
 
-    /// One more layer is done.
+    /// One more is done.
     pub(crate) fn advance(&mut self) {
         self.done += 1;
         if let Some(bar) = &self.bar {
@@ -45,20 +47,31 @@ impl Progress {
     pub(crate) fn tick(&mut self) {
         if self.terminal {
             if self.started.elapsed() >= QUIET {
-                let (total, done) = (self.total, self.done);
-                self.bar.get_or_insert_with(|| bar(total, done)).tick();
+                let (total, done, what) = (self.total, self.done, self.what);
+                let bar = self.bar.get_or_insert_with(|| bar(total, done, what));
+                bar.tick();
             }
         } else if self.last_line.elapsed() >= LINES {
             self.last_line = Instant::now();
             let seconds = self.started.elapsed().as_secs();
+            let left = self.left().map_or_else(String::new, |left| {
+                format!(", about {} s left", left.as_secs() + 1)
+            });
             // There is nobody to tell if stderr is closed.
             let _ = writeln!(
                 std::io::stderr(),
-                "sigmax: {} of {} layers, {seconds} s",
+                "sigmax: {} of {} {}, {seconds} s{left}",
                 self.done,
-                self.total
+                self.total,
+                self.what
             );
         }
+    }
+
+    /// The time that is left if the rest goes as what is done.
+    fn left(&self) -> Option<Duration> {
+        let share = self.total.checked_sub(self.done)? as f64 / self.done as f64;
+        Duration::try_from_secs_f64(self.started.elapsed().as_secs_f64() * share).ok()
     }
 
     /// Runs `write`, which writes to the terminal, with the bar out of its way.
@@ -78,10 +91,11 @@ impl Drop for Progress {
     }
 }
 
-fn bar(total: usize, done: usize) -> ProgressBar {
+fn bar(total: usize, done: usize, what: &str) -> ProgressBar {
     let target = ProgressDrawTarget::stderr();
     let bar = ProgressBar::with_draw_target(Some(total as u64), target);
-    if let Ok(style) = ProgressStyle::with_template("{bar:30} {pos} of {len} layers, {elapsed}") {
+    let template = format!("{{bar:30}} {{pos}} of {{len}} {what}, {{elapsed}}, {{eta}} left");
+    if let Ok(style) = ProgressStyle::with_template(&template) {
         bar.set_style(style);
     }
     bar.set_position(done as u64);

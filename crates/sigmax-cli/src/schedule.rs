@@ -26,7 +26,7 @@ struct Queue {
 
 /// What the workers have in common.
 struct Work {
-    model: Model,
+    model: Arc<Model>,
     options: Options,
     pool: ThreadPool,
     queue: Mutex<Queue>,
@@ -36,7 +36,7 @@ struct Work {
 ///
 /// The workers are not joined: whoever drops the receiver stops them after their current layer.
 pub(crate) fn start(
-    model: Model,
+    model: Arc<Model>,
     tolerance: f64,
     deadline: Option<Instant>,
     threads: usize,

@@ -1,8 +1,10 @@
 //! The binary, run on small files that the tests write.
 #![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
 
+mod certify;
 mod errors;
 mod gate;
+mod network;
 mod output;
 mod report;
 mod run;

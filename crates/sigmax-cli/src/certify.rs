@@ -1,0 +1,231 @@
+//! `sigmax certify`.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Instant;
+
+use sigmax::Options;
+use sigmax::network::{Arithmetic, Certificate, Certifier, Network};
+use sigmax_formats::certificate::{Header, Line, ModelFile, assumptions};
+use sigmax_formats::images::Images;
+use sigmax_formats::report::{CertifyReport, NetworkBounds, certify_html, certify_json};
+use sigmax_formats::{Model, NetworkError};
+
+use crate::args::{CertifyArgs, SummaryFormat};
+use crate::failure::Failure;
+use crate::ledger::Ledger;
+use crate::output::Output;
+use crate::progress::Progress;
+use crate::{pool, screen};
+
+/// Images that are certified between two looks at the clock.
+const BLOCK: usize = 256;
+/// Values of a block of images.
+const BLOCK_VALUES: usize = 1 << 23;
+
+/// Runs the command.
+pub(crate) fn run(args: &CertifyArgs) -> Result<ExitCode, Failure> {
+    let inputs: Vec<PathBuf> = [Some(&args.model), Some(&args.images), args.labels.as_ref()]
+        .into_iter()
+        .flatten()
+        .cloned()
+        .collect();
+    let inputs: Vec<_> = inputs.iter().map(PathBuf::as_path).collect();
+    let mut model = Model::open(&args.model)?;
+    if let Some(size) = &args.input_size {
+        model.set_input_size(&size.0)?;
+    }
+    let images = Images::open(&args.images, args.labels.as_deref(), args.limit)?;
+    let network = network(&model, &images, args)?;
+    let mut html = args
+        .html
+        .as_deref()
+        .map(|path| Output::open(Some(path), &inputs))
+        .transpose()?;
+    let mut output = Output::open(args.output.as_deref(), &inputs)?;
+    pool::install(args.threads, || {
+        let started = Instant::now();
+        let arithmetic = if args.float32 {
+            Arithmetic::Float32
+        } else {
+            Arithmetic::Real
+        };
+        let options = Options {
+            tolerance: args.tolerance,
+            ..Options::default()
+        };
+        let certifier = Certifier::new(&network, &options, arithmetic).map_err(input)?;
+        check_labels(&images, &certifier, args)?;
+        let header = Header::new(
+            &network,
+            &certifier,
+            arithmetic,
+            ModelFile::of(&model)?,
+            normalisation(args),
+            args.input_size.as_ref().map(|size| size.0.as_slice()),
+        );
+        let mut ledger = Ledger::open(args, &header, &images, &inputs)?;
+        let mut report = CertifyReport {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            file: model.file().display().to_string(),
+            sha256: Some(header.model.sha256.clone()),
+            images: args.images.display().to_string(),
+            arithmetic: arithmetic.name().to_owned(),
+            mean: args.mean.clone(),
+            std: args.std.clone(),
+            lipschitz: certifier.bounds().upper(),
+            total: 0,
+            correct: 0,
+            radii: Vec::new(),
+            eps: args.eps.clone(),
+            seconds: 0.0,
+            network: NetworkBounds::new(&network, certifier.bounds(), &[], &[]),
+            complete: true,
+            assumptions: assumptions(arithmetic),
+        };
+        for line in ledger.done() {
+            count(&mut report, line.label == line.prediction, line.radius);
+        }
+        all(&certifier, &images, &mut ledger, &mut report)?;
+        ledger.finish()?;
+        report.seconds = started.elapsed().as_secs_f64();
+        if let Some(mut html) = html.take() {
+            html.write(&certify_html(&report))?;
+            html.finish()?;
+        }
+        let style = screen::style(args.color, args.output.is_some());
+        output.write(&match args.format {
+            SummaryFormat::Text => report.text(style),
+            SummaryFormat::Json => certify_json(&report),
+        })?;
+        output.finish()?;
+        Ok(ExitCode::SUCCESS)
+    })
+}
+
+fn network(model: &Model, images: &Images, args: &CertifyArgs) -> Result<Network, Failure> {
+    let network = match model.network() {
+        Ok(found) => found.network,
+        Err(NetworkError::NoRule(reason)) => {
+            let mut text = format!(
+                "{}: nothing can be certified, because there is no Lipschitz constant:",
+                args.model.display()
+            );
+            for blocker in &reason.blockers {
+                text += &format!(
+                    "\n  node {:?} ({}): {}",
+                    blocker.name, blocker.kind, blocker.reason
+                );
+            }
+            return Err(Failure::Input(text));
+        }
+        Err(error) => return Err(Failure::Input(error.to_string())),
+    };
+    let expected = network.input().len();
+    let got: usize = images.shape().iter().product();
+    if expected != got {
+        return Err(Failure::Input(format!(
+            "{}: images of shape {:?}; the model {} takes {:?}",
+            args.images.display(),
+            images.shape(),
+            args.model.display(),
+            network.input().shape
+        )));
+    }
+    match normalisation(args) {
+        None => Ok(network),
+        Some((mean, std)) => {
+            let channels = network.input().shape[0];
+            let spread = |values: &[f64]| match values {
+                &[one] => vec![one; channels],
+                values => values.to_vec(),
+            };
+            let (mean, std) = (spread(mean), spread(std));
+            if mean.len() != channels || std.len() != channels {
+                return Err(Failure::Input(format!(
+                    "--mean has {} values and --std {}; expected one, or one for each of the \
+                     {channels} channels",
+                    mean.len(),
+                    std.len()
+                )));
+            }
+            network.normalised(&mean, &std).map_err(input)
+        }
+    }
+}
+
+/// Mean and standard deviation, where either was given.
+fn normalisation(args: &CertifyArgs) -> Option<(&[f64], &[f64])> {
+    match (args.mean.is_empty(), args.std.is_empty()) {
+        (true, true) => None,
+        (false, true) => Some((&args.mean, &[1.0])),
+        (true, false) => Some((&[0.0], &args.std)),
+        (false, false) => Some((&args.mean, &args.std)),
+    }
+}
+
+fn check_labels(
+    images: &Images,
+    certifier: &Certifier<'_>,
+    args: &CertifyArgs,
+) -> Result<(), Failure> {
+    let classes = certifier.classes();
+    match (0..images.len()).find(|&i| images.label(i) >= classes) {
+        None => Ok(()),
+        Some(i) => Err(Failure::Input(format!(
+            "{}: image {} has label {}; the model has {classes} classes",
+            args.labels.as_ref().unwrap_or(&args.images).display(),
+            images.name(i),
+            images.label(i)
+        ))),
+    }
+}
+
+/// Certifies what the ledger does not have yet.
+fn all(
+    certifier: &Certifier<'_>,
+    images: &Images,
+    ledger: &mut Ledger,
+    report: &mut CertifyReport,
+) -> Result<(), Failure> {
+    let length: usize = images.shape().iter().product();
+    let block = (BLOCK_VALUES / length).clamp(1, BLOCK);
+    let first = ledger.done().len();
+    let mut progress = Progress::new(images.len() - first, "images");
+    let mut start = first;
+    while start < images.len() {
+        let end = (start + block).min(images.len());
+        let pixels: Vec<f64> = (start..end).flat_map(|i| images.values(i)).collect();
+        let labels: Vec<usize> = (start..end).map(|i| images.label(i)).collect();
+        let certificates = certifier
+            .certify(&pixels, &labels, images.is_exact())
+            .map_err(input)?;
+        let mut lines = String::new();
+        for (index, certificate) in (start..end).zip(&certificates) {
+            let line = Line::new(certificate, images, index);
+            count(report, is_right(certificate), line.radius);
+            if ledger.is_wanted() {
+                lines += &line.line();
+            }
+            progress.advance();
+        }
+        ledger.write(&lines)?;
+        progress.tick();
+        start = end;
+    }
+    Ok(())
+}
+
+fn is_right(certificate: &Certificate) -> bool {
+    certificate.prediction == certificate.label
+}
+
+fn count(report: &mut CertifyReport, right: bool, radius: Option<f64>) {
+    report.total += 1;
+    report.correct += usize::from(right);
+    report.radii.push(radius.unwrap_or(f64::MAX));
+}
+
+fn input(error: sigmax::Error) -> Failure {
+    Failure::Input(error.to_string())
+}

@@ -1,0 +1,114 @@
+//! The network section of an audit.
+
+use std::collections::HashMap;
+use std::time::Instant;
+
+use sigmax::estimate::jacobian_norm;
+use sigmax::network::{Forward, Network, NodeId, lipschitz_with_norms};
+use sigmax::{Budget, Estimate, Options, Upper};
+use sigmax_formats::report::{NetworkBounds, NetworkReport, Row};
+use sigmax_formats::{Model, NetworkError, NetworkModel, Refused};
+
+use crate::failure::Failure;
+
+/// Inputs at which the Jacobian is looked at, and steps of power iteration at each.
+const INPUTS: usize = 2;
+const STEPS: usize = 8;
+/// Products that the estimate of the Jacobian may take, and entries it may keep; it is left out
+/// beyond.
+const MOST_PRODUCTS: f64 = 2e10;
+const MOST_ENTRIES: usize = 1 << 24;
+
+/// The network before its layers are audited: the names of its layers go with it.
+pub(crate) struct Section {
+    outcome: Result<NetworkModel, Vec<Refused>>,
+    names: Vec<String>,
+}
+
+impl Section {
+    /// Reads the network of a model.
+    pub(crate) fn read(model: &Model) -> Result<Self, Failure> {
+        let outcome = match model.network() {
+            Ok(network) => Ok(network),
+            Err(NetworkError::NoRule(reason)) => Err(reason.blockers),
+            Err(error) => return Err(Failure::Input(error.to_string())),
+        };
+        Ok(Self {
+            outcome,
+            names: model.layers.iter().map(|l| l.name.clone()).collect(),
+        })
+    }
+
+    /// Bounds the network with the norms of the layers that were audited.
+    pub(crate) fn bound(
+        self,
+        rows: &[Row],
+        tolerance: f64,
+        deadline: Option<Instant>,
+    ) -> Result<NetworkReport, Failure> {
+        let model = match self.outcome {
+            Ok(model) => model,
+            Err(blockers) => {
+                return Ok(NetworkReport {
+                    bounds: Err(blockers),
+                });
+            }
+        };
+        let network = &model.network;
+        let mut known: HashMap<NodeId, Upper> = HashMap::new();
+        let mut places = vec![None; rows.len()];
+        for (place, row) in rows.iter().enumerate() {
+            let index = self.names.iter().position(|name| *name == row.layer.name);
+            let node = index.and_then(|i| model.layers[i]);
+            places[place] = node;
+            if let (Some(node), Some(audit)) = (node, row.audit()) {
+                // A factor of the layer is a node of its own.
+                if row.layer.scale.to_bits() == 1f64.to_bits() {
+                    known.insert(node, audit.upper());
+                }
+            }
+        }
+        let options = Options {
+            tolerance,
+            budget: Budget {
+                time: deadline.map(|deadline| {
+                    let left = deadline.saturating_duration_since(Instant::now());
+                    left / u32::try_from(network.nodes().len()).unwrap_or(u32::MAX)
+                }),
+                ..Budget::default()
+            },
+        };
+        let input = |error: sigmax::Error| Failure::Input(error.to_string());
+        let bounds = lipschitz_with_norms(network, &options, &known).map_err(input)?;
+        let mut report = NetworkBounds::new(network, &bounds, &places, &model.notes);
+        if is_small(network) {
+            let forward = Forward::new(network, &bounds).map_err(input)?;
+            let norm = jacobian(&forward, network).map_err(input)?;
+            report.jacobian = Some(norm);
+            report.jacobian_at = format!("the larger of {INPUTS} random inputs in [0, 1]");
+        }
+        Ok(NetworkReport { bounds: Ok(report) })
+    }
+}
+
+fn jacobian(forward: &Forward<'_>, network: &Network) -> Result<Estimate, sigmax::Error> {
+    let mut state = 1u64;
+    let inputs: Vec<f64> = (0..INPUTS * network.input().len())
+        .map(|_| {
+            // A linear congruential generator (Knuth): any spread of numbers will do.
+            state = state
+                .wrapping_mul(6_364_136_223_846_793_005)
+                .wrapping_add(1_442_695_040_888_963_407);
+            (state >> 11) as f64 / (1u64 << 53) as f64
+        })
+        .collect();
+    jacobian_norm(forward, &inputs, STEPS)
+}
+
+/// Whether the Jacobian is looked at.
+fn is_small(network: &Network) -> bool {
+    let products: f64 = network.nodes().iter().map(|n| n.products() as f64).sum();
+    let entries: usize = network.nodes().iter().map(sigmax::network::Node::len).sum();
+    let evaluations = (2 * STEPS + 1) * INPUTS;
+    products * evaluations as f64 <= MOST_PRODUCTS && entries <= MOST_ENTRIES
+}
