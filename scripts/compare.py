@@ -175,7 +175,7 @@ sys.exit(os.waitstatus_to_exitcode(status))
 
 def run_sigmax(model):
     """(report, seconds, peak memory in MiB) of one process."""
-    command = [ARGS.sigmax.resolve(), "audit", model, "--tolerance", str(ARGS.tolerance), "--format", "json"]
+    command = [ARGS.sigmax.resolve(), "audit", model, "--tolerance", str(ARGS.tolerance), "--format", "json", "--no-network"]
     read, write = os.pipe()
     launcher = [sys.executable, "-I", "-S", "-c", LAUNCHER, str(write)]
     result = subprocess.run([*launcher, *map(str, command)], stdout=subprocess.PIPE, pass_fds=[write])

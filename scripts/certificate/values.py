@@ -1,0 +1,70 @@
+"""The values of a network, in integers of unit 2^-P, with a bound of all that is rounded."""
+import math
+
+import numpy as np
+from mpmath import mp
+
+from certificate.common import NotCovered, exact, need
+
+P = 192
+fixed = np.frompyfunc(lambda v, bits: int(mp.floor(mp.ldexp(v, int(bits)))), 2, 1)  # at most one unit too small
+
+
+def windows(x, node, fill):
+    """The pixels under every tap: [channels, taps, outputs...]."""
+    padded = np.full([len(x), *(n + sum(p) for n, p in zip(x.shape[1:], node.pads))], fill, object)
+    padded[(slice(None), *(slice(p, p + n) for n, (p, _) in zip(x.shape[1:], node.pads)))] = x
+    steps = list(zip(node.out, node.stride, node.dilation))
+    return np.stack([padded[(slice(None), *(slice(t * d, t * d + (o - 1) * s + 1, s) for t, (o, s, d) in zip(tap, steps)))]
+                     for tap in np.ndindex(*node.kernel)], 1)
+
+
+def integers(w):
+    """Integers n and e with w = n 2^-e, exactly."""
+    mantissa, power = np.frexp(w)
+    low = int(power[w != 0].min(initial=0)) - 53
+    shift = np.maximum(power - 53 - low, 0).astype(object)
+    return np.ldexp(mantissa, 53).astype(np.int64).astype(object) << shift, -low
+
+
+def value(node, inputs):
+    """Every entry is off by at most 4 units 2^-P, for the given inputs."""
+    x, op = inputs[0], node.op
+    if op in ("convolution", "dense"):
+        if not hasattr(node, "integers"):
+            node.integers = integers(node.weight)
+        (w, e), groups = node.integers, getattr(node, "groups", 1)
+        x = windows(x, node, 0) if op == "convolution" else x
+        w, x = w.reshape(groups, w.shape[0] // groups, -1), x.reshape(groups, w[0].size, -1)
+        y = np.concatenate([a.dot(b) for a, b in zip(w, x)])
+        y = y >> e if e >= 0 else y << -e
+        if node.bias is not None:
+            y = y + fixed(exact(node.bias), P)[:, None]
+        return y.reshape(node.shape)
+    if op == "affine":  # |x| < 2^P, so that the error of the scale is below a unit
+        need(all(abs(v) < 1 << 2 * P for v in x.flat), "a value is too large", NotCovered)
+        return (x * fixed(node.scale, 2 * P) >> 2 * P) + fixed(node.shift, P)
+    if op in ("Relu", "Abs", "LeakyRelu"):
+        need(all(abs(v) < 1 << 2 * P for v in x.flat), "a value is too large", NotCovered)
+        return np.where(x >= 0, x, x * fixed(node.slope, 2 * P) >> 2 * P)
+    if op == "max-pool":
+        return windows(x, node, x.min()).max(1)
+    if op == "separable":
+        ones = np.ones(x.shape, object)
+        return windows(x, node, 0).sum(1) // (math.prod(node.kernel) if node.count else windows(ones, node, 0).sum(1))
+    if op == "pick":
+        return x.reshape(node.shape)
+    need(op in ("sum", "concatenation"), f"a value of {node.name!r} ({op})", NotCovered)
+    return inputs[0] + inputs[1] if op == "sum" else np.concatenate(inputs)
+
+
+def evaluate(nodes, owns, last, pixels, error):
+    """(value, l2 error) of every node up to `last`; `error` is that of the pixels."""
+    found = [(pixels, error)]
+    for node, own in zip(nodes[1:last + 1], owns[1:]):
+        inputs = [found[i] for i in node.inputs]
+        result = value(node, [x for x, _ in inputs])
+        assert all(type(v) is int for v in result.flat)  # not NumPy's, which overflow
+        rounding = mp.ldexp(4 * mp.sqrt(result.size), -P)
+        found.append((result, own * mp.sqrt(sum(e**2 for _, e in inputs)) + rounding))
+    return found

@@ -1,0 +1,157 @@
+#!/usr/bin/env python3
+"""Check certificates of `sigmax certify` from the definitions, without sigmax: for those who trust nothing.
+
+    python3 scripts/check_certificate.py CERTS.jsonl MODEL.onnx [--lines 0,5,17 | --first N] [--norms-only]
+
+1. The SHA-256 of the model, the claim and the assumptions are the known ones.
+2. The network is built anew from the ONNX file; the nodes that the certificates list have to be its nodes.
+3. Norms S of convolutions and matrices, taken together with diagonal nodes where the file says so: T3, T5, and T15
+   of docs/theory.md, S <= max ||F|| over a grid / prod cos(pi (k-1)/(2N)). At each of its points, for G = F F* and
+   ANY matrix L, G <= (t + ||t - G - L L*||_F) I; L is the Cholesky factor that LAPACK proposes. All else is
+   computed anew by its rule, with 150 digits, and has to be at most what is stated.
+4. Every image is evaluated in integers of unit 2^-192 (58 digits), with a bound of all that is rounded. Logits
+   have to be within `error`, radius and margin at most what follows. Smaller ones are weaker claims, and true.
+
+Trusted are the theorems T1 to T28, Python's integers, json, hashlib, mpmath, the parser of onnx, and that NumPy's
+sums, products and sums of n products of float64 have errors of at most 16 (n + 50) 2^-53 sum |a||b|.
+Covered are the arithmetic "real" and the operators of certificate/network.py.
+Exit status: 0 all is confirmed; 1 something is not; 2 not covered, or no certificates.
+"""
+import argparse, hashlib, json, math, pathlib, sys
+from types import SimpleNamespace
+
+import numpy as np, onnx
+from mpmath import mp, mpf
+
+from certificate.bounds import U, check_bounds
+from certificate.common import INF, NotCovered, Rejected, need, number, record
+from certificate.network import build
+from certificate.values import P, evaluate, fixed, integers
+
+CLAIM = ("for every x with ‖x − image‖₂ ≤ radius, in the units of the network's input before the normalisation, the "
+         "largest logit of x is that of label; nothing is claimed where radius is 0")
+ASSUMPTIONS = [
+    "the network is the function that the model file defines, in inference mode, with its parameters as exact numbers; "
+    "each image is mapped alone",
+    "the input is (pixels − mean)/std per channel, in real arithmetic; bytes stand for byte/255",
+    "the network is evaluated in real arithmetic: rounding in another program may change the class of an image whose "
+    "margin is as small as that rounding"]
+HEADER = "sigmax certificates claim assumptions arithmetic model mean std input_size logits classes lipschitz nodes"
+LINE = "index name label prediction radius rival margin logits error exact"
+
+
+class Checker:
+    """Checks lines, for confirmed bounds."""
+
+    def __init__(self, nodes, output, header):
+        self.nodes, self.differences = nodes, {}
+        self.owns, self.throughs = check_bounds(nodes, header)
+        stated, least = number(header.lipschitz), self.throughs[output]
+        need(least <= stated <= least * (1 + mpf("1e-9")), f"lipschitz {header.lipschitz} is not confirmed")
+        while (node := nodes[output]).op in ("softmax", "log-softmax", "pick") or (
+                node.op == "affine" and node.scale.size == node.shift.size == 1 and node.scale.flat[0] > 0):
+            output = node.inputs[0]
+        self.logits, self.classes = output, math.prod(nodes[output].shape)
+        need((nodes[output].name, self.classes) == (header.logits, header.classes) and self.classes > 1, "logits or classes")
+
+    def slopes(self, y):
+        """||w_y - w_t|| of the last layer, for all t; None where that is no matrix."""
+        node = self.nodes[self.logits]
+        if node.op == "dense" and y not in self.differences:
+            w, e = integers(node.weight)
+            self.differences[y] = [mp.ldexp(mp.sqrt(v), -e) for v in ((w - w[y])**2).sum(1)]
+        return self.differences.get(y)
+
+    def values(self, line):
+        """(value, error) of the nodes up to the logits."""
+        n, shape = math.prod(self.nodes[0].shape), self.nodes[0].shape
+        rounding = mp.ldexp(mp.sqrt(n), -P)
+        if hasattr(line, "bytes"):
+            pixels = np.array([(byte << P) // 255 for byte in bytes.fromhex(line.bytes)], dtype=object)
+            need(line.exact is False and not hasattr(line, "values"), "exactness of its pixels")
+        else:
+            given = [number(v) for v in line.values]
+            need(type(line.exact) is bool and all(abs(v) < 1e100 for v in given), "values of its pixels")
+            pixels = fixed(np.array(given, dtype=object), P)
+            rounding += 0 if line.exact else mp.norm(given) * U * (1 + 4 * U)
+        need(pixels.size == n, f"number of pixels, {pixels.size} instead of {n}")
+        return evaluate(self.nodes, self.owns, self.logits, pixels.reshape(shape), rounding)
+
+    def line(self, line):
+        values, y, last = self.values(line), line.label, self.nodes[self.logits]
+        z, error = [mp.ldexp(mpf(v), -P) for v in values[-1][0].ravel()], values[-1][1]
+        known = [type(t) is int and 0 <= t < self.classes for t in (y, line.prediction, line.rival or 0)]
+        need(all(known) and line.rival != y, "label, prediction or rival")
+        radius, margin, ranked = number(line.radius), number(line.margin), z
+        if line.logits is not None:
+            ranked = [number(v) for v in line.logits]
+            need(len(ranked) == self.classes, "number of logits")
+            need(mp.norm([a - b for a, b in zip(ranked, z)]) + error <= number(line.error), "logits or their error")
+        need(line.prediction == ranked.index(max(ranked)), "prediction")
+        quotients, margins = {}, {}
+        for t in set(range(self.classes)) - {y}:
+            slope, off = mp.sqrt(2) * self.throughs[self.logits], mp.sqrt(2) * error
+            if last.op == "dense":
+                spread, before = self.slopes(y)[t], last.inputs[0]
+                slope = min(slope, spread * self.throughs[before])
+                off = min(off, spread * values[before][1] + mp.ldexp(8, -P))
+            margins[t] = z[y] - z[t] - off
+            quotients[t] = 0 if margins[t] <= 0 else margins[t] / slope if slope else INF
+        least = min(quotients.values())
+        need(0 <= radius <= least and (radius == 0 or line.prediction == y), f"radius {line.radius}")
+        if line.rival is None:
+            need(radius in (0, INF) and margin <= 0, "margin without a rival")
+        else:
+            need(margin <= margins[line.rival], f"margin {line.margin}")
+            need(quotients[line.rival] <= least * (1 + mpf("1e-5")), "rival")
+        return radius > 0
+
+
+def check(args):
+    """A summary."""
+    lines = args.certificates.read_text(encoding="utf-8").removesuffix("\n").split("\n")
+    header, content = record(lines[0], HEADER), args.model.read_bytes()
+    need(header.certificates == 1 and header.arithmetic == "real",
+         f"certificates of version {header.certificates} for arithmetic {header.arithmetic!r}; covered is 1, 'real'", NotCovered)
+    need((header.claim, header.assumptions) == (CLAIM, ASSUMPTIONS), "the claim or the assumptions are not the known ones")
+    stated, model = record(header.model, "file sha256 external"), onnx.load_model_from_string(content)
+    tensors = [*model.graph.initializer, *(a.t for node in model.graph.node for a in node.attribute)]
+    external = {e.value for t in tensors for e in t.external_data if e.key == "location"}
+    digests = [[name, hashlib.sha256((args.model.parent / name).read_bytes()).hexdigest()] for name in sorted(external)]
+    need(stated.sha256 == hashlib.sha256(content).hexdigest() and sorted(stated.external) == digests, "it is about another model")
+    onnx.load_external_data_for_model(model, str(args.model.parent))
+    checker = Checker(*build(model, header), header)
+    summary = f"{len(checker.nodes)} nodes, Lipschitz constant {header.lipschitz}"
+    if args.norms_only:
+        return summary
+    chosen = args.lines if args.lines is not None else range(len(lines) - 1 if args.first is None else args.first)
+    need(all(0 <= i < len(lines) - 1 for i in chosen), f"there are {len(lines) - 1} images", NotCovered)
+    certified = 0
+    for i in chosen:
+        try:
+            certified += checker.line(record(lines[i + 1], LINE, ["bytes", "values"]))
+        except Rejected as error:
+            raise Rejected(f"image line {i}: not confirmed: {error}") from None
+    return f"{summary}, {len(chosen)} images, {certified} of them with a radius above 0"
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("certificates", metavar="CERTS.jsonl", type=pathlib.Path)
+    parser.add_argument("model", metavar="MODEL.onnx", type=pathlib.Path)
+    chosen = parser.add_mutually_exclusive_group()
+    chosen.add_argument("--lines", type=lambda text: [int(i) for i in text.split(",")], help="only these images, from 0")
+    chosen.add_argument("--first", type=int, metavar="N", help="only the first N images")
+    parser.add_argument("--norms-only", action="store_true", help="only what is stated of the model")
+    try:
+        print("confirmed:", check(parser.parse_args()))
+    except Rejected as error:
+        sys.exit(print(error, file=sys.stderr) or 1)
+    except NotCovered as error:
+        sys.exit(print(f"not covered: {error}", file=sys.stderr) or 2)
+    except Exception as error:  # of a file that is none of these
+        sys.exit(print(f"cannot be read: {type(error).__name__}: {error}", file=sys.stderr) or 2)
+
+
+if __name__ == "__main__":
+    main()
