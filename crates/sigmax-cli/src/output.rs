@@ -68,7 +68,7 @@ impl Output {
             builder.permissions(permissions);
         }
         let file = builder.tempfile_in(folder).map_err(fail)?;
-        interrupt::guard(Some(file.path()));
+        interrupt::guard(file.path());
         Ok(Self::File(target, file))
     }
 
@@ -109,9 +109,10 @@ impl Output {
             file.as_file()
                 .sync_all()
                 .map_err(|error| cannot_write(&path, &error))?;
+            let unfinished = file.path().to_owned();
             file.persist(&path)
                 .map_err(|error| cannot_write(&path, &error.error))?;
-            interrupt::guard(None);
+            interrupt::release(&unfinished);
         }
         Ok(())
     }
