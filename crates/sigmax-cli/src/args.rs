@@ -202,7 +202,9 @@ pub(crate) struct CertifyArgs {
     #[arg(long)]
     pub(crate) float32: bool,
 
-    /// Write a certificate per image as a line of JSON (docs/json.md); `sigmax check` confirms them
+    /// Write a certificate per image as a line of JSON (docs/certificates.md)
+    ///
+    /// `sigmax check` confirms them.
     #[arg(long, value_name = "FILE")]
     pub(crate) certificates: Option<PathBuf>,
 
