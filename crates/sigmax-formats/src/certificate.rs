@@ -143,8 +143,8 @@ pub fn assumptions(arithmetic: Arithmetic) -> Vec<String> {
             "real arithmetic, and also any execution in IEEE float32 (results below 2^-126 may be \
              flushed to zero) that forms inner products by sums of products in any order, fused or \
              not, with parameters rounded to float32, at most 12 roundings beyond the plain \
-             formulas per layer (BatchNorm folded or not, with no folded parameter below 2^-126), \
-             and without Winograd's or Fourier's methods"
+             formulas per layer (BatchNorm folded or not), with nothing that is computed from \
+             parameters alone outside of float32's normal range, and without Winograd's or Fourier's methods"
                 .to_owned(),
             "a float32 function that needs an exponential is off by at most 2^-20 times (slope·|x| \
              + |σ(0)| + 1) per entry"

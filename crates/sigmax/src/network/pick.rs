@@ -205,6 +205,12 @@ impl Pick {
         self.index.is_none()
     }
 
+    /// The constant, and in how many entries it stands.
+    pub(crate) fn constant(&self) -> (f64, usize) {
+        let index = self.index.iter().flatten();
+        (self.fill, index.filter(|&&i| i == CONSTANT).count())
+    }
+
     pub(crate) fn check(&self, input: &[usize]) -> Result<(), String> {
         if input == self.input {
             Ok(())

@@ -29,6 +29,14 @@ pub(crate) fn single_loss(kernel: &Kernel) -> f64 {
     mul_up(kernel.scaled().len() as f64, SINGLE_TINY)
 }
 
+/// The same for factors of magnitude up to `largest`.
+fn single_factor(largest: f64) -> f64 {
+    if largest >= SINGLE_MOST {
+        return f64::INFINITY;
+    }
+    SINGLE_TINY
+}
+
 /// γ_k for float32 with the extra roundings, from above.
 pub(crate) fn single_gamma(k: usize) -> f64 {
     let ku = mul_up((k + SINGLE_EXTRA) as f64, U32);
@@ -148,7 +156,7 @@ impl Rounds {
             }
             Op::Affine(affine) => {
                 rounds.terms = affine.roundings + 3;
-                rounds.flushed = SINGLE_TINY;
+                rounds.flushed = single_factor(own);
                 rounds.constant = super::forward::norm_up(&affine.size.expanded(&node.shape));
             }
             Op::Separable(separable) => {
@@ -160,7 +168,15 @@ impl Rounds {
             }
             Op::PRelu(_) => {
                 rounds.terms = 1;
-                rounds.flushed = SINGLE_TINY;
+                rounds.flushed = single_factor(own);
+            }
+            Op::Pick(pick) => {
+                // A constant is copied; in float32 it may have to be rounded first.
+                let (fill, count) = pick.constant();
+                rounds.constant = mul_up(fill.abs(), sqrt_int_up(count));
+                if fill.abs() > 0.0 {
+                    rounds.single_terms = 1;
+                }
             }
             Op::Add => {
                 rounds.own = 1.0;
@@ -185,7 +201,7 @@ impl Rounds {
                 rounds.function = Function::Assumed;
                 rounds.constant = add_up(node.len() as f64, sqrt_int_up(node.len()));
             }
-            Op::Input | Op::Pick(_) | Op::MaxPool(_) | Op::Max | Op::Min | Op::Concat { .. } => {
+            Op::Input | Op::MaxPool(_) | Op::Max | Op::Min | Op::Concat { .. } => {
                 // Several inputs are combined by the root of squares, with factor 1.
                 if node.inputs.len() > 1 {
                     rounds.own = 1.0;
