@@ -17,7 +17,7 @@ use sigmax_formats::{Format, GeometryFile, LayerSpec, Model, sha256};
 use crate::args::{AuditArgs, ReportFormat};
 use crate::failure::Failure;
 use crate::network::Section;
-use crate::output::Output;
+use crate::output::{Output, distinct};
 use crate::progress::Progress;
 use crate::schedule;
 use crate::screen;
@@ -46,6 +46,10 @@ pub(crate) fn run(args: &AuditArgs) -> Result<ExitCode, Failure> {
         _ => None,
     };
     selection.apply(&mut model)?;
+    distinct(&[
+        ("--output", args.output.as_deref()),
+        ("--html", args.html.as_deref()),
+    ])?;
     let mut output = Output::open(args.output.as_deref(), &inputs)?;
     let html = args.html.as_deref();
     let html = html

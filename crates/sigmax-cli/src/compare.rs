@@ -5,8 +5,9 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::thread::available_parallelism;
 
-use sigmax_formats::report::{Comparison, Missing, NetworkReport, Outcome, Pair, Row};
-use sigmax_formats::{Format, GeometryFile, Model};
+use sigmax::{Bracket, Quantity, Upper};
+use sigmax_formats::report::{Comparison, LowerEnd, Missing, NetworkReport, Outcome, Pair, Row};
+use sigmax_formats::{Format, GeometryFile, GeometrySource, Model};
 
 use crate::args::{CompareArgs, SummaryFormat};
 use crate::failure::Failure;
@@ -36,8 +37,14 @@ pub(crate) fn run(args: &CompareArgs) -> Result<ExitCode, Failure> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// A layer's name, norm and shape; what could not be audited has no shape.
-type Layer = (String, Result<sigmax::Bracket, Missing>, Option<Vec<usize>>);
+/// A layer of one model.
+struct Layer {
+    name: String,
+    norm: Result<Bracket, Missing>,
+    /// None of what could not be read.
+    shape: Option<Vec<usize>>,
+    lower: LowerEnd,
+}
 
 fn audited(
     path: &Path,
@@ -57,7 +64,12 @@ fn audited(
         .iter()
         .map(|refused| {
             let reason = Missing::Refused(refused.reason.clone());
-            (refused.name.clone(), Err(reason), None)
+            Layer {
+                name: refused.name.clone(),
+                norm: Err(reason),
+                shape: None,
+                lower: LowerEnd::Incomparable,
+            }
         })
         .collect();
     let total = model.layers.len();
@@ -80,35 +92,61 @@ fn audited(
         .transpose()?;
     let mut layers: Vec<Layer> = Vec::with_capacity(rows.len());
     for row in rows {
+        let lower = lower_end(&row);
         let norm = match row.outcome {
             Outcome::Audited(audit) => Ok(audit.norm.bracket),
             Outcome::Refused(reason) => Err(Missing::Refused(reason)),
             Outcome::Bad(reason) => return Err(Failure::Input(reason)),
         };
-        layers.push((row.layer.name, norm, Some(row.layer.shape)));
+        layers.push(Layer {
+            name: row.layer.name,
+            norm,
+            shape: Some(row.layer.shape),
+            lower,
+        });
     }
     layers.extend(refused);
     Ok((layers, network))
 }
 
+/// What the lower end of a layer's norm is of.
+fn lower_end(row: &Row) -> LowerEnd {
+    let copies = row.audit().is_some_and(|audit| {
+        audit.norm.quantity == Quantity::Lattice && audit.padding_factor > 1.0
+    });
+    if copies {
+        LowerEnd::Incomparable
+    } else if row.layer.geometry == GeometrySource::Assumed && row.layer.conv.axes() > 0 {
+        LowerEnd::Stride1
+    } else {
+        LowerEnd::Norm
+    }
+}
+
 fn pairs(a: &[Layer], b: &[Layer]) -> Vec<Pair> {
-    let missing = || Err(Missing::Absent);
-    let pair = |name: &str, a: Option<&Layer>, b: Option<&Layer>| Pair {
+    let pair = |name: &str, sides: [Option<&Layer>; 2]| Pair {
         name: name.to_owned(),
-        norms: [a, b].map(|layer| layer.map_or_else(missing, |layer| layer.1.clone())),
-        shapes: [a, b].map(|layer| layer.and_then(|layer| layer.2.clone())),
+        norms: sides.map(|side| side.map_or(Err(Missing::Absent), |layer| layer.norm.clone())),
+        shapes: sides.map(|side| side.and_then(|layer| layer.shape.clone())),
+        lower: match sides.map(|side| side.map(|layer| layer.lower)) {
+            [Some(a), Some(b)] if a == b => a,
+            _ => LowerEnd::Incomparable,
+        },
     };
-    let find = |list: &'_ [Layer], name: &str| list.iter().position(|layer| layer.0 == name);
+    let find = |list: &[Layer], name: &str| list.iter().position(|layer| layer.name == name);
     let mut all: Vec<Pair> = a
         .iter()
-        .map(|layer| pair(&layer.0, Some(layer), find(b, &layer.0).map(|i| &b[i])))
+        .map(|layer| {
+            let other = find(b, &layer.name).map(|i| &b[i]);
+            pair(&layer.name, [Some(layer), other])
+        })
         .collect();
-    let only_b = b.iter().filter(|layer| find(a, &layer.0).is_none());
-    all.extend(only_b.map(|layer| pair(&layer.0, None, Some(layer))));
+    let only_b = b.iter().filter(|layer| find(a, &layer.name).is_none());
+    all.extend(only_b.map(|layer| pair(&layer.name, [None, Some(layer)])));
     all
 }
 
-fn constant(network: Option<NetworkReport>) -> Result<sigmax::Upper, String> {
+fn constant(network: Option<NetworkReport>) -> Result<Upper, String> {
     match network.map(|network| network.bounds) {
         None => Err("the file has no graph".to_owned()),
         Some(Ok(bounds)) => Ok(bounds.upper),

@@ -118,6 +118,23 @@ impl Output {
     }
 }
 
+/// Refuses one file for two outputs.
+pub(crate) fn distinct(outputs: &[(&str, Option<&Path>)]) -> Result<(), Failure> {
+    let target = |path: &Path| fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+    for (i, &(flag, path)) in outputs.iter().enumerate() {
+        for &(other, second) in &outputs[..i] {
+            // A device takes both.
+            let file = path.is_some_and(|path| path.is_file() || !path.exists());
+            if file && path.map(target) == second.map(target) {
+                return Err(Failure::Input(format!(
+                    "{other} and {flag} name the same file"
+                )));
+            }
+        }
+    }
+    Ok(())
+}
+
 fn cannot_write(path: &Path, error: &io::Error) -> Failure {
     Failure::Output(format!("cannot write {}: {error}", path.display()))
 }

@@ -25,7 +25,7 @@ mod wrap;
 
 pub use certify::CertifyReport;
 pub use certify_json::certify_json;
-pub use compare::{Comparison, Missing, Pair};
+pub use compare::{Comparison, LowerEnd, Missing, Pair};
 pub use decimal::{Rounding, decimal};
 pub use html::{certify_html, html};
 pub use json::json;

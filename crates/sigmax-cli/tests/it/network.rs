@@ -116,3 +116,44 @@ fn two_models_side_by_side() {
         assert!(widest <= columns.max(68), "{columns}: {}", narrow.stdout);
     }
 }
+
+#[test]
+fn a_quotient_says_of_what_it_is() {
+    let files = Files::usual();
+    files.write("model.onnx", MODEL);
+    let same = ["compare", "model.safetensors", "model.safetensors"];
+    let json = |args: &[&str]| -> Value {
+        let outcome = files.run(&[args, &["--format", "json"]].concat());
+        assert_eq!(outcome.code, 0, "{}", outcome.stderr);
+        serde_json::from_str(&outcome.stdout).unwrap()
+    };
+    // The file does not state strides: what is proved is of the layers with stride 1.
+    let report = json(&same);
+    assert_eq!(report["layers"][0]["quotient_of"], "stride 1, one group");
+    assert_eq!(
+        report["layers"][2]["quotient_of"], "norm",
+        "a matrix has no stride"
+    );
+    let text = files.run(&same).stdout.replace("\n  ", " ");
+    assert!(text.contains("with stride 1 and one group"), "{text}");
+    // Stated for one and not for the other: no quotient.
+    let report = json(&["compare", "model.onnx", "model.onnx"]);
+    assert_eq!(report["layers"][0]["quotient_of"], "norm");
+    let text = files.run(&["compare", "model.onnx", "model.onnx"]).stdout;
+    assert!(!text.contains("stride 1"), "{text}");
+}
+
+#[test]
+fn two_outputs_are_two_files() {
+    let files = example();
+    let outcome = files.run(&["audit", "model.onnx", "-o", "r.txt", "--html", "r.txt"]);
+    assert_eq!(outcome.code, 2);
+    assert!(
+        outcome
+            .stderr
+            .contains("--output and --html name the same file"),
+        "{}",
+        outcome.stderr
+    );
+    assert!(!files.path("r.txt").exists());
+}

@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use super::CertifyReport;
-use super::json::line;
+use super::json::{document, line};
 
 /// The certification as a JSON document, one key per line.
 #[must_use]
@@ -39,11 +39,7 @@ pub fn certify_json(report: &CertifyReport) -> String {
         ("assumptions", line(&report.assumptions)),
         ("seconds", line(&report.seconds)),
     ];
-    let entries: Vec<String> = entries
-        .iter()
-        .map(|(key, value)| format!("  \"{key}\": {value}"))
-        .collect();
-    format!("{{\n{}\n}}\n", entries.join(",\n"))
+    document(&entries)
 }
 
 /// How many images are certified at a distance.

@@ -4,7 +4,7 @@ use serde::Serialize;
 use sigmax::{Bracket, Upper};
 
 use super::decimal::{Rounding, decimal};
-use super::json::line;
+use super::json::{document, line, list};
 use super::printable::printable;
 use super::wrap::{shorten, width, wrap};
 
@@ -28,6 +28,19 @@ pub struct Pair {
     pub norms: [Result<Bracket, Missing>; 2],
     /// Its shape in each model that has it.
     pub shapes: [Option<Vec<usize>>; 2],
+    /// What its lower ends are of.
+    pub lower: LowerEnd,
+}
+
+/// What the lower ends of a pair are lower bounds of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum LowerEnd {
+    /// The norm that the upper ends bound.
+    Norm,
+    /// The norm with stride 1 and one group, because a file does not state the geometry.
+    Stride1,
+    /// Different things, or the norm without padding that copies pixels: no quotient follows.
+    Incomparable,
 }
 
 /// Why a model has no norm of a layer.
@@ -49,14 +62,15 @@ impl Missing {
 }
 
 impl Pair {
-    /// The second norm over the first, between two proved ends; `None` where either is missing or
-    /// may be 0.
+    /// The second norm over the first, between two proved ends: of the norms over all input sizes
+    /// (or of those with stride 1 and one group, [`LowerEnd::Stride1`]). `None` where either is
+    /// missing, or where the lower ends do not tell.
     #[must_use]
     pub fn quotient(&self) -> Option<(f64, f64)> {
         let [Ok(a), Ok(b)] = &self.norms else {
             return None;
         };
-        if a.lower().get() <= 0.0 {
+        if a.lower().get() <= 0.0 || self.lower == LowerEnd::Incomparable {
             return None;
         }
         // A quotient is rounded to nearest: one float further is outward.
@@ -152,12 +166,20 @@ impl Comparison {
             };
             out += &wrap(&text, room, 2);
         }
-        out += &wrap(
-            "Norms are PROVED upper ends, rounded up; B/A lies between its two ends, which are \
-             proved too.",
-            room,
-            2,
-        );
+        let mut text = "Norms are PROVED upper ends, rounded up; B/A, of the norms over all input \
+                        sizes (at the input size where padding is circular), lies between its two \
+                        ends, which are proved too."
+            .to_owned();
+        if self
+            .pairs
+            .iter()
+            .any(|pair| pair.lower == LowerEnd::Stride1)
+        {
+            text += " Where a file does not state the geometry of a convolution, the upper ends hold \
+                     for any stride, dilation, groups and zero padding, and B/A is that of the \
+                     layers with stride 1 and one group.";
+        }
+        out += &wrap(&text, room, 2);
         out
     }
 
@@ -171,21 +193,31 @@ impl Comparison {
             .collect();
         let constant = |i: usize| {
             let upper = self.lipschitz[i].as_ref().ok().map(|upper| upper.get());
-            line(&upper.filter(|upper| upper.is_finite()))
+            upper.filter(|upper| upper.is_finite())
         };
-        let reason = |i: usize| line(&self.lipschitz[i].as_ref().err());
-        format!(
-            "{{\n  \"comparison\": 1,\n  \"a\": {},\n  \"b\": {},\n  \"lipschitz\": {{\"a\": {}, \"b\": \
-             {}, \"reason_a\": {}, \"reason_b\": {}}},\n  \"layers\": [\n    {}\n  ]\n}}\n",
-            line(&self.files[0]),
-            line(&self.files[1]),
-            constant(0),
-            constant(1),
-            reason(0),
-            reason(1),
-            pairs.join(",\n    ")
-        )
+        let reason = |i: usize| self.lipschitz[i].as_ref().err().map(String::as_str);
+        let lipschitz = LipschitzEntry {
+            a: constant(0),
+            b: constant(1),
+            reason_a: reason(0),
+            reason_b: reason(1),
+        };
+        document(&[
+            ("comparison", line(&1)),
+            ("a", line(&self.files[0])),
+            ("b", line(&self.files[1])),
+            ("lipschitz", line(&lipschitz)),
+            ("layers", list(&pairs)),
+        ])
     }
+}
+
+#[derive(Serialize)]
+struct LipschitzEntry<'a> {
+    a: Option<f64>,
+    b: Option<f64>,
+    reason_a: Option<&'a str>,
+    reason_b: Option<&'a str>,
 }
 
 fn row(name: usize, label: &str, cells: [String; 4]) -> String {
@@ -205,6 +237,7 @@ struct PairEntry<'a> {
     a: Option<[f64; 2]>,
     b: Option<[f64; 2]>,
     quotient: Option<[f64; 2]>,
+    quotient_of: Option<&'a str>,
     reason_a: Option<&'a str>,
     reason_b: Option<&'a str>,
 }
@@ -216,15 +249,21 @@ impl<'a> PairEntry<'a> {
             let ends = [norm.lower().get(), norm.upper().get()];
             ends[1].is_finite().then_some(ends)
         };
+        let quotient = pair
+            .quotient()
+            .map(|(low, high)| [low, high])
+            .filter(|ends| ends[1].is_finite());
+        let quotient_of = match pair.lower {
+            LowerEnd::Stride1 => "stride 1, one group",
+            LowerEnd::Norm | LowerEnd::Incomparable => "norm",
+        };
         let reason = |i: usize| pair.norms[i].as_ref().err().map(Missing::text);
         Self {
             name: &pair.name,
             a: ends(0),
             b: ends(1),
-            quotient: pair
-                .quotient()
-                .map(|(low, high)| [low, high])
-                .filter(|ends| ends[1].is_finite()),
+            quotient_of: quotient.is_some().then_some(quotient_of),
+            quotient,
             reason_a: reason(0),
             reason_b: reason(1),
         }

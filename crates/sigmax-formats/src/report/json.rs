@@ -68,6 +68,11 @@ pub fn json(report: &Report) -> String {
         ),
         ("seconds", line(&report.seconds)),
     ];
+    document(&entries)
+}
+
+/// An object of values that are JSON already, one per line.
+pub(super) fn document(entries: &[(&str, String)]) -> String {
     let entries: Vec<String> = entries
         .iter()
         .map(|(key, value)| format!("  \"{key}\": {value}"))
@@ -122,7 +127,8 @@ fn network(network: &NetworkReport) -> String {
     format!("{{\n    {}\n  }}", entries.join(",\n    "))
 }
 
-fn list(items: &[String]) -> String {
+/// Values that are JSON already, one per line.
+pub(super) fn list(items: &[String]) -> String {
     if items.is_empty() {
         return "[]".to_owned();
     }
