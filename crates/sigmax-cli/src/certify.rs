@@ -14,7 +14,7 @@ use sigmax_formats::{Model, NetworkError};
 use crate::args::{CertifyArgs, SummaryFormat};
 use crate::failure::Failure;
 use crate::ledger::Ledger;
-use crate::output::Output;
+use crate::output::{Output, distinct};
 use crate::progress::Progress;
 use crate::{pool, screen};
 
@@ -36,7 +36,16 @@ pub(crate) fn run(args: &CertifyArgs) -> Result<ExitCode, Failure> {
         model.set_input_size(&size.0)?;
     }
     let images = Images::open(&args.images, args.labels.as_deref(), args.limit)?;
-    let network = network(&model, &images, args)?;
+    let mut network = network(&model, &images, args)?;
+    let normalisation = normalisation(args, network.input().shape[0])?;
+    if let Some((mean, std)) = &normalisation {
+        network = network.normalised(mean, std).map_err(input)?;
+    }
+    distinct(&[
+        ("--output", args.output.as_deref()),
+        ("--html", args.html.as_deref()),
+        ("--certificates", args.certificates.as_deref()),
+    ])?;
     let mut html = args
         .html
         .as_deref()
@@ -57,11 +66,11 @@ pub(crate) fn run(args: &CertifyArgs) -> Result<ExitCode, Failure> {
         let certifier = Certifier::new(&network, &options, arithmetic).map_err(input)?;
         check_labels(&images, &certifier, args)?;
         let header = Header::new(
-            &network,
             &certifier,
-            arithmetic,
             ModelFile::of(&model)?,
-            normalisation(args),
+            normalisation
+                .as_ref()
+                .map(|(mean, std)| (&mean[..], &std[..])),
             args.input_size.as_ref().map(|size| size.0.as_slice()),
         );
         let mut ledger = Ledger::open(args, &header, &images, &inputs)?;
@@ -79,7 +88,7 @@ pub(crate) fn run(args: &CertifyArgs) -> Result<ExitCode, Failure> {
             radii: Vec::new(),
             eps: args.eps.clone(),
             seconds: 0.0,
-            network: NetworkBounds::new(&network, certifier.bounds(), &[], &[]),
+            network: NetworkBounds::new(certifier.bounds(), &[], &[]),
             complete: true,
             assumptions: assumptions(arithmetic),
         };
@@ -132,37 +141,33 @@ fn network(model: &Model, images: &Images, args: &CertifyArgs) -> Result<Network
             network.input().shape
         )));
     }
-    match normalisation(args) {
-        None => Ok(network),
-        Some((mean, std)) => {
-            let channels = network.input().shape[0];
-            let spread = |values: &[f64]| match values {
-                &[one] => vec![one; channels],
-                values => values.to_vec(),
-            };
-            let (mean, std) = (spread(mean), spread(std));
-            if mean.len() != channels || std.len() != channels {
-                return Err(Failure::Input(format!(
-                    "--mean has {} values and --std {}; expected one, or one for each of the \
-                     {channels} channels",
-                    mean.len(),
-                    std.len()
-                )));
-            }
-            network.normalised(&mean, &std).map_err(input)
-        }
-    }
+    Ok(network)
 }
 
-/// Mean and standard deviation, where either was given.
-fn normalisation(args: &CertifyArgs) -> Option<(&[f64], &[f64])> {
-    match (args.mean.is_empty(), args.std.is_empty()) {
-        (true, true) => None,
-        (false, true) => Some((&args.mean, &[1.0])),
-        (true, false) => Some((&[0.0], &args.std)),
-        (false, false) => Some((&args.mean, &args.std)),
+/// Mean and standard deviation per channel, where either was given.
+fn normalisation(args: &CertifyArgs, channels: usize) -> Result<Option<Normalisation>, Failure> {
+    let spread = |values: &[f64], usual: f64| match values {
+        [] => vec![usual; channels],
+        &[one] => vec![one; channels],
+        values => values.to_vec(),
+    };
+    if args.mean.is_empty() && args.std.is_empty() {
+        return Ok(None);
     }
+    let (mean, std) = (spread(&args.mean, 0.0), spread(&args.std, 1.0));
+    if mean.len() != channels || std.len() != channels {
+        return Err(Failure::Input(format!(
+            "--mean has {} values and --std {}; expected one, or one for each of the {channels} \
+             channels",
+            args.mean.len(),
+            args.std.len()
+        )));
+    }
+    Ok(Some((mean, std)))
 }
+
+/// Mean and standard deviation per channel.
+type Normalisation = (Vec<f64>, Vec<f64>);
 
 fn check_labels(
     images: &Images,

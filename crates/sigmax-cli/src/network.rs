@@ -1,11 +1,10 @@
 //! The network section of an audit.
 
-use std::collections::HashMap;
 use std::time::Instant;
 
 use sigmax::estimate::jacobian_norm;
-use sigmax::network::{Forward, Network, NodeId, lipschitz_with_norms};
-use sigmax::{Budget, Estimate, Options, Upper};
+use sigmax::network::{Forward, Network, lipschitz_with_audits};
+use sigmax::{Budget, Estimate, Options};
 use sigmax_formats::report::{NetworkBounds, NetworkReport, Row};
 use sigmax_formats::{Model, NetworkError, NetworkModel, Refused};
 
@@ -55,18 +54,13 @@ impl Section {
             }
         };
         let network = &model.network;
-        let mut known: HashMap<NodeId, Upper> = HashMap::new();
+        let mut audits = Vec::new();
         let mut places = vec![None; rows.len()];
         for (place, row) in rows.iter().enumerate() {
             let index = self.names.iter().position(|name| *name == row.layer.name);
             let node = index.and_then(|i| model.layers[i]);
             places[place] = node;
-            if let (Some(node), Some(audit)) = (node, row.audit()) {
-                // A factor of the layer is a node of its own.
-                if row.layer.scale.to_bits() == 1f64.to_bits() {
-                    known.insert(node, audit.upper());
-                }
-            }
+            audits.extend(node.zip(row.audit()));
         }
         let options = Options {
             tolerance,
@@ -79,10 +73,10 @@ impl Section {
             },
         };
         let input = |error: sigmax::Error| Failure::Input(error.to_string());
-        let bounds = lipschitz_with_norms(network, &options, &known).map_err(input)?;
-        let mut report = NetworkBounds::new(network, &bounds, &places, &model.notes);
+        let bounds = lipschitz_with_audits(network, &options, &audits).map_err(input)?;
+        let mut report = NetworkBounds::new(&bounds, &places, &model.notes);
         if is_small(network) {
-            let forward = Forward::new(network, &bounds).map_err(input)?;
+            let forward = Forward::new(&bounds).map_err(input)?;
             let norm = jacobian(&forward, network).map_err(input)?;
             report.jacobian = Some(norm);
             report.jacobian_at = format!("the larger of {INPUTS} random inputs in [0, 1]");

@@ -9,7 +9,7 @@ mod confirm;
 pub use confirm::{Confirmed, confirm};
 
 use serde::{Deserialize, Serialize};
-use sigmax::network::{Arithmetic, Certificate, Certifier, Network, NodeId, Rule, StatedBound};
+use sigmax::network::{Arithmetic, Certificate, Certifier, NodeId, Rule, StatedBound};
 
 use crate::digest::{hex, sha256, unhex};
 use crate::error::Error;
@@ -174,18 +174,17 @@ impl ModelFile {
 }
 
 impl Header {
-    /// Describes a certifier of `network`.
+    /// Describes a certifier.
     #[must_use]
     pub fn new(
-        network: &Network,
         certifier: &Certifier<'_>,
-        arithmetic: Arithmetic,
         model: ModelFile,
         normalisation: Option<(&[f64], &[f64])>,
         input_size: Option<&[usize]>,
     ) -> Self {
-        let nodes = network.nodes();
         let bounds = certifier.bounds();
+        let nodes = bounds.network().nodes();
+        let arithmetic = certifier.arithmetic();
         let name = |id: NodeId| nodes[id.index()].name.as_str();
         let entry =
             |(node, bound): (&sigmax::network::Node, &sigmax::network::NodeBound)| NodeEntry {

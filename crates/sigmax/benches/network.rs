@@ -67,7 +67,7 @@ fn network() -> Network {
 fn evaluation_with_error(bencher: Bencher<'_, '_>) {
     let network = network();
     let bounds = lipschitz(&network, &Options::default()).expect("bounded");
-    let forward = Forward::new(&network, &bounds).expect("fits");
+    let forward = Forward::new(&bounds).expect("fits");
     let images = numbers(IMAGES * 3 * 32 * 32);
     bencher.bench(|| forward.evaluate(black_box(&images)).expect("finite"));
 }
@@ -121,7 +121,7 @@ fn certificates(bencher: Bencher<'_, '_>) {
 fn jacobian(bencher: Bencher<'_, '_>) {
     let network = network();
     let bounds = lipschitz(&network, &Options::default()).expect("bounded");
-    let forward = Forward::new(&network, &bounds).expect("fits");
+    let forward = Forward::new(&bounds).expect("fits");
     let image = numbers(3 * 32 * 32);
     bencher.bench(|| jacobian_norm(&forward, black_box(&image), 8).expect("finite"));
 }

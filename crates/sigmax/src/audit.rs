@@ -1,5 +1,6 @@
 //! Everything about one layer at once, with shared work.
 
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::time::{Duration, Instant};
 
 use crate::bound::circular::{circular_bracket, is_periodic};
@@ -8,7 +9,7 @@ use crate::bound::norm::{NormBracket, lattice_bracket};
 use crate::bound::options::Options;
 use crate::bound::weighted::{Weighted, WeightedFour};
 use crate::claim::{Bracket, Estimate, Lower, Upper};
-use crate::conv::Conv;
+use crate::conv::{Conv, PaddingMode};
 use crate::error::Error;
 use crate::estimate;
 use crate::kernel::Kernel;
@@ -31,6 +32,8 @@ pub struct Audit {
     pub padding_factor: f64,
     /// Time per part.
     pub timing: Timing,
+    /// Of which kernel and geometry it is; `None` once it was scaled.
+    layer: Option<u64>,
 }
 
 /// Time per part of an audit.
@@ -44,7 +47,29 @@ pub struct Timing {
     pub norm: Duration,
 }
 
+/// A hash of what a norm depends on: the kernel and the geometry, less the input size where padding
+/// is zeros.
+fn fingerprint(kernel: &Kernel, conv: &Conv) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    kernel.shape().hash(&mut hasher);
+    kernel.exponent().hash(&mut hasher);
+    for value in kernel.scaled() {
+        value.to_bits().hash(&mut hasher);
+    }
+    let mut conv = conv.clone();
+    if conv.padding_mode == PaddingMode::Zeros {
+        conv.input_size = None;
+    }
+    conv.hash(&mut hasher);
+    hasher.finish()
+}
+
 impl Audit {
+    /// Whether this is the audit of that layer, with the same input size where that matters.
+    pub(crate) fn is_of(&self, kernel: &Kernel, conv: &Conv) -> bool {
+        self.layer == Some(fingerprint(kernel, conv))
+    }
+
     /// The smallest proved upper bound of the layer's norm.
     #[must_use]
     pub fn upper(&self) -> Upper {
@@ -62,6 +87,7 @@ impl Audit {
         if factor.to_bits() == 1f64.to_bits() {
             return self;
         }
+        self.layer = None;
         let upper = |bound: Upper| {
             Upper::claim(if factor.is_finite() {
                 mul_up(bound.get(), factor)
@@ -138,6 +164,7 @@ pub fn audit(kernel: &Kernel, conv: &Conv, options: &Options) -> Result<Audit, E
             weighted_four: weighted_time,
             norm: norm_time,
         },
+        layer: Some(fingerprint(kernel, conv)),
     })
 }
 

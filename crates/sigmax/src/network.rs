@@ -29,7 +29,7 @@ pub use builder::NetworkBuilder;
 pub use certify::{Arithmetic, CERTIFICATE_SLACK, Certificate, Certifier};
 pub use check::{StatedBound, confirm_bounds};
 pub use forward::{Evaluated, Forward};
-pub use lipschitz::{Lipschitz, NodeBound, Rule, lipschitz, lipschitz_with_norms};
+pub use lipschitz::{Lipschitz, NodeBound, Rule, lipschitz, lipschitz_with_audits};
 pub use op::Op;
 pub use pick::Pick;
 pub use pool::Pool;

@@ -57,7 +57,7 @@ pub fn confirm(name: &Path, input: &mut dyn BufRead, model: &Path) -> Result<Con
     {
         return Err(lines.refuse("its constant is smaller than that of its nodes"));
     }
-    let certifier = Certifier::with_bounds(&network, bounds, arithmetic).map_err(refuse)?;
+    let certifier = Certifier::with_bounds(bounds, arithmetic).map_err(refuse)?;
     let logits = &network.node(certifier.logits()).name;
     if (logits, certifier.classes()) != (&header.logits, header.classes) {
         return Err(lines.refuse(format!(

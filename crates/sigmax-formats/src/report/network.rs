@@ -1,6 +1,6 @@
 //! [`NetworkReport`]: what an audit says of the network as a whole.
 
-use sigmax::network::{Lipschitz, Network, NodeId, Rule};
+use sigmax::network::{Lipschitz, NodeId, Rule};
 use sigmax::{Estimate, Upper};
 
 use crate::skipped::Refused;
@@ -83,13 +83,8 @@ impl NetworkReport {
 impl NetworkBounds {
     /// Collects what is proved; `layers` holds the node of every layer of the report.
     #[must_use]
-    pub fn new(
-        network: &Network,
-        bounds: &Lipschitz,
-        layers: &[Option<NodeId>],
-        notes: &[String],
-    ) -> Self {
-        let nodes = network.nodes();
+    pub fn new(bounds: &Lipschitz<'_>, layers: &[Option<NodeId>], notes: &[String]) -> Self {
+        let nodes = bounds.network().nodes();
         let rows = nodes.iter().zip(bounds.nodes()).enumerate();
         Self {
             upper: bounds.upper(),

@@ -117,7 +117,7 @@ fn residual(blocks: usize, name: &str) -> NetworkBounds {
     let net = net.finish(&[x]).unwrap();
     let bounds = lipschitz(&net, &Options::default()).unwrap();
     let none: Vec<Option<NodeId>> = Vec::new();
-    let mut bounds = NetworkBounds::new(&net, &bounds, &none, &["A note <b>.".to_owned()]);
+    let mut bounds = NetworkBounds::new(&bounds, &none, &["A note <b>.".to_owned()]);
     bounds.jacobian = Some(Estimate::new(3.21));
     bounds.jacobian_at = "8 inputs of noise".to_owned();
     bounds
@@ -307,7 +307,7 @@ fn a_product_beyond_f64_is_no_constant() {
     let mut report = report(&small());
     report.request.max_lipschitz = Some(f64::MAX);
     report.network = Some(NetworkReport {
-        bounds: Ok(NetworkBounds::new(&net, &bounds, &[], &[])),
+        bounds: Ok(NetworkBounds::new(&bounds, &[], &[])),
     });
     let page = page(&report, &[]);
     assert!(page.contains("Network: none.") && page.contains("range of f64"));

@@ -27,7 +27,7 @@ use crate::network::Forward;
 /// let y = net.add("relu", Op::Activation(Activation::Relu), &[y])?;
 /// let net = net.finish(&[y])?;
 /// let bounds = lipschitz(&net, &Options::default())?;
-/// let forward = Forward::new(&net, &bounds)?;
+/// let forward = Forward::new(&bounds)?;
 /// let norm = jacobian_norm(&forward, &[1.0, -1.0], 20)?.get(); // the second unit is off
 /// assert!((norm - 3.0).abs() < 1e-9 && bounds.upper().get() >= 4.0);
 /// # Ok::<(), sigmax::Error>(())

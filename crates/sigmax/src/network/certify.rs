@@ -1,7 +1,5 @@
 //! [`Certifier`]: radii inside which the classification of an image cannot change (T28, T29).
 
-use std::collections::HashMap;
-
 use crate::bound::options::Options;
 use crate::claim::{Lower, Upper};
 use crate::error::Error;
@@ -51,7 +49,7 @@ impl Arithmetic {
 /// softmax reads.
 pub struct Certifier<'n> {
     forward: Forward<'n>,
-    bounds: Lipschitz,
+    bounds: Lipschitz<'n>,
     arithmetic: Arithmetic,
     /// What the last layer reads; the logits themselves where that is no dense layer.
     features: NodeId,
@@ -145,22 +143,16 @@ impl<'n> Certifier<'n> {
         options: &Options,
         arithmetic: Arithmetic,
     ) -> Result<Self, Error> {
-        let bounds = analysis(network, options, &HashMap::new(), Slack::Certificate)?;
-        Self::with_bounds(network, bounds, arithmetic)
+        let bounds = analysis(network, options, &[], Slack::Certificate)?;
+        Self::with_bounds(bounds, arithmetic)
     }
 
-    /// The same with bounds of this network that are known.
+    /// The same with bounds that are known.
     ///
     /// # Errors
     /// [`Error::NotCovered`] where the network has not one output with 2 to 4096 entries.
-    ///
-    /// # Panics
-    /// If `bounds` are of another network with fewer nodes.
-    pub fn with_bounds(
-        network: &'n Network,
-        bounds: Lipschitz,
-        arithmetic: Arithmetic,
-    ) -> Result<Self, Error> {
+    pub fn with_bounds(bounds: Lipschitz<'n>, arithmetic: Arithmetic) -> Result<Self, Error> {
+        let network = bounds.network();
         let &[output] = network.outputs() else {
             return Err(Error::NotCovered(format!(
                 "a classifier has one output, this network has {}",
@@ -194,7 +186,7 @@ impl<'n> Certifier<'n> {
             None => vec![whole; classes * classes],
         };
         Ok(Self {
-            forward: Forward::new(network, &bounds)?,
+            forward: Forward::new(&bounds)?,
             bounds,
             arithmetic,
             features,
@@ -205,9 +197,15 @@ impl<'n> Certifier<'n> {
         })
     }
 
+    /// What the certificates speak of.
+    #[must_use]
+    pub fn arithmetic(&self) -> Arithmetic {
+        self.arithmetic
+    }
+
     /// The bounds of the network's nodes, enlarged by [`CERTIFICATE_SLACK`].
     #[must_use]
-    pub fn bounds(&self) -> &Lipschitz {
+    pub fn bounds(&self) -> &Lipschitz<'n> {
         &self.bounds
     }
 

@@ -45,7 +45,10 @@ pub struct StatedBound {
 ///
 /// # Source
 /// T15, T17, T21 to T26.
-pub fn confirm_bounds(network: &Network, stated: &[StatedBound]) -> Result<Lipschitz, Error> {
+pub fn confirm_bounds<'n>(
+    network: &'n Network,
+    stated: &[StatedBound],
+) -> Result<Lipschitz<'n>, Error> {
     let refuse = |index: usize, reason: String| Error::Node {
         node: network.nodes[index].name.clone(),
         reason,
@@ -60,16 +63,17 @@ pub fn confirm_bounds(network: &Network, stated: &[StatedBound]) -> Result<Lipsc
             ),
         ));
     }
-    let confirmed: Vec<()> = (0..stated.len())
-        .map(|i| {
-            let what = "its own constant";
-            confirm(own_holds(network, i, stated[i].own)?, what, stated[i].own)
-                .map_err(|reason| refuse(i, reason))
-        })
-        .collect::<Result<_, Error>>()?;
-    debug_assert_eq!(confirmed.len(), stated.len());
+    let confirm = |index: usize, holds: bool, what: &str, value: f64| {
+        if holds {
+            return Ok(());
+        }
+        let reason = format!("{what} is stated as {value}, which is not confirmed");
+        Err(refuse(index, reason))
+    };
     let mut nodes: Vec<NodeBound> = Vec::new();
     for (i, node) in network.nodes.iter().enumerate() {
+        let holds = own_holds(network, i, stated[i].own)?;
+        confirm(i, holds, "its own constant", stated[i].own)?;
         let own = Upper::claim(stated[i].own);
         let through = Upper::claim(stated[i].through);
         let (holds, rule) = match stated[i].together_from {
@@ -82,25 +86,11 @@ pub fn confirm_bounds(network: &Network, stated: &[StatedBound]) -> Result<Lipsc
                 Rule::Fused(start),
             ),
         };
-        confirm(
-            holds,
-            "the constant from the input to it",
-            stated[i].through,
-        )
-        .map_err(|reason| refuse(i, reason))?;
+        let what = "the constant from the input to it";
+        confirm(i, holds, what, stated[i].through)?;
         nodes.push(NodeBound { own, through, rule });
     }
     Ok(Lipschitz::of(network, nodes))
-}
-
-fn confirm(holds: bool, what: &str, value: f64) -> Result<(), String> {
-    if holds {
-        Ok(())
-    } else {
-        Err(format!(
-            "{what} is stated as {value}, which is not confirmed"
-        ))
-    }
 }
 
 /// Whether the constant of a node alone is at most `bound`.

@@ -82,15 +82,13 @@ struct State {
 }
 
 impl<'n> Forward<'n> {
-    /// Prepares the weights; `bounds` are those of this network.
+    /// Prepares the weights of the network that the bounds are of.
     ///
     /// # Errors
     /// [`Error::TooLarge`] for a node with more than 2²⁶ entries, or layers with more than 2²⁸ reads
     /// in all.
-    ///
-    /// # Panics
-    /// If `bounds` are of another network with fewer nodes.
-    pub fn new(network: &'n Network, bounds: &Lipschitz) -> Result<Self, Error> {
+    pub fn new(bounds: &Lipschitz<'n>) -> Result<Self, Error> {
+        let network = bounds.network();
         check_size(network)?;
         let steps = (0..network.nodes.len())
             .into_par_iter()

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 
 use rayon::prelude::*;
 
+use crate::audit::Audit;
 use crate::bound::norm::norm_bracket;
 use crate::bound::options::Options;
 use crate::claim::Upper;
@@ -112,14 +113,22 @@ pub struct NodeBound {
     pub rule: Rule,
 }
 
-/// Bounds for every node of a network.
+/// Bounds for every node of a network, which goes with them: nothing can take them for those of
+/// another one.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Lipschitz {
+pub struct Lipschitz<'n> {
+    network: &'n Network,
     nodes: Vec<NodeBound>,
     upper: Upper,
 }
 
-impl Lipschitz {
+impl<'n> Lipschitz<'n> {
+    /// The network.
+    #[must_use]
+    pub fn network(&self) -> &'n Network {
+        self.network
+    }
+
     /// One per node, in the order of [`Network::nodes`].
     #[must_use]
     pub fn nodes(&self) -> &[NodeBound] {
@@ -135,9 +144,10 @@ impl Lipschitz {
         &self.nodes[id.0]
     }
 
-    pub(crate) fn of(network: &Network, nodes: Vec<NodeBound>) -> Self {
+    pub(crate) fn of(network: &'n Network, nodes: Vec<NodeBound>) -> Self {
         let outputs: Vec<Upper> = network.outputs.iter().map(|o| nodes[o.0].through).collect();
         Self {
+            network,
             upper: Upper::root_sum_square(&outputs),
             nodes,
         }
@@ -165,36 +175,40 @@ impl Lipschitz {
 ///
 /// # Source
 /// T21 to T26.
-pub fn lipschitz(network: &Network, options: &Options) -> Result<Lipschitz, Error> {
-    analysis(network, options, &HashMap::new(), Slack::None)
+pub fn lipschitz<'n>(network: &'n Network, options: &Options) -> Result<Lipschitz<'n>, Error> {
+    analysis(network, options, &[], Slack::None)
 }
 
-/// The same where the norms of some convolution and dense layers are known already: audited with
-/// the same kernel and geometry.
+/// The same where some convolution and dense layers were audited before: their norms are not
+/// computed again. An audit of another layer than the node's is not used.
 ///
 /// # Errors
 /// As [`lipschitz`].
-pub fn lipschitz_with_norms(
-    network: &Network,
+pub fn lipschitz_with_audits<'n>(
+    network: &'n Network,
     options: &Options,
-    known: &HashMap<NodeId, Upper>,
-) -> Result<Lipschitz, Error> {
-    analysis(network, options, known, Slack::None)
+    audits: &[(NodeId, &Audit)],
+) -> Result<Lipschitz<'n>, Error> {
+    analysis(network, options, audits, Slack::None)
 }
 
 /// The same with or without slack in the norms.
-pub(crate) fn analysis(
-    network: &Network,
+pub(crate) fn analysis<'n>(
+    network: &'n Network,
     options: &Options,
-    known: &HashMap<NodeId, Upper>,
+    audits: &[(NodeId, &Audit)],
     slack: Slack,
-) -> Result<Lipschitz, Error> {
+) -> Result<Lipschitz<'n>, Error> {
     options.check()?;
+    let audits: HashMap<NodeId, &Audit> = audits.iter().copied().collect();
     let own: Vec<Upper> = (0..network.nodes.len())
         .into_par_iter()
-        .map(|i| match known.get(&NodeId(i)) {
-            Some(&norm) => Ok(norm),
-            None => own(network, i, options, slack),
+        .map(|i| {
+            let audit = audits.get(&NodeId(i));
+            match audit.filter(|audit| is_audit_of(audit, &network.nodes[i])) {
+                Some(audit) => Ok(audit.upper()),
+                None => own(network, i, options, slack),
+            }
         })
         .collect::<Result<_, Error>>()?;
     let fused: Vec<Vec<(usize, Upper)>> = (0..network.nodes.len())
@@ -211,6 +225,14 @@ pub(crate) fn analysis(
         });
     }
     Ok(Lipschitz::of(network, nodes))
+}
+
+fn is_audit_of(audit: &Audit, node: &Node) -> bool {
+    match &node.op {
+        Op::Conv { kernel, conv, .. } => audit.is_of(kernel, conv),
+        Op::Dense { kernel, .. } => audit.is_of(kernel, &Conv::new(0)),
+        _ => false,
+    }
 }
 
 /// The constant from the input to a node whose earlier nodes are done.

@@ -47,7 +47,7 @@ fn moved(x: &[f64], step: f64, draw: &mut Draw) -> Vec<f64> {
 pub(crate) fn check_pairs(seed: u64) {
     let graph = graph(seed, Kinds::All, 5 + (seed % 8) as usize, None);
     let bounds = lipschitz(&graph.net, &coarse()).unwrap();
-    let forward = Forward::new(&graph.net, &bounds).unwrap();
+    let forward = Forward::new(&bounds).unwrap();
     let mut draw = Draw(seed ^ 0x55);
     let n = graph.net.input().len();
     for step in [1e-6, 1e-3, 0.3, 3.0, 100.0] {
@@ -116,7 +116,7 @@ fn matrix_norm(columns: &[Vec<Vec<f64>>], node: usize) -> (f64, f64) {
 }
 
 /// What the rules give without taking nodes together.
-fn product(net: &Network, bounds: &Lipschitz) -> Vec<f64> {
+fn product(net: &Network, bounds: &Lipschitz<'_>) -> Vec<f64> {
     let mut through: Vec<f64> = Vec::new();
     for (node, bound) in net.nodes().iter().zip(bounds.nodes()) {
         let inputs = node.inputs.iter().map(|id| through[id.index()]);
@@ -155,7 +155,7 @@ pub(crate) fn check_matrices(seed: u64, kinds: Kinds) {
             "node {i}, seed {seed}"
         );
     }
-    let forward = Forward::new(&graph.net, &bounds).unwrap();
+    let forward = Forward::new(&bounds).unwrap();
     let (lower, upper) = matrix_norm(&columns, output(&graph));
     let estimate = jacobian_norm(&forward, &x, 300).unwrap().get();
     // Twice differentiable functions differ from their quotients by about the step.
@@ -179,7 +179,7 @@ pub(crate) fn check_error(seed: u64) -> bool {
     };
     let graph = graph(seed, kinds, 5 + (seed % 8) as usize, None);
     let bounds = lipschitz(&graph.net, &coarse()).unwrap();
-    let forward = Forward::new(&graph.net, &bounds).unwrap();
+    let forward = Forward::new(&bounds).unwrap();
     let mut draw = Draw(seed ^ 0x77);
     let mut useful = true;
     for size in [1.0, 1e-3, 300.0] {
@@ -399,13 +399,13 @@ proptest! {
         let images = Draw(seed).reals(150 * n, 1.0);
         let run = |threads| {
             rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap().install(|| {
-                Forward::new(&graph.net, &bounds).unwrap().evaluate(&images).unwrap()
+                Forward::new(&bounds).unwrap().evaluate(&images).unwrap()
             })
         };
         let (one, four) = (run(1), run(4));
         prop_assert_eq!(&one, &four);
         // Alone, an image may meet other sums, but not leave the error bound.
-        let forward = Forward::new(&graph.net, &bounds).unwrap();
+        let forward = Forward::new(&bounds).unwrap();
         for i in [0, 63, 64, 149] {
             let alone = &forward.evaluate(&images[i * n..][..n]).unwrap()[0];
             let error = alone.error.get() + one[i].error.get();

@@ -2,9 +2,9 @@
 
 use sigmax::network::{
     Activation, Affine, Arithmetic, AxisMatrix, Certifier, Forward, Interpolation, Network,
-    NetworkBuilder, Op, PerEntry, Pick, Pool, Separable, lipschitz,
+    NetworkBuilder, Op, PerEntry, Pick, Pool, Separable, lipschitz, lipschitz_with_audits,
 };
-use sigmax::{Conv, Kernel, Options, PaddingMode};
+use sigmax::{Conv, Kernel, Options, PaddingMode, audit};
 
 use crate::graphs::Draw;
 use crate::num::{Double, Num};
@@ -44,7 +44,7 @@ fn the_weights_of_an_interpolation_are_not_exact() {
             vec![Op::Separable(Separable::new(vec![Some(matrix)]))],
         );
         let bounds = lipschitz(&net, &Options::default()).unwrap();
-        let forward = Forward::new(&net, &bounds).unwrap();
+        let forward = Forward::new(&bounds).unwrap();
         for i in 0..n {
             let mut x = vec![0.0; n];
             x[i] = 1.0;
@@ -89,10 +89,7 @@ fn nothing_is_known_after_an_overflow() {
     let max = net.add("max", Op::Max, &[five, ten]).unwrap();
     let net = net.finish(&[max]).unwrap();
     let bounds = lipschitz(&net, &Options::default()).unwrap();
-    let value = &Forward::new(&net, &bounds)
-        .unwrap()
-        .evaluate(&[1e300])
-        .unwrap()[0];
+    let value = &Forward::new(&bounds).unwrap().evaluate(&[1e300]).unwrap()[0];
     // It is 10.
     let off = (value.values[0] - 10.0).abs();
     assert!(
@@ -301,4 +298,31 @@ fn weights_that_float32_does_not_hold_certify_nothing_in_it() {
     assert_eq!(single(1e39, 1.0).to_bits(), 0);
     assert_eq!(single(1.0, 1e-46).to_bits(), 0);
     assert!(single(1e-30, 1.0) > 0.9);
+}
+
+#[test]
+fn an_audit_of_another_layer_is_not_used() {
+    let kernel = |scale: f64| Kernel::new(&[1, 1, 3], vec![scale, -2.0 * scale, scale]).unwrap();
+    let conv = Conv::new(1).with_padding(&[(1, 1)]);
+    let mut net = NetworkBuilder::new(&[1, 9]).unwrap();
+    let x = net.input();
+    let y = net
+        .add("y", Op::conv(kernel(1.0), conv.clone()), &[x])
+        .unwrap();
+    let net = net.finish(&[y]).unwrap();
+    let options = Options::default();
+    let upper = |audit: &sigmax::Audit| {
+        let bounds = lipschitz_with_audits(&net, &options, &[(y, audit)]).unwrap();
+        bounds.upper().get()
+    };
+    let right = audit(&kernel(1.0), &conv, &options).unwrap();
+    assert_eq!(upper(&right).to_bits(), right.upper().get().to_bits());
+    let wrong = [
+        audit(&kernel(0.5), &conv, &options).unwrap(),
+        audit(&kernel(1.0), &conv.clone().with_stride(&[2]), &options).unwrap(),
+        right.clone().scaled(0.25),
+    ];
+    for audit in &wrong {
+        assert!(audit.upper().get() < 4.0 && upper(audit) >= 4.0);
+    }
 }

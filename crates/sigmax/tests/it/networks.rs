@@ -276,7 +276,8 @@ fn suite() -> Vec<Case> {
 #[test]
 fn constants_are_those_derived_by_hand() {
     for case in suite() {
-        let upper = lipschitz(&case.network(), &Options::default()).unwrap();
+        let net = case.network();
+        let upper = lipschitz(&net, &Options::default()).unwrap();
         let upper = upper.upper().get();
         let about = format!("{}: {upper:e}, {}", case.name, case.why);
         assert!(upper >= case.lipschitz, "{about}");
@@ -293,7 +294,7 @@ fn values_are_those_computed_by_hand() {
         };
         let net = case.network();
         let bounds = lipschitz(&net, &Options::default()).unwrap();
-        let forward = Forward::new(&net, &bounds).unwrap();
+        let forward = Forward::new(&bounds).unwrap();
         let value = &forward.evaluate(x).unwrap()[0];
         assert_eq!(value.values.len(), y.len(), "{}", case.name);
         for (a, b) in value.values.iter().zip(y) {
