@@ -110,7 +110,8 @@ impl Certificate {
     /// evaluation.
     #[must_use]
     pub fn confirms_margin(&self, stated: f64) -> bool {
-        stated <= self.proved.margin
+        // 0 states nothing.
+        stated <= self.proved.margin.max(0.0)
     }
 }
 

@@ -326,3 +326,17 @@ fn an_audit_of_another_layer_is_not_used() {
         assert!(audit.upper().get() < 4.0 && upper(audit) >= 4.0);
     }
 }
+
+#[test]
+fn a_certificate_that_claims_nothing_is_confirmed() {
+    // The margin is one float, below the error of the evaluation.
+    let net = chain(&[1], vec![dense(2, 1, &[1.0, 1.0 + f64::EPSILON])]);
+    let certifier = Certifier::new(&net, &Options::default(), Arithmetic::Real).unwrap();
+    for label in [0, 1] {
+        let all = certifier.certify(&[1.0], &[label], true).unwrap();
+        assert_eq!(all[0].prediction, 1);
+        assert!(all[0].radius.get() <= 0.0 && all[0].margin.get() <= 0.0);
+        assert!(all[0].confirms_radius(0.0) && all[0].confirms_margin(0.0));
+        assert!(!all[0].confirms_radius(1e-300) && !all[0].confirms_margin(1e-300));
+    }
+}
