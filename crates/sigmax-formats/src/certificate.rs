@@ -11,7 +11,7 @@ pub use confirm::{Confirmed, confirm};
 use serde::{Deserialize, Serialize};
 use sigmax::network::{Arithmetic, Certificate, Certifier, NodeId, Rule, StatedBound};
 
-use crate::digest::{hex, sha256, unhex};
+use crate::bytes::digest::{hex, sha256, unhex};
 use crate::error::Error;
 use crate::images::Images;
 use crate::model::Model;

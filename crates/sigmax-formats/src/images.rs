@@ -31,8 +31,8 @@ mod png;
 pub use cifar::Cifar10;
 pub use idx::Idx;
 
+use crate::bytes::source::Source;
 use crate::error::Error;
-use crate::source::Source;
 use content::Content;
 use pixels::Pixels;
 

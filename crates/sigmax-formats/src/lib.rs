@@ -25,38 +25,19 @@
     )
 )]
 
+mod bytes;
 pub mod certificate;
-mod cursor;
-mod digest;
-mod element;
 mod error;
-mod format;
-mod geometry;
-mod gzip;
 pub mod images;
-mod layer;
 mod model;
-mod names;
-mod network;
-mod onnx;
-mod repeated;
 pub mod report;
-mod safetensors;
-mod source;
-mod statedict;
-mod tensor;
-mod torch;
-mod wire;
-mod zip;
 
-pub use digest::{sha256, sha256_of};
+pub use bytes::digest::{sha256, sha256_of};
 pub use error::Error;
-pub use format::Format;
-pub use geometry::GeometryFile;
 pub use images::Images;
-pub use layer::{GeometrySource, LayerSpec, Op};
+pub use model::format::Format;
+pub use model::geometry::GeometryFile;
+pub use model::layer::{GeometrySource, LayerSpec, Op};
+pub use model::network::{NetworkError, NetworkModel, NoNetwork};
+pub use model::skipped::{Refused, Skipped};
 pub use model::{Model, NamedTensor};
-pub use network::{NetworkError, NetworkModel, NoNetwork};
-pub use skipped::{Refused, Skipped};
-
-mod skipped;

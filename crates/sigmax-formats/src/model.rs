@@ -1,22 +1,33 @@
 //! [`Model`]: a model file that is open.
 
+pub(crate) mod format;
+pub(crate) mod geometry;
+pub(crate) mod layer;
+mod names;
+pub(crate) mod network;
+mod onnx;
+mod repeated;
+mod safetensors;
+pub(crate) mod skipped;
+mod statedict;
+mod tensor;
+mod torch;
+
 use std::path::{Path, PathBuf};
 
 use sigmax::Kernel;
 
+use crate::bytes::gzip::decompress;
+use crate::bytes::source::Source;
 use crate::error::Error;
-use crate::format::{Content, Format, recognise, unknown};
-use crate::geometry::GeometryFile;
-use crate::gzip::decompress;
-use crate::layer::LayerSpec;
-use crate::network::{NetworkError, NetworkModel, NoNetwork};
-use crate::onnx::{self, Graph};
-use crate::safetensors;
-use crate::skipped::Skipped;
-use crate::source::Source;
-use crate::statedict::StateDict;
-use crate::tensor::Tensor;
-use crate::torch;
+use crate::model::format::{Content, Format, recognise, unknown};
+use crate::model::geometry::GeometryFile;
+use crate::model::layer::LayerSpec;
+use crate::model::network::{NetworkError, NetworkModel, NoNetwork};
+use crate::model::onnx::Graph;
+use crate::model::skipped::Skipped;
+use crate::model::statedict::StateDict;
+use crate::model::tensor::Tensor;
 
 /// The layers of a model file, with the file kept open to read their weights.
 #[derive(Debug)]

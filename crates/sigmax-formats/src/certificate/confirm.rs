@@ -12,7 +12,7 @@ use sigmax::network::{Arithmetic, Certificate, Certifier, Network, confirm_bound
 use super::{CERTIFICATE_SCHEMA, CLAIM, Header, Line, ModelFile, assumptions};
 use crate::error::Error;
 use crate::model::Model;
-use crate::network::NetworkError;
+use crate::model::network::NetworkError;
 
 /// Longest line.
 const MAX_LINE: usize = 1 << 28;

@@ -2,8 +2,8 @@
 
 use std::path::Path;
 
+use crate::bytes::source::Source;
 use crate::error::Error;
-use crate::source::Source;
 
 /// Most bytes of all images together.
 const MAX_BYTES: u64 = 16 << 30;

@@ -2,9 +2,9 @@
 
 use std::path::Path;
 
+use crate::bytes::source::Source;
 use crate::error::Error;
 use crate::images::{bad, bytes, content};
-use crate::source::Source;
 
 /// Bytes of one record.
 pub(super) const RECORD: u64 = 1 + 3 * 32 * 32;

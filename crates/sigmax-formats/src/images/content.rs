@@ -2,11 +2,11 @@
 
 use std::path::Path;
 
+use crate::bytes::gzip;
+use crate::bytes::source::Source;
 use crate::error::Error;
-use crate::format::{first_bytes, known};
-use crate::gzip;
 use crate::images::{bad, bad_file, cifar, idx};
-use crate::source::Source;
+use crate::model::format::{first_bytes, known};
 
 /// What is read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

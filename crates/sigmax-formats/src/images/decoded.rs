@@ -1,9 +1,9 @@
 //! What decoders of pictures have in common, and the sizes that are not believed.
 
+use crate::bytes::source::Source;
 use crate::error::Error;
 use crate::images::bad;
 use crate::images::pixels::{Pixels, Stack};
-use crate::source::Source;
 
 /// Most bytes of a file of one picture.
 const MAX_FILE: u64 = 256 << 20;

@@ -2,11 +2,11 @@
 
 use std::path::Path;
 
-use crate::cursor::Cursor;
+use crate::bytes::cursor::Cursor;
+use crate::bytes::source::Source;
 use crate::error::Error;
 use crate::images::pixels::{Pixels, Stack};
 use crate::images::{bad, bytes, content};
-use crate::source::Source;
 
 /// More entries than any set in this format has; a header that states more is not believed.
 const MOST: usize = 1_000_000;

@@ -7,11 +7,11 @@ use zune_jpeg::errors::DecodeErrors;
 use zune_jpeg::zune_core::colorspace::ColorSpace;
 use zune_jpeg::zune_core::options::DecoderOptions;
 
+use crate::bytes::source::Source;
 use crate::error::Error;
 use crate::images::bad;
 use crate::images::decoded::{check, picture, planes, whole};
 use crate::images::pixels::{Pixels, Stack};
-use crate::source::Source;
 
 /// Decodes the picture.
 pub(super) fn decode(source: &Source) -> Result<Stack, Error> {

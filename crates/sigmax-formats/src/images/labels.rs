@@ -2,12 +2,12 @@
 
 use std::path::Path;
 
+use crate::bytes::source::Source;
 use crate::error::Error;
 use crate::images::content::{self, Content};
 use crate::images::npy::Array;
 use crate::images::pixels::Stack;
 use crate::images::{Idx, bad, npz};
-use crate::source::Source;
 
 /// What is read as labels, for errors.
 const EXPECTED: &str = "labels: idx, .npy or .npz";

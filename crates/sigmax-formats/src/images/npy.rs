@@ -6,12 +6,12 @@ mod literal;
 use dtype::{Dtype, Kind};
 use literal::Value;
 
-use crate::cursor::Cursor;
-use crate::element::Element;
+use crate::bytes::cursor::Cursor;
+use crate::bytes::element::Element;
+use crate::bytes::source::Source;
 use crate::error::Error;
 use crate::images::pixels::{Pixels, Stack};
 use crate::images::{bad, bytes};
-use crate::source::Source;
 
 /// Most bytes of the text that describes the array; NumPy writes about a hundred.
 const MAX_HEADER: u64 = 1 << 16;

@@ -2,12 +2,12 @@
 
 use std::ops::Range;
 
+use crate::bytes::gzip;
+use crate::bytes::source::Source;
+use crate::bytes::zip::Zip;
 use crate::error::Error;
-use crate::gzip;
 use crate::images::bad;
 use crate::images::npy::Array;
-use crate::source::Source;
-use crate::zip::Zip;
 
 /// Names of the images, the first that is there.
 const IMAGES: [&str; 4] = ["images", "x", "x_test", "data"];

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use crate::element::Element;
+use crate::bytes::element::Element;
 
 /// The entries of images of one size, image by image.
 #[derive(Clone, Debug)]

@@ -4,11 +4,11 @@ use std::io::Cursor;
 
 use png::{BitDepth, ColorType, Decoder, DecodingError, Transformations};
 
+use crate::bytes::source::Source;
 use crate::error::Error;
 use crate::images::bad;
 use crate::images::decoded::{check, picture, planes, whole};
 use crate::images::pixels::{Pixels, Stack};
-use crate::source::Source;
 
 /// Decodes the picture.
 pub(super) fn decode(source: &Source) -> Result<Stack, Error> {

@@ -1,13 +1,20 @@
 //! [`CertifyReport`]: what was proved of the classification of a set of images.
 
+mod html;
+mod json;
+
+pub use html::certify_html;
+pub use json::certify_json;
+
 use sigmax::Upper;
 
-use super::decimal::{Rounding, decimal};
-use super::network_text;
-use super::printable::printable;
-use super::table::{Style, YELLOW, paint, seconds};
-use super::wrap::wrap;
-use super::{NetworkBounds, NetworkReport};
+use crate::report::ink::decimal::{Rounding, decimal};
+use crate::report::ink::paint::{Style, YELLOW, paint};
+use crate::report::ink::printable::printable;
+use crate::report::ink::words::seconds;
+use crate::report::ink::wrap::wrap;
+use crate::report::network::text as network_text;
+use crate::report::{NetworkBounds, NetworkReport};
 
 /// A certification of a set of images.
 #[derive(Clone, Debug)]

@@ -1,9 +1,13 @@
 //! [`NetworkReport`]: what an audit says of the network as a whole.
 
+pub(crate) mod tables;
+pub(crate) mod text;
+pub(crate) mod waterfall;
+
 use sigmax::network::{Lipschitz, NodeId, Rule};
 use sigmax::{Estimate, Upper};
 
-use crate::skipped::Refused;
+use crate::model::skipped::Refused;
 
 /// The network as a whole: a proved constant, or why there is none.
 #[derive(Clone, Debug)]

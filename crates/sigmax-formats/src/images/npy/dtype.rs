@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::element::Element;
+use crate::bytes::element::Element;
 
 /// What an entry is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

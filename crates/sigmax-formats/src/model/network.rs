@@ -1,0 +1,68 @@
+//! [`NetworkModel`]: the network of a model file, or why there is none.
+
+use sigmax::network::{Network, NodeId};
+
+use crate::error::Error;
+use crate::model::skipped::Refused;
+
+/// The network of a model file.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct NetworkModel {
+    /// The network, for one sample.
+    pub network: Network,
+    /// For every layer of [`crate::Model::layers`] the node that computes it: one with the same
+    /// kernel and, but for an input size that the layer leaves open, the same geometry. `None` where
+    /// the outputs do not depend on the layer, or where the node is not quite the layer (one with a
+    /// [`crate::LayerSpec::scale`] that is not 1).
+    pub layers: Vec<Option<NodeId>>,
+    /// What a reader of the results should know, one sentence each.
+    pub notes: Vec<String>,
+}
+
+/// Why there is no network.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum NetworkError {
+    /// The file cannot be read, or its graph is not valid.
+    #[error(transparent)]
+    File(#[from] Error),
+    /// The map from the input to the outputs has no finite rule.
+    #[error(transparent)]
+    NoRule(#[from] NoNetwork),
+}
+
+/// What stands between a model and its network.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{}", text(.blockers))]
+#[non_exhaustive]
+pub struct NoNetwork {
+    /// The nodes between input and outputs that have no rule, in the order of the file; if all
+    /// operators have one, the first node whose attributes or inputs are not covered.
+    pub blockers: Vec<Refused>,
+}
+
+impl NoNetwork {
+    /// One reason.
+    pub(crate) fn one(name: &str, kind: &str, reason: String) -> Self {
+        Self {
+            blockers: vec![Refused {
+                name: name.to_owned(),
+                kind: kind.to_owned(),
+                reason,
+            }],
+        }
+    }
+}
+
+fn text(blockers: &[Refused]) -> String {
+    let Some(first) = blockers.first() else {
+        return "there is no network".to_owned();
+    };
+    let Refused { name, kind, reason } = first;
+    let more = match blockers.len() {
+        0 | 1 => String::new(),
+        n => format!("; {} more nodes have no rule", n - 1),
+    };
+    format!("{name:?} ({kind}): {reason}{more}")
+}

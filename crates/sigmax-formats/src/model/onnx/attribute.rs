@@ -1,0 +1,272 @@
+//! [`Attribute`]: what a node's attributes say, and what its subgraphs hold.
+
+use std::ops::Range;
+
+use crate::bytes::cursor::Cursor;
+use crate::bytes::wire::Payload;
+use crate::error::Error;
+
+use super::limits;
+use super::literal::{Literal, literal};
+use super::proto::{Node, State, integers, own_domain};
+
+/// The value of an attribute.
+#[derive(Clone, Debug)]
+pub(super) enum Attribute {
+    Float(f32),
+    Int(i64),
+    Text(String),
+    Tensor(Box<Literal>),
+    /// `floats`: the message they are in, and how many there are.
+    Floats(Range<u64>, u64),
+    Ints(Vec<i64>),
+    /// Of another kind, or too long to be one of those that are looked at.
+    Other,
+}
+
+/// A node of a subgraph or function that may be a layer.
+#[derive(Clone, Debug)]
+pub(super) struct Inner {
+    pub(super) name: String,
+    pub(super) op: String,
+    pub(super) domain: String,
+}
+
+/// Operators with weights, those that are audited and those that are not.
+pub(super) const LAYERS: [&str; 14] = [
+    "Conv",
+    "ConvTranspose",
+    "Gemm",
+    "MatMul",
+    "QLinearConv",
+    "ConvInteger",
+    "QLinearMatMul",
+    "MatMulInteger",
+    "DeformConv",
+    "LSTM",
+    "GRU",
+    "RNN",
+    "Einsum",
+    "Attention",
+];
+
+/// The fields of an AttributeProto.
+#[derive(Debug, Default)]
+struct Fields {
+    kind: u64,
+    float: Option<f32>,
+    int: Option<i64>,
+    text: Option<Range<u64>>,
+    tensor: Option<Range<u64>>,
+    floats: u64,
+    ints: Vec<i64>,
+    many: bool,
+    graph: bool,
+    other: bool,
+}
+
+/// Reads the AttributeProto at `range`; nodes of its graphs that may be layers go to `inner`.
+pub(super) fn attribute(
+    state: &mut State<'_>,
+    cursor: &mut Cursor<'_>,
+    range: Range<u64>,
+    inner: &mut Vec<Inner>,
+) -> Result<(String, Attribute), Error> {
+    let mut name = String::new();
+    let mut fields = Fields::default();
+    cursor.message(range.clone(), |cursor, number, payload| {
+        match (number, payload) {
+            (1, Payload::Bytes(range)) => name = cursor.text(range, limits::NAME)?,
+            (2, Payload::Fixed32(bytes)) => fields.float = Some(f32::from_le_bytes(bytes)),
+            (3, Payload::Varint(value)) => fields.int = Some(value.cast_signed()),
+            (4, Payload::Bytes(range)) => fields.text = Some(range),
+            (5, Payload::Bytes(range)) => fields.tensor = Some(range),
+            (6 | 11, Payload::Bytes(range)) => {
+                fields.graph = true;
+                inner_graph(state, cursor, range, 1, inner)?;
+            }
+            (7, Payload::Bytes(range)) => fields.floats += (range.end - range.start) / 4,
+            (7, _) => fields.floats += 1,
+            (8, payload) => {
+                let all = integers(cursor, payload, limits::INTEGERS, &mut fields.ints)?;
+                fields.many |= !all;
+            }
+            (20, Payload::Varint(kind)) => fields.kind = kind,
+            (9 | 10 | 14 | 15 | 21 | 22 | 23, _) => fields.other = true,
+            _ => {}
+        }
+        Ok(())
+    })?;
+    let value = value(state, cursor, range, fields)?;
+    Ok((name, value))
+}
+
+/// The value, by the stated kind, or by what is there if no kind is stated.
+fn value(
+    state: &mut State<'_>,
+    cursor: &mut Cursor<'_>,
+    range: Range<u64>,
+    fields: Fields,
+) -> Result<Attribute, Error> {
+    let kind = match fields.kind {
+        0 if fields.float.is_some() => 1,
+        0 if fields.int.is_some() => 2,
+        0 if fields.text.is_some() => 3,
+        0 if fields.tensor.is_some() => 4,
+        0 if fields.floats > 0 => 6,
+        0 if fields.graph || fields.other => 0,
+        0 => 7,
+        kind => kind,
+    };
+    Ok(match (kind, fields.text, fields.tensor) {
+        // Writers may leave out a value that is zero or empty.
+        (1, ..) => Attribute::Float(fields.float.unwrap_or(0.0)),
+        (2, ..) => Attribute::Int(fields.int.unwrap_or(0)),
+        (3, None, _) => Attribute::Text(String::new()),
+        (3, Some(text), _) if text.end - text.start <= limits::TEXT => {
+            let bytes = cursor.inside(text, |cursor| cursor.bytes(cursor.left()))?;
+            match String::from_utf8(bytes) {
+                Ok(text) => Attribute::Text(text),
+                Err(_) => Attribute::Other,
+            }
+        }
+        (3, ..) => Attribute::Other,
+        (4, _, Some(tensor)) => Attribute::Tensor(Box::new(literal(state, cursor, tensor, "")?)),
+        (6, ..) => Attribute::Floats(range, fields.floats),
+        (7, ..) if fields.many => Attribute::Other,
+        (7, ..) => Attribute::Ints(fields.ints),
+        _ => Attribute::Other,
+    })
+}
+
+/// Collects the nodes that may be layers from the GraphProto at `range`.
+fn inner_graph(
+    state: &mut State<'_>,
+    cursor: &mut Cursor<'_>,
+    range: Range<u64>,
+    depth: usize,
+    inner: &mut Vec<Inner>,
+) -> Result<(), Error> {
+    if depth > limits::DEPTH {
+        return Err(state.source.malformed(
+            range.start,
+            format!("subgraphs are nested more than {} deep", limits::DEPTH),
+        ));
+    }
+    cursor.message(range, |cursor, number, payload| match (number, payload) {
+        (1, Payload::Bytes(range)) => inner_node(state, cursor, range, depth, inner),
+        _ => Ok(()),
+    })
+}
+
+/// The same for a NodeProto.
+pub(super) fn inner_node(
+    state: &mut State<'_>,
+    cursor: &mut Cursor<'_>,
+    range: Range<u64>,
+    depth: usize,
+    inner: &mut Vec<Inner>,
+) -> Result<(), Error> {
+    let (mut name, mut op, mut domain) = (String::new(), String::new(), String::new());
+    state.part()?;
+    cursor.message(range, |cursor, number, payload| {
+        match (number, payload) {
+            (2, Payload::Bytes(range)) if name.is_empty() => {
+                name = cursor.text(range, limits::NAME)?;
+            }
+            (3, Payload::Bytes(range)) if range.end > range.start => {
+                name = cursor.text(range, limits::NAME)?;
+            }
+            (4, Payload::Bytes(range)) => op = cursor.text(range, limits::NAME)?,
+            (5, Payload::Bytes(range)) => {
+                cursor.message(range, |cursor, number, payload| match (number, payload) {
+                    (6 | 11, Payload::Bytes(range)) => {
+                        inner_graph(state, cursor, range, depth + 1, inner)
+                    }
+                    _ => Ok(()),
+                })?;
+            }
+            (7, Payload::Bytes(range)) => domain = own_domain(cursor.text(range, limits::NAME)?),
+            _ => {}
+        }
+        Ok(())
+    })?;
+    // A node of another domain may call a function that holds a layer.
+    if !domain.is_empty() || LAYERS.contains(&op.as_str()) {
+        inner.push(Inner { name, op, domain });
+    }
+    Ok(())
+}
+
+impl Node {
+    /// An attribute, if it is there.
+    pub(super) fn attribute(&self, name: &str) -> Option<&Attribute> {
+        self.attributes
+            .iter()
+            .find_map(|(found, value)| (found == name).then_some(value))
+    }
+
+    /// An integer attribute.
+    pub(super) fn int(&self, name: &str, default: i64) -> Result<i64, String> {
+        match self.attribute(name) {
+            None => Ok(default),
+            Some(Attribute::Int(value)) => Ok(*value),
+            Some(_) => Err(format!("the attribute {name:?} is not an integer")),
+        }
+    }
+
+    /// A float attribute.
+    pub(super) fn float(&self, name: &str, default: f32) -> Result<f32, String> {
+        match self.attribute(name) {
+            None => Ok(default),
+            Some(Attribute::Float(value)) => Ok(*value),
+            Some(_) => Err(format!("the attribute {name:?} is not a float")),
+        }
+    }
+
+    /// A text attribute.
+    pub(super) fn text<'a>(&'a self, name: &str, default: &'a str) -> Result<&'a str, String> {
+        match self.attribute(name) {
+            None => Ok(default),
+            Some(Attribute::Text(value)) => Ok(value),
+            Some(_) => Err(format!("the attribute {name:?} is not a short text")),
+        }
+    }
+
+    /// A list of integers, if it is there.
+    pub(super) fn ints(&self, name: &str) -> Result<Option<&[i64]>, String> {
+        match self.attribute(name) {
+            None => Ok(None),
+            Some(Attribute::Ints(values)) => Ok(Some(values)),
+            Some(_) => Err(format!(
+                "the attribute {name:?} is not a list of at most {} integers",
+                limits::INTEGERS
+            )),
+        }
+    }
+
+    /// One integer per axis, each from `least` to the largest extent that is covered.
+    pub(super) fn extents(
+        &self,
+        name: &str,
+        length: usize,
+        least: usize,
+    ) -> Result<Vec<usize>, String> {
+        let Some(values) = self.ints(name)? else {
+            return Ok(vec![least; length]);
+        };
+        let inside = |&value: &i64| {
+            usize::try_from(value)
+                .ok()
+                .filter(|value| (least..=limits::EXTENT).contains(value))
+        };
+        let extents: Option<Vec<_>> = values.iter().map(inside).collect();
+        match extents {
+            Some(extents) if extents.len() == length => Ok(extents),
+            _ => Err(format!(
+                "{name} = {values:?}; expected {length} values from {least} to {}",
+                limits::EXTENT
+            )),
+        }
+    }
+}

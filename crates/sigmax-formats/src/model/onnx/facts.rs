@@ -1,0 +1,329 @@
+//! [`Fact`]: what is known about a value before the model runs.
+
+use std::rc::Rc;
+
+use crate::bytes::source::Source;
+use crate::model::tensor::Tensor;
+
+use super::integers::Integers;
+use super::limits;
+use super::literal::{Content, Literal, element, type_name};
+use super::order::{Links, Producer, label, link};
+use super::proto::{Dims, Node, Parsed};
+use super::{numbers, shapes};
+use crate::error::Error;
+
+/// What is known about a value.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Fact {
+    /// Its shape; `None` where not even the rank is known.
+    pub(super) dims: Option<Dims>,
+    /// Its entries, where they are a few known integers.
+    pub(super) integers: Option<Rc<Integers>>,
+    /// Whether it is a constant, and which.
+    pub(super) constant: Constant,
+    /// A graph input that has a default: whoever runs the model may replace what this is made of.
+    pub(super) replaceable: Option<usize>,
+}
+
+/// A constant value, or not.
+#[derive(Clone, Debug, Default)]
+pub(super) enum Constant {
+    /// Depends on the model's input, as far as is known.
+    #[default]
+    No,
+    /// Floats, and how many nodes moved them.
+    Float(Rc<Tensor>, u8),
+    /// A constant that cannot be a weight: "it …".
+    Opaque(Rc<str>),
+}
+
+/// A linked graph with a fact for every value.
+#[derive(Debug)]
+pub(super) struct Context<'a> {
+    pub(super) source: &'a Source,
+    pub(super) parsed: &'a Parsed,
+    pub(super) links: Links,
+    pub(super) facts: Vec<Fact>,
+}
+
+impl<'a> Context<'a> {
+    /// Links the graph and goes through it once; `size` replaces the spatial axes of one value.
+    pub(super) fn new(
+        source: &'a Source,
+        parsed: &'a Parsed,
+        size: Option<&(usize, Vec<usize>)>,
+    ) -> Result<Self, Error> {
+        Self::at_batch(source, parsed, size, None)
+    }
+
+    /// The same with a number for the first axis of every graph input that has none.
+    pub(super) fn at_batch(
+        source: &'a Source,
+        parsed: &'a Parsed,
+        size: Option<&(usize, Vec<usize>)>,
+        batch: Option<usize>,
+    ) -> Result<Self, Error> {
+        let links = link(source, parsed)?;
+        let mut context = Self {
+            source,
+            parsed,
+            facts: vec![Fact::default(); parsed.names.len()],
+            links,
+        };
+        let mut declared: Vec<Option<&Dims>> = vec![None; parsed.names.len()];
+        for known in &parsed.declared {
+            declared[known.value] = known.dims.as_ref();
+        }
+        for input in &parsed.inputs {
+            context.facts[input.value].dims.clone_from(&input.dims);
+        }
+        if let Some((value, size)) = size
+            && let Some(dims) = &mut context.facts[*value].dims
+        {
+            for (axis, &n) in dims.iter_mut().skip(2).zip(size) {
+                *axis = Some(n);
+            }
+        }
+        for input in parsed.inputs.iter().filter(|_| batch.is_some()) {
+            if let Some(Some(first @ None)) = context.facts[input.value]
+                .dims
+                .as_mut()
+                .map(|dims| dims.first_mut())
+            {
+                *first = batch;
+            }
+        }
+        for (value, literal) in &parsed.initializers {
+            context.facts[*value] = context.initial(*value, literal);
+        }
+        for &value in &parsed.sparse {
+            context.facts[value].constant =
+                Constant::Opaque("is a sparse initializer, which is not read".into());
+        }
+        for step in 0..context.links.order.len() {
+            let index = context.links.order[step];
+            let facts = context.evaluate(index);
+            for (&output, mut fact) in parsed.nodes[index].outputs.iter().zip(facts) {
+                let Some(output) = output else { continue };
+                fact.dims = merge(fact.dims, declared[output]);
+                context.facts[output] = fact;
+            }
+        }
+        Ok(context)
+    }
+
+    /// The fact about input `place` of a node, if it has that input.
+    pub(super) fn input(&self, node: &Node, place: usize) -> Option<&Fact> {
+        node.inputs
+            .get(place)
+            .copied()
+            .flatten()
+            .map(|value| &self.facts[value])
+    }
+
+    /// The known integers of input `place` of a node.
+    pub(super) fn integers(&self, node: &Node, place: usize) -> Option<&Integers> {
+        self.input(node, place)?.integers.as_deref()
+    }
+
+    /// A list of integers that is an attribute in older opsets and an input in newer ones:
+    /// `Ok(None)` where it is left out, `Err` where it is there but not known.
+    pub(super) fn list(
+        &self,
+        node: &Node,
+        name: &str,
+        place: usize,
+    ) -> Result<Option<Vec<i64>>, Unknown> {
+        match node.ints(name) {
+            Err(_) => return Err(Unknown),
+            Ok(Some(values)) => return Ok(Some(values.to_vec())),
+            Ok(None) => {}
+        }
+        if node.inputs.get(place).copied().flatten().is_none() {
+            return Ok(None);
+        }
+        match self.integers(node, place) {
+            Some(list) => Ok(Some(list.values.clone())),
+            None => Err(Unknown),
+        }
+    }
+
+    fn initial(&self, value: usize, literal: &Literal) -> Fact {
+        let replaceable = self.links.producers[value] == Producer::Replaceable;
+        let mut fact = Fact::of(literal);
+        if replaceable {
+            fact.replaceable = Some(value);
+            // Before IR version 4 every initializer had to be listed as an input.
+            if self.parsed.ir_version >= 4 {
+                fact.integers = None;
+            }
+        }
+        fact
+    }
+
+    /// The facts about the outputs of a node whose inputs are known.
+    fn evaluate(&self, index: usize) -> Vec<Fact> {
+        let node = &self.parsed.nodes[index];
+        let mut facts = vec![Fact::default(); node.outputs.len()];
+        let own = node.domain.is_empty() && !self.is_function(node);
+        if own && node.op == "Constant" {
+            if let Some(first) = facts.first_mut() {
+                *first = self.constant(index);
+            }
+            return facts;
+        }
+        if own {
+            for (fact, dims) in facts.iter_mut().zip(shapes::infer(self, node)) {
+                fact.dims = dims.filter(|dims| dims.len() <= limits::RANK);
+            }
+            if let Some(first) = facts.first_mut() {
+                first.integers = numbers::fold(self, node, first.dims.as_ref());
+            }
+        }
+        let inputs = || {
+            node.inputs
+                .iter()
+                .flatten()
+                .map(|&value| &self.facts[value])
+        };
+        let replaceable = inputs().find_map(|fact| fact.replaceable);
+        let known = |fact: &Fact| fact.integers.is_some() || !matches!(fact.constant, Constant::No);
+        let constant = inputs().next().is_some() && inputs().all(known);
+        for (place, fact) in facts.iter_mut().enumerate() {
+            fact.replaceable = replaceable;
+            if let Some(numbers) = &fact.integers {
+                fact.dims = Some(numbers.dims.iter().copied().map(Some).collect());
+            }
+            if constant {
+                fact.constant = if own && place == 0 {
+                    self.moved(index, fact.dims.as_ref())
+                } else {
+                    self.computed(index)
+                };
+            }
+        }
+        facts
+    }
+
+    pub(super) fn is_function(&self, node: &Node) -> bool {
+        !self.parsed.functions.is_empty()
+            && self
+                .parsed
+                .functions
+                .contains_key(&(node.domain.clone(), node.op.clone()))
+    }
+
+    /// The output of a node all of whose inputs are constant, where it only moves or casts them.
+    fn moved(&self, index: usize, dims: Option<&Dims>) -> Constant {
+        let node = &self.parsed.nodes[index];
+        let Some(data) = self.input(node, 0) else {
+            return self.computed(index);
+        };
+        let (tensor, steps) = match &data.constant {
+            Constant::Float(tensor, steps) => (tensor, *steps),
+            // The reason why it is opaque is worth more than that it was moved.
+            Constant::Opaque(reason) if is_move(node) => return Constant::Opaque(reason.clone()),
+            Constant::Opaque(_) | Constant::No => return self.computed(index),
+        };
+        let known = || dims?.iter().copied().collect::<Option<Vec<usize>>>();
+        let moved = match node.op.as_str() {
+            "Identity" => return Constant::Float(tensor.clone(), steps),
+            _ if steps >= limits::CHAIN => None,
+            "Reshape" | "Squeeze" | "Unsqueeze" | "Flatten" => {
+                known().and_then(|dims| Tensor::clone(tensor).reshaped(dims))
+            }
+            "Transpose" => shapes::permutation(node, tensor.shape().len())
+                .and_then(|axes| Tensor::clone(tensor).permuted(&axes)),
+            "Cast" => {
+                let to = node.int("to", 0).ok().and_then(|to| u64::try_from(to).ok());
+                match to.map(|to| (to, element(to))) {
+                    Some((_, Some(to))) => Tensor::clone(tensor).cast(to),
+                    Some((to, None)) => {
+                        let reason = format!("is cast to {}, not a float type", type_name(to));
+                        return Constant::Opaque(reason.into());
+                    }
+                    None => None,
+                }
+            }
+            _ => None,
+        };
+        match moved {
+            Some(tensor) => Constant::Float(Rc::new(tensor), steps + 1),
+            None => self.computed(index),
+        }
+    }
+
+    fn computed(&self, index: usize) -> Constant {
+        let op = self.parsed.nodes[index].op.as_str();
+        let name = label(self.parsed, index);
+        let reason = match op {
+            "DequantizeLinear" | "DynamicQuantizeLinear" | "QuantizeLinear" => {
+                format!("is quantised (node {name:?}, {op}); audit the model before quantisation")
+            }
+            _ if is_move(&self.parsed.nodes[index]) => {
+                format!("is moved or cast by node {name:?} ({op}) in a way that is not followed")
+            }
+            _ => format!("is computed by node {name:?} ({op}), which is not folded"),
+        };
+        Constant::Opaque(reason.into())
+    }
+
+    /// The value of a Constant node.
+    fn constant(&self, index: usize) -> Fact {
+        let node = &self.parsed.nodes[index];
+        numbers::constant(node, &label(self.parsed, index)).unwrap_or_else(|| Fact {
+            constant: Constant::Opaque("is a Constant node of a kind that is not read".into()),
+            ..Fact::default()
+        })
+    }
+}
+
+/// Something is there, but its value is not known.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Unknown;
+
+fn is_move(node: &Node) -> bool {
+    matches!(
+        node.op.as_str(),
+        "Identity" | "Reshape" | "Squeeze" | "Unsqueeze" | "Flatten" | "Transpose" | "Cast"
+    )
+}
+
+/// What is inferred together with what the file declares; unknown where they disagree.
+fn merge(inferred: Option<Dims>, declared: Option<&Dims>) -> Option<Dims> {
+    let (inferred, declared) = match (inferred, declared) {
+        (None, declared) => return declared.cloned(),
+        (inferred, None) => return inferred,
+        (Some(inferred), Some(declared)) => (inferred, declared),
+    };
+    if inferred.len() != declared.len() {
+        return None;
+    }
+    let axes = inferred.into_iter().zip(declared);
+    let merged = axes.map(|(inferred, &declared)| match (inferred, declared) {
+        (Some(a), Some(b)) if a != b => None,
+        (a, b) => a.or(b),
+    });
+    Some(merged.collect())
+}
+
+impl Fact {
+    /// The fact about a constant tensor.
+    pub(super) fn of(literal: &Literal) -> Self {
+        let (integers, constant) = match &literal.content {
+            Content::Float(tensor) => (None, Constant::Float(Rc::new(tensor.clone()), 0)),
+            Content::Integers(numbers) => (
+                Some(Rc::new(numbers.clone())),
+                Constant::Opaque("holds integers".into()),
+            ),
+            Content::Opaque(reason) => (None, Constant::Opaque(reason.as_str().into())),
+        };
+        Self {
+            dims: Some(literal.dims.iter().copied().map(Some).collect()),
+            integers,
+            constant,
+            replaceable: None,
+        }
+    }
+}

@@ -1,0 +1,224 @@
+//! Which nodes are layers, and which may be but cannot be audited.
+
+use sigmax::Conv;
+
+use crate::bytes::source::Source;
+use crate::error::Error;
+use crate::model::layer::{GeometrySource, LayerSpec, Op};
+use crate::model::names::Names;
+use crate::model::skipped::Skipped;
+use crate::model::tensor::Tensor;
+
+use super::facts::{Constant, Context, Fact};
+use super::order::{label, node_error};
+use super::proto::{Node, Parsed};
+use super::{conv, dense};
+
+/// Why a node does not become a layer.
+#[derive(Debug)]
+pub(super) enum Stop {
+    /// It is not valid ONNX.
+    Fail(String),
+    /// It cannot be audited.
+    Refuse(String),
+    /// It does not act on the model's input.
+    Other,
+}
+
+impl From<String> for Stop {
+    fn from(reason: String) -> Self {
+        Self::Fail(reason)
+    }
+}
+
+/// A layer before it has a name.
+#[derive(Debug)]
+pub(super) struct Draft {
+    pub(super) op: Op,
+    pub(super) conv: Conv,
+    pub(super) scale: f64,
+    pub(super) notes: Vec<String>,
+    /// In the layout of the kernel.
+    pub(super) weight: Tensor,
+}
+
+/// The layers and the rest.
+pub(super) fn layers(
+    source: &Source,
+    parsed: &Parsed,
+    size: Option<&(usize, Vec<usize>)>,
+) -> Result<(Vec<LayerSpec>, Skipped), Error> {
+    let context = Context::new(source, parsed, size)?;
+    let (mut layers, mut skipped, mut names) = (Vec::new(), Skipped::default(), Names::default());
+    for (index, node) in parsed.nodes.iter().enumerate() {
+        let label = label(parsed, index);
+        refuse_inner(parsed, node, &label, &mut skipped);
+        let kind = if node.domain.is_empty() {
+            node.op.clone()
+        } else {
+            format!("{}::{}", node.domain, node.op)
+        };
+        match draft(&context, node) {
+            Ok(draft) => layers.push(finish(node, names.unique(&label), draft)),
+            Err(Stop::Other) => skipped.other(kind, label),
+            Err(Stop::Refuse(reason)) => skipped.refuse(label, kind, reason),
+            Err(Stop::Fail(reason)) => return Err(node_error(source, node, &label, reason)),
+        }
+    }
+    Ok((layers, skipped))
+}
+
+fn finish(node: &Node, name: String, draft: Draft) -> LayerSpec {
+    LayerSpec {
+        name,
+        tensor: draft.weight.name.clone(),
+        op: draft.op,
+        op_type: node.op.clone(),
+        shape: draft.weight.shape().to_vec(),
+        conv: draft.conv,
+        geometry: GeometrySource::Graph,
+        scale: draft.scale,
+        notes: draft.notes,
+        weight: draft.weight,
+    }
+}
+
+/// The layer of a node.
+pub(super) fn draft(context: &Context<'_>, node: &Node) -> Result<Draft, Stop> {
+    let function = context
+        .parsed
+        .functions
+        .get(&(node.domain.clone(), node.op.clone()));
+    match function {
+        Some(true) => {
+            return refuse(
+                "it calls a function of the model, which is not followed; inline the functions \
+                 with onnx.inliner first",
+            );
+        }
+        Some(false) => return Err(Stop::Other),
+        None => {}
+    }
+    if !node.domain.is_empty() {
+        return foreign(context, node);
+    }
+    match node.op.as_str() {
+        "Conv" => conv::conv(context, node),
+        "ConvTranspose" => conv::conv_transpose(context, node),
+        "Gemm" => dense::gemm(context, node),
+        "MatMul" => dense::matmul(context, node),
+        "QLinearConv" | "ConvInteger" | "QLinearMatMul" | "MatMulInteger" => {
+            refuse("its weight is quantised; audit the model before quantisation")
+        }
+        "LSTM" | "GRU" | "RNN" => refuse("recurrent layers are not audited"),
+        "DeformConv" => refuse("a deformable convolution has no norm that its weight tells"),
+        "Einsum" | "Attention" if has_weight(context, node, 1) => refuse(format!(
+            "the constants of {} nodes are not audited",
+            node.op
+        )),
+        _ => Err(Stop::Other),
+    }
+}
+
+/// A node of another domain: refused if it may hold a weight.
+fn foreign(context: &Context<'_>, node: &Node) -> Result<Draft, Stop> {
+    let linear = matches!(node.op.as_str(), "LinearClassifier" | "LinearRegressor");
+    if linear || has_weight(context, node, 2) {
+        return refuse(format!(
+            "an operator of the domain {:?}, which is not known, with a constant that may be a \
+             weight",
+            node.domain
+        ));
+    }
+    Err(Stop::Other)
+}
+
+/// Whether an input is a constant of at least `rank` axes.
+fn has_weight(context: &Context<'_>, node: &Node, rank: usize) -> bool {
+    let weight = |fact: &Fact| match &fact.constant {
+        Constant::Float(tensor, _) => tensor.shape().len() >= rank,
+        Constant::Opaque(_) => {
+            fact.integers.is_none() && fact.dims.as_ref().is_none_or(|dims| dims.len() >= rank)
+        }
+        Constant::No => false,
+    };
+    (0..node.inputs.len()).any(|place| context.input(node, place).is_some_and(weight))
+}
+
+/// Refuses the layers in the subgraphs of a node.
+fn refuse_inner(parsed: &Parsed, node: &Node, label: &str, skipped: &mut Skipped) {
+    for inner in &node.inner {
+        let key = (inner.domain.clone(), inner.op.clone());
+        if !inner.domain.is_empty() && parsed.functions.get(&key) != Some(&true) {
+            continue;
+        }
+        skipped.refuse(
+            format!("{label}/{}", inner.name),
+            inner.op.clone(),
+            format!(
+                "it is inside a subgraph of node {label:?} ({}), which is not followed",
+                node.op
+            ),
+        );
+    }
+}
+
+fn refuse(reason: impl Into<String>) -> Result<Draft, Stop> {
+    Err(Stop::Refuse(reason.into()))
+}
+
+impl Context<'_> {
+    /// Whether a fact is about something that depends on the model's input.
+    pub(super) fn is_data(&self, fact: &Fact) -> bool {
+        matches!(fact.constant, Constant::No) || fact.replaceable.is_some()
+    }
+
+    /// The constant weight in input `place`; a layer whose data, input `data`, is constant too is
+    /// none.
+    pub(super) fn weight(
+        &self,
+        node: &Node,
+        place: usize,
+        data: usize,
+        notes: &mut Vec<String>,
+    ) -> Result<Tensor, Stop> {
+        let name = |place: usize| match node.inputs.get(place).copied().flatten() {
+            Some(value) => self.parsed.names[value].as_str(),
+            None => "",
+        };
+        let missing = |place: usize| Stop::Fail(format!("its input {place} is missing"));
+        let fact = self.input(node, place).ok_or_else(|| missing(place))?;
+        let input = self.input(node, data).ok_or_else(|| missing(data))?;
+        let tensor = match &fact.constant {
+            Constant::No => {
+                return Err(Stop::Refuse(format!(
+                    "no constant weight: {:?} is computed while the model runs or is an input of it",
+                    name(place)
+                )));
+            }
+            _ if !self.is_data(input) => return Err(Stop::Other),
+            Constant::Opaque(reason) => {
+                return Err(Stop::Refuse(format!(
+                    "its weight {:?} {reason}",
+                    name(place)
+                )));
+            }
+            Constant::Float(tensor, _) => Tensor::clone(tensor),
+        };
+        if tensor.shape().contains(&0) {
+            return Err(Stop::Refuse(format!(
+                "its weight {:?} of shape {:?} is empty",
+                name(place),
+                tensor.shape()
+            )));
+        }
+        if let Some(value) = fact.replaceable {
+            notes.push(format!(
+                "{:?} is an input of the graph with a default: whoever runs the model may replace \
+                 the weight",
+                self.parsed.names[value]
+            ));
+        }
+        Ok(tensor)
+    }
+}

@@ -1,0 +1,121 @@
+//! The network of a graph: every node on a path from the data input to an output is lowered to
+//! nodes of [`Network`](sigmax::network::Network), for one sample.
+//!
+//! [`plan`] finds these nodes, [`rules`] says which of them have no rule, [`lowering`] carries what
+//! is built, and one file per group of operators builds it. Axis 0 of every value is the batch; what
+//! would mix or move it is refused.
+
+mod activation;
+mod arithmetic;
+mod blocks;
+mod constant;
+mod linear;
+mod lowering;
+mod normalisation;
+mod pattern;
+mod plan;
+mod pooling;
+mod reduce;
+mod resize;
+mod rules;
+mod select;
+mod shape;
+
+use sigmax::network::NodeId;
+
+use crate::bytes::source::Source;
+use crate::error::Error;
+use crate::model::network::{NetworkError, NetworkModel, NoNetwork};
+use crate::model::skipped::Refused;
+
+use super::facts::Context;
+use super::layers::{Draft, draft};
+use super::order::label;
+use super::proto::Parsed;
+use lowering::{Halt, Lowering};
+use plan::Plan;
+
+/// Stands for a batch size that is not fixed: a prime that no shape has, so that a reshape which
+/// depends on it is told from one that does not.
+const BATCH: usize = 65_521;
+
+/// The network of a graph whose input has the given spatial size.
+pub(super) fn network(
+    source: &Source,
+    parsed: &Parsed,
+    size: Option<&(usize, Vec<usize>)>,
+) -> Result<NetworkModel, NetworkError> {
+    let context = Context::at_batch(source, parsed, size, Some(BATCH))?;
+    let plan = Plan::new(&context)?;
+    let blockers = rules::blockers(&context, &plan);
+    if !blockers.is_empty() {
+        return Err(NoNetwork { blockers }.into());
+    }
+    let layers = drafts(source, parsed, size)?;
+    let shape = plan.input_shape(&context)?;
+    let mut lowering = Lowering::new(context, plan.input, &shape)?;
+    for &index in &plan.nodes {
+        let lowered = lowering.node(&plan, index);
+        lowered.map_err(|halt| refusal(parsed, index, halt))?;
+    }
+    lowering.finish(&layers)
+}
+
+/// The layers of the model, each with its node, as [`crate::Model::layers`] has them.
+fn drafts(
+    source: &Source,
+    parsed: &Parsed,
+    size: Option<&(usize, Vec<usize>)>,
+) -> Result<Vec<(usize, Draft)>, Error> {
+    let context = Context::new(source, parsed, size)?;
+    let nodes = parsed.nodes.iter().enumerate();
+    let drafts = nodes.filter_map(|(index, node)| Some((index, draft(&context, node).ok()?)));
+    Ok(drafts.collect())
+}
+
+fn refusal(parsed: &Parsed, index: usize, halt: Halt) -> NetworkError {
+    match halt {
+        Halt::Fail(error) => error.into(),
+        Halt::Refuse(reason) => NoNetwork {
+            blockers: vec![refused(parsed, index, reason)],
+        }
+        .into(),
+    }
+}
+
+/// [`Refused`] for a node.
+fn refused(parsed: &Parsed, index: usize, reason: impl Into<String>) -> Refused {
+    let node = &parsed.nodes[index];
+    Refused {
+        name: label(parsed, index),
+        kind: if node.domain.is_empty() {
+            node.op.clone()
+        } else {
+            format!("{}::{}", node.domain, node.op)
+        },
+        reason: reason.into(),
+    }
+}
+
+/// The node that computes a layer of the model, and what it was made of.
+#[derive(Debug)]
+struct Computed {
+    index: usize,
+    node: NodeId,
+    draft: Draft,
+}
+
+impl Computed {
+    /// Whether a norm proved of the layer is one of the node.
+    fn is(&self, layer: &Draft) -> bool {
+        let (mine, theirs) = (&self.draft.conv, &layer.conv);
+        let size = theirs.input_size.is_none() || theirs.input_size == mine.input_size;
+        let mut geometry = theirs.clone();
+        geometry.input_size.clone_from(&mine.input_size);
+        let weight = self.draft.weight.name == layer.weight.name
+            && self.draft.weight.shape() == layer.weight.shape();
+        // A factor would be part of the layer and not of the node.
+        let plain = |scale: f64| (scale - 1.0).abs() <= 0.0;
+        size && geometry == *mine && weight && plain(layer.scale) && plain(self.draft.scale)
+    }
+}

@@ -1,0 +1,173 @@
+//! Constant operands, with their values.
+
+use sigmax::network::PerEntry;
+
+use super::super::attribute::Attribute;
+use super::super::facts::{Constant, Context};
+use super::super::literal::Content;
+use super::super::order::Producer;
+use super::super::proto::Node;
+use super::lowering::{Halt, Lowering, refuse};
+
+/// Longest chain of nodes behind a small constant, and most entries that a fill may have.
+const CHAIN: usize = 8;
+const FILL: usize = 1 << 16;
+
+/// A constant tensor.
+#[derive(Clone, Debug)]
+pub(super) struct Array {
+    pub(super) shape: Vec<usize>,
+    pub(super) values: Vec<f64>,
+}
+
+impl Array {
+    /// Its one entry.
+    pub(super) fn single(&self) -> Option<f64> {
+        match self.values[..] {
+            [value] => Some(value),
+            _ => None,
+        }
+    }
+}
+
+impl Context<'_> {
+    /// The values of a constant that is no tensor of the file: numbers in attributes, integers made
+    /// floats, fills.
+    fn small(&self, value: usize, depth: usize) -> Option<Array> {
+        let fact = &self.facts[value];
+        let Producer::Node(index) = self.links.producers[value] else {
+            return None;
+        };
+        let node = &self.parsed.nodes[index];
+        if !node.domain.is_empty() || self.is_function(node) || depth == 0 {
+            return None;
+        }
+        let shape: Vec<usize> = fact.dims.as_ref()?.iter().copied().collect::<Option<_>>()?;
+        let input = |place: usize| node.inputs.get(place).copied().flatten();
+        let values = match node.op.as_str() {
+            "Constant" => match node.attribute("value_float")? {
+                Attribute::Float(value) => vec![f64::from(*value)],
+                _ => return None,
+            },
+            "Cast" if matches!(node.int("to", 0), Ok(1 | 11)) => {
+                // These are floats whatever the type is.
+                let exact = |&n: &i64| {
+                    let n = i32::try_from(n).ok()?;
+                    (n.unsigned_abs() <= 1 << 24).then_some(f64::from(n))
+                };
+                let values = self.integers(node, 0)?.values.iter().map(exact);
+                values.collect::<Option<_>>()?
+            }
+            "Identity" | "Reshape" | "Squeeze" | "Unsqueeze" | "Flatten" => {
+                self.small(input(0)?, depth - 1)?.values
+            }
+            "ConstantOfShape" => {
+                let count = crate::model::tensor::count(&shape).filter(|&n| n <= FILL)?;
+                let value = match node.attribute("value") {
+                    None => 0.0,
+                    Some(Attribute::Tensor(literal)) => match &literal.content {
+                        Content::Float(tensor) if tensor.shape().iter().all(|&n| n == 1) => {
+                            *tensor.read(self.source).ok()?.first()?
+                        }
+                        _ => return None,
+                    },
+                    Some(_) => return None,
+                };
+                vec![value; count]
+            }
+            _ => return None,
+        };
+        (crate::model::tensor::count(&shape)? == values.len()).then_some(Array { shape, values })
+    }
+
+    /// The one entry of a constant that nobody may replace.
+    pub(super) fn scalar(&self, value: usize) -> Option<f64> {
+        if self.facts[value].replaceable.is_some() {
+            return None;
+        }
+        match &self.facts[value].constant {
+            Constant::Float(tensor, _) if tensor.shape().iter().all(|&n| n == 1) => {
+                tensor.read(self.source).ok()?.first().copied()
+            }
+            Constant::Opaque(_) => self.small(value, CHAIN)?.single(),
+            _ => None,
+        }
+    }
+}
+
+impl Lowering<'_> {
+    /// The constant in input `place`; `None` where that is left out.
+    pub(super) fn constant(&mut self, node: &Node, place: usize) -> Result<Option<Array>, Halt> {
+        match node.inputs.get(place).copied().flatten() {
+            Some(value) => self.array(value).map(Some),
+            None => Ok(None),
+        }
+    }
+
+    /// The constant in input `place`, which has to be there.
+    pub(super) fn parameter(&mut self, node: &Node, place: usize) -> Result<Array, Halt> {
+        match self.constant(node, place)? {
+            Some(array) => Ok(array),
+            None => refuse(format!("its input {place} is missing")),
+        }
+    }
+
+    /// The values of a constant.
+    pub(super) fn array(&mut self, value: usize) -> Result<Array, Halt> {
+        self.replaceable(value);
+        let name = || format!("{:?}", self.context.parsed.names[value]);
+        let tensor = match &self.context.facts[value].constant {
+            Constant::No => return refuse(format!("{} is computed while the model runs", name())),
+            Constant::Float(tensor, _) => tensor.clone(),
+            Constant::Opaque(reason) => {
+                return match self.context.small(value, CHAIN) {
+                    Some(array) => Ok(array),
+                    None => refuse(format!("the constant {} {reason}", name())),
+                };
+            }
+        };
+        self.reads(&tensor)?;
+        Ok(Array {
+            shape: tensor.shape().to_vec(),
+            values: tensor.read(self.context.source)?,
+        })
+    }
+
+    /// Notes that a constant may be replaced.
+    pub(super) fn replaceable(&mut self, value: usize) {
+        // Before IR version 4 every initializer had to be listed as an input.
+        if self.context.parsed.ir_version >= 4
+            && let Some(input) = self.context.facts[value].replaceable
+        {
+            self.note(format!(
+                "{:?} is an input of the graph with a default, which is taken for a constant: \
+                 whoever runs the model may replace it",
+                self.context.parsed.names[input]
+            ));
+        }
+    }
+
+    /// The shape of a constant beside a value of `rank` axes, batch left out: what is broadcast
+    /// against it, an axis at a time.
+    pub(super) fn beside(&self, shape: &[usize], rank: usize) -> Result<Vec<usize>, Halt> {
+        let Some(missing) = (rank + 1).checked_sub(shape.len()) else {
+            return refuse(format!(
+                "a constant of shape {shape:?} beside a value of {} axes moves the batch axis",
+                rank + 1
+            ));
+        };
+        let full = [&vec![1; missing][..], shape].concat();
+        if full[0] != 1 {
+            return refuse(format!(
+                "a constant of shape {shape:?} that differs between the samples of a batch"
+            ));
+        }
+        Ok(full[1..].to_vec())
+    }
+
+    /// A constant beside a value of `rank` axes, batch left out.
+    pub(super) fn per_entry(&self, array: Array, rank: usize) -> Result<PerEntry, Halt> {
+        let shape = self.beside(&array.shape, rank)?;
+        Ok(PerEntry::new(&shape, array.values)?)
+    }
+}

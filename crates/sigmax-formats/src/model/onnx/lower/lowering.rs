@@ -1,0 +1,411 @@
+//! [`Lowering`]: a network while it is built from a graph.
+
+use std::collections::{HashMap, HashSet};
+
+use sigmax::network::{Affine, NetworkBuilder, NodeId, Op, PerEntry, Pick};
+
+use crate::error::Error;
+use crate::model::names::Names;
+use crate::model::network::{NetworkError, NetworkModel, NoNetwork};
+use crate::model::tensor::Tensor;
+
+use super::super::facts::Context;
+use super::super::layers::{Draft, Stop};
+use super::super::order::label;
+use super::super::proto::Node;
+use super::super::shapes;
+use super::plan::Plan;
+use super::{
+    Computed, activation, arithmetic, blocks, linear, normalisation, pooling, reduce, resize,
+    select, shape,
+};
+
+/// Why a node is not lowered.
+#[derive(Debug)]
+pub(super) enum Halt {
+    /// The file cannot be read.
+    Fail(Error),
+    /// There is no rule for it: why.
+    Refuse(String),
+}
+
+/// Said of everything that would couple the samples of a batch.
+pub(super) const MIXES: &str = "it mixes the samples of a batch";
+
+/// Entries that all picks, windows and matrices along axes may have together.
+const MAX_INDICES: usize = 1 << 27;
+/// Entries of one axis that they go along.
+const MAX_AXIS: usize = 1 << 22;
+/// Entries of weights that are read once more.
+const MAX_COPIES: usize = 1 << 24;
+
+pub(super) fn refuse<T>(reason: impl Into<String>) -> Result<T, Halt> {
+    Err(Halt::Refuse(reason.into()))
+}
+
+impl From<String> for Halt {
+    fn from(reason: String) -> Self {
+        Self::Refuse(reason)
+    }
+}
+
+impl From<Error> for Halt {
+    fn from(error: Error) -> Self {
+        Self::Fail(error)
+    }
+}
+
+impl From<sigmax::Error> for Halt {
+    fn from(error: sigmax::Error) -> Self {
+        Self::Refuse(match error {
+            sigmax::Error::Node { reason, .. } => reason,
+            error => error.to_string(),
+        })
+    }
+}
+
+impl From<Stop> for Halt {
+    fn from(stop: Stop) -> Self {
+        Self::Refuse(match stop {
+            Stop::Fail(reason) | Stop::Refuse(reason) => reason,
+            Stop::Other => "it does not act on the model's input".to_owned(),
+        })
+    }
+}
+
+/// A network while it is built.
+#[derive(Debug)]
+pub(super) struct Lowering<'a> {
+    pub(super) context: Context<'a>,
+    /// Length of axis 0 of the input.
+    pub(super) batch: usize,
+    net: NetworkBuilder,
+    values: HashMap<usize, NodeId>,
+    names: Names,
+    /// Whether no step of the node that is lowered has its name yet.
+    fresh: bool,
+    computed: Vec<Computed>,
+    notes: Vec<String>,
+    read: HashSet<String>,
+    indices: usize,
+    copies: usize,
+}
+
+impl<'a> Lowering<'a> {
+    /// A network of its input alone.
+    pub(super) fn new(
+        context: Context<'a>,
+        input: usize,
+        shape: &[usize],
+    ) -> Result<Self, NoNetwork> {
+        let wrong = |error: sigmax::Error| {
+            NoNetwork::one(&context.parsed.names[input], "input", error.to_string())
+        };
+        let net = NetworkBuilder::new(shape).map_err(wrong)?;
+        let batch = context.facts[input].dims.as_ref();
+        let batch = batch.and_then(|dims| *dims.first()?);
+        let mut names = Names::default();
+        names.unique("input");
+        Ok(Self {
+            batch: batch.unwrap_or(super::BATCH),
+            values: HashMap::from([(input, net.input())]),
+            net,
+            names,
+            fresh: true,
+            context,
+            computed: Vec::new(),
+            notes: Vec::new(),
+            read: HashSet::new(),
+            indices: 0,
+            copies: 0,
+        })
+    }
+
+    /// Lowers one node whose inputs are.
+    pub(super) fn node(&mut self, plan: &Plan, index: usize) -> Result<(), Halt> {
+        let parsed = self.context.parsed;
+        let node = &parsed.nodes[index];
+        let name = label(parsed, index);
+        self.fresh = true;
+        let results = match plan.patterns.get(&index) {
+            Some(pattern) => vec![activation::pattern(self, pattern, &name)?],
+            None => self.operator(plan, index, node, &name)?,
+        };
+        for (place, &output) in node.outputs.iter().enumerate() {
+            let Some(output) = output else { continue };
+            match results.get(place) {
+                Some(&id) => self.made(output, id)?,
+                None if plan.read.contains(&output) => {
+                    return refuse(format!("its output {place} is read, which has no rule"));
+                }
+                None => {}
+            }
+        }
+        Ok(())
+    }
+
+    fn operator(
+        &mut self,
+        plan: &Plan,
+        index: usize,
+        node: &Node,
+        name: &str,
+    ) -> Result<Vec<NodeId>, Halt> {
+        let id = match node.op.as_str() {
+            "Conv" | "ConvTranspose" => {
+                linear::conv(self, node, name, index, plan.folded.get(&index).copied())
+            }
+            "Gemm" => linear::gemm(self, node, name, index),
+            "MatMul" => linear::matmul(self, node, name, index),
+            "BatchNormalization" => normalisation::batch_norm(self, node, name),
+            "Add" | "Sub" | "Sum" | "Mean" => arithmetic::sum(self, node, name),
+            "Mul" | "Div" | "Neg" => arithmetic::factor(self, node, name),
+            "Max" | "Min" => arithmetic::extremum(self, node, name),
+            "MaxPool" => pooling::max_pool(self, node, name),
+            "AveragePool" => pooling::average_pool(self, node, name),
+            "GlobalAveragePool" | "GlobalMaxPool" => pooling::global(self, node, name),
+            "ReduceMean" | "ReduceSum" | "ReduceMax" | "ReduceMin" => {
+                reduce::reduce(self, node, name)
+            }
+            "Flatten" => shape::flatten(self, node, name),
+            "Reshape" => shape::reshape(self, node, name),
+            "Squeeze" => shape::squeeze(self, node, name),
+            "Unsqueeze" => shape::unsqueeze(self, node, name),
+            "Transpose" => shape::transpose(self, node, name),
+            "Slice" => select::slice(self, node, name),
+            "Split" => return select::split(self, node, name),
+            "Concat" => select::concat(self, node, name),
+            "Gather" => select::gather(self, node, name),
+            "Expand" | "Tile" => select::repeat(self, node, name),
+            "Pad" => select::pad(self, node, name),
+            "DepthToSpace" | "SpaceToDepth" => blocks::blocks(self, node, name),
+            "Resize" | "Upsample" => resize::resize(self, node, name),
+            "Identity" | "Dropout" | "Cast" => shape::same(self, node),
+            _ => activation::activation(self, node, name),
+        };
+        Ok(vec![id?])
+    }
+
+    /// Enters the node of a value, and what is known of its shape now.
+    fn made(&mut self, value: usize, id: NodeId) -> Result<(), Halt> {
+        let shape = self.net.shape(id);
+        let fact = &mut self.context.facts[value];
+        if let Some(stated) = &fact.dims {
+            let rest = stated.get(1..).unwrap_or_default();
+            let same = stated.len() == shape.len() + 1
+                && rest
+                    .iter()
+                    .zip(shape)
+                    .all(|(stated, n)| stated.is_none_or(|stated| stated == *n));
+            if !same {
+                return refuse(format!(
+                    "its output has shape {shape:?} beside the batch, where the graph has {stated:?}"
+                ));
+            }
+        }
+        let dims = std::iter::once(self.batch).chain(shape.iter().copied());
+        fact.dims = Some(dims.map(Some).collect());
+        self.values.insert(value, id);
+        Ok(())
+    }
+
+    /// The node of a value.
+    pub(super) fn value(&self, value: usize) -> Result<NodeId, Halt> {
+        match self.values.get(&value) {
+            Some(&id) => Ok(id),
+            None => refuse(format!(
+                "its input {:?} is not a value of the network",
+                self.context.parsed.names[value]
+            )),
+        }
+    }
+
+    /// The node in input `place`, which has to depend on the data.
+    pub(super) fn data(&self, node: &Node, place: usize) -> Result<NodeId, Halt> {
+        match self.context.varying(node, place) {
+            Some(value) => self.value(value),
+            None => refuse(format!("its input {place} is missing or constant")),
+        }
+    }
+
+    /// The shape of one sample of a node.
+    pub(super) fn shape(&self, id: NodeId) -> Vec<usize> {
+        self.net.shape(id).to_vec()
+    }
+
+    /// An axis that is not the batch, batch left out.
+    pub(super) fn axis(&self, axis: i64, id: NodeId) -> Result<usize, Halt> {
+        let rank = self.net.shape(id).len() + 1;
+        match shapes::axis(axis, rank) {
+            Some(0) => refuse(MIXES),
+            Some(axis) => Ok(axis - 1),
+            None => refuse(format!("axis = {axis} of an input of {rank} axes")),
+        }
+    }
+
+    /// Adds a node under the name of the one that is lowered.
+    pub(super) fn add(&mut self, name: &str, op: Op, inputs: &[NodeId]) -> Result<NodeId, Halt> {
+        let what = op.name();
+        self.step(name, what, op, inputs)
+    }
+
+    /// The same for a node that may be one of several: the first has the name alone.
+    pub(super) fn step(
+        &mut self,
+        name: &str,
+        what: &str,
+        op: Op,
+        inputs: &[NodeId],
+    ) -> Result<NodeId, Halt> {
+        let name = if self.fresh {
+            self.names.unique(name)
+        } else {
+            self.names.unique(&format!("{name}/{what}"))
+        };
+        self.fresh = false;
+        Ok(self.net.add(&name, op, inputs)?)
+    }
+
+    /// Counts the entries of an index or a sparse matrix that is about to be made.
+    pub(super) fn room(&mut self, lengths: &[usize]) -> Result<(), Halt> {
+        if lengths.iter().any(|&n| n > MAX_AXIS) {
+            return refuse(format!(
+                "an axis of more than {MAX_AXIS} entries that are moved or pooled"
+            ));
+        }
+        let entries = lengths
+            .iter()
+            .try_fold(1usize, |product, &n| product.checked_mul(n));
+        match entries.and_then(|n| self.indices.checked_add(n)) {
+            Some(total) if total <= MAX_INDICES => {
+                self.indices = total;
+                Ok(())
+            }
+            _ => refuse(format!(
+                "shapes up to here have more than {MAX_INDICES} entries that are moved or pooled"
+            )),
+        }
+    }
+
+    /// Counts the entries of a constant that is about to be read.
+    pub(super) fn reads(&mut self, tensor: &Tensor) -> Result<(), Halt> {
+        if self.read.insert(tensor.name.clone()) {
+            return Ok(());
+        }
+        let entries = crate::model::tensor::count(tensor.shape()).unwrap_or(usize::MAX);
+        self.copies = self.copies.saturating_add(entries);
+        if self.copies > MAX_COPIES {
+            return refuse(format!(
+                "weights that several nodes share come to more than {MAX_COPIES} entries"
+            ));
+        }
+        Ok(())
+    }
+
+    /// Adds a note, once.
+    pub(super) fn note(&mut self, note: String) {
+        if !self.notes.contains(&note) {
+            self.notes.push(note);
+        }
+    }
+
+    /// Adds a reshape, if it changes anything.
+    pub(super) fn reshaped(
+        &mut self,
+        name: &str,
+        id: NodeId,
+        shape: &[usize],
+    ) -> Result<NodeId, Halt> {
+        if self.net.shape(id) == shape {
+            return Ok(id);
+        }
+        let pick = Pick::reshape(self.net.shape(id), shape)?;
+        self.step(name, "reshape", Op::Pick(pick), &[id])
+    }
+
+    /// Adds a transpose.
+    pub(super) fn transposed(
+        &mut self,
+        name: &str,
+        id: NodeId,
+        axes: &[usize],
+    ) -> Result<NodeId, Halt> {
+        let shape = self.shape(id);
+        self.room(&shape)?;
+        self.room(&shape)?;
+        let pick = Pick::transpose(&shape, axes)?;
+        self.step(name, "transpose", Op::Pick(pick), &[id])
+    }
+
+    /// Entries of every axis, in this order; `None` for all of them.
+    pub(super) fn picked(
+        &mut self,
+        name: &str,
+        id: NodeId,
+        along: Vec<Option<Vec<usize>>>,
+    ) -> Result<NodeId, Halt> {
+        if along.iter().all(Option::is_none) {
+            return Ok(id);
+        }
+        let shape = self.shape(id);
+        let lengths: Vec<usize> = along
+            .iter()
+            .zip(&shape)
+            .map(|(list, &n)| list.as_ref().map_or(n, Vec::len))
+            .collect();
+        self.room(&shape)?;
+        self.room(&lengths)?;
+        let lists: Vec<Vec<Option<usize>>> = along
+            .into_iter()
+            .zip(&shape)
+            .map(|(list, &n)| match list {
+                Some(list) => list.into_iter().map(Some).collect(),
+                None => (0..n).map(Some).collect(),
+            })
+            .collect();
+        let pick = Pick::along(&shape, &lists, 0.0)?;
+        self.step(name, "pick", Op::Pick(pick), &[id])
+    }
+
+    /// Adds a multiplication with one number, exactly known.
+    pub(super) fn scaled(&mut self, name: &str, id: NodeId, factor: f64) -> Result<NodeId, Halt> {
+        let rank = self.net.shape(id).len();
+        let factor = PerEntry::uniform(rank, factor)?;
+        let affine = Affine::exact(factor, PerEntry::uniform(rank, 0.0)?);
+        self.step(name, "scale", Op::Affine(affine), &[id])
+    }
+
+    /// Enters that a node computes a layer.
+    pub(super) fn computes(&mut self, index: usize, node: NodeId, draft: Draft) {
+        self.computed.push(Computed { index, node, draft });
+    }
+
+    /// The network.
+    pub(super) fn finish(self, layers: &[(usize, Draft)]) -> Result<NetworkModel, NetworkError> {
+        let parsed = self.context.parsed;
+        let mut outputs = Vec::new();
+        for output in &parsed.outputs {
+            let Some(&id) = self.values.get(output) else {
+                let reason = "it is not a value of the network".to_owned();
+                return Err(NoNetwork::one(&parsed.names[*output], "output", reason).into());
+            };
+            outputs.push(id);
+        }
+        let computed: HashMap<usize, &Computed> =
+            self.computed.iter().map(|c| (c.index, c)).collect();
+        let layers = layers.iter().map(|(index, layer)| {
+            let computed = computed.get(index)?;
+            computed.is(layer).then_some(computed.node)
+        });
+        let layers = layers.collect();
+        let network = self
+            .net
+            .finish(&outputs)
+            .map_err(|error| NoNetwork::one("outputs", "output", error.to_string()))?;
+        Ok(NetworkModel {
+            network,
+            layers,
+            notes: self.notes,
+        })
+    }
+}

@@ -1,0 +1,177 @@
+//! Which nodes have no rule whatever their shapes are, and why.
+
+use crate::model::skipped::Refused;
+
+use super::super::facts::Context;
+use super::super::layers::{Stop, draft};
+use super::super::proto::Node;
+use super::activation::ACTIVATIONS;
+use super::plan::Plan;
+use super::refused;
+
+/// Operators that are lowered, beside [`ACTIVATIONS`].
+const LOWERED: [&str; 41] = [
+    "Add",
+    "AveragePool",
+    "BatchNormalization",
+    "Cast",
+    "Concat",
+    "Conv",
+    "ConvTranspose",
+    "DepthToSpace",
+    "Div",
+    "Dropout",
+    "Expand",
+    "Flatten",
+    "Gather",
+    "Gemm",
+    "GlobalAveragePool",
+    "GlobalMaxPool",
+    "Identity",
+    "MatMul",
+    "Max",
+    "MaxPool",
+    "Mean",
+    "Min",
+    "Mul",
+    "Neg",
+    "Pad",
+    "ReduceMax",
+    "ReduceMean",
+    "ReduceMin",
+    "ReduceSum",
+    "Reshape",
+    "Resize",
+    "Slice",
+    "SpaceToDepth",
+    "Split",
+    "Squeeze",
+    "Sub",
+    "Sum",
+    "Tile",
+    "Transpose",
+    "Unsqueeze",
+    "Upsample",
+];
+
+const SPREAD: &str = "divides by a standard deviation or root mean square of its input: not \
+                      globally Lipschitz but for the constant that keeps the divisor from 0, and \
+                      no rule is known that is of use";
+const NORM: &str = "divides by a norm of its input: not globally Lipschitz";
+const ATTENTION: &str = "multiplies activations with one another: not globally Lipschitz";
+const JUMPS: &str = "its result jumps: not Lipschitz";
+const STEEP: &str = "its slope is not bounded: not globally Lipschitz";
+const RECURRENT: &str = "a recurrent layer: no rule is known";
+const QUANTISED: &str = "it is quantised, and rounding jumps; use the model before quantisation";
+const FLOW: &str = "a subgraph that runs or not, or many times, is not followed";
+
+/// Why an operator has no rule.
+fn reason(op: &str) -> Option<&'static str> {
+    Some(match op {
+        "LayerNormalization"
+        | "InstanceNormalization"
+        | "GroupNormalization"
+        | "RMSNormalization"
+        | "SimplifiedLayerNormalization"
+        | "MeanVarianceNormalization" => SPREAD,
+        "LpNormalization" => NORM,
+        "LRN" => "divides by a sum of squares of its input: no rule is known",
+        "Attention" | "MultiHeadAttention" | "RotaryEmbedding" | "LinearAttention" => ATTENTION,
+        "Einsum" => "Einsum is not covered; with two activations it is not globally Lipschitz",
+        "LSTM" | "GRU" | "RNN" => RECURRENT,
+        op if op.starts_with("QLinear") => QUANTISED,
+        "ConvInteger"
+        | "MatMulInteger"
+        | "QuantizeLinear"
+        | "DequantizeLinear"
+        | "DynamicQuantizeLinear" => QUANTISED,
+        "If" | "Loop" | "Scan" | "SequenceMap" => FLOW,
+        "DeformConv" => "where it reads depends on its input: not globally Lipschitz",
+        "GridSample" | "AffineGrid" | "RoiAlign" | "MaxRoiPool" => {
+            "where it reads may depend on its input: no rule is known"
+        }
+        "ArgMax" | "ArgMin" | "Round" | "Sign" | "Floor" | "Ceil" | "Hardmax" | "Mod"
+        | "ThresholdedRelu" | "Shrink" | "Equal" | "Greater" | "GreaterOrEqual" | "Less"
+        | "LessOrEqual" | "And" | "Or" | "Xor" | "Not" | "IsNaN" | "IsInf" | "NonZero"
+        | "NonMaxSuppression" | "OneHot" | "Unique" | "Compress" | "Multinomial" | "Bernoulli" => {
+            JUMPS
+        }
+        "TopK" => "the indices that it gives jump, and no rule is known for its values",
+        "Where" => "it chooses between values: no rule is known",
+        "Pow" => "a power of its input: not globally Lipschitz",
+        "Exp" | "Sqrt" | "Log" | "Reciprocal" | "Tan" | "Sinh" | "Cosh" | "Asin" | "Acos"
+        | "Acosh" | "Atanh" | "ReduceProd" | "ReduceSumSquare" | "ReduceLogSum" | "Det"
+        | "CumProd" => STEEP,
+        "RandomNormal" | "RandomUniform" | "RandomNormalLike" | "RandomUniformLike" => {
+            "it is random"
+        }
+        "Shape" | "Size" | "ConstantOfShape" | "Range" => {
+            "a shape, or what is computed from one, that does not follow from the input's shape"
+        }
+        "GatherND" | "GatherElements" | "Scatter" | "ScatterND" | "ScatterElements" => {
+            "where it reads or writes is not followed: no rule is known"
+        }
+        _ => return None,
+    })
+}
+
+/// The needed nodes that have no rule, in the order of the file.
+pub(super) fn blockers(context: &Context<'_>, plan: &Plan) -> Vec<Refused> {
+    let mut indices = plan.nodes.clone();
+    indices.sort_unstable();
+    let blocked = indices.into_iter().filter_map(|index| {
+        if plan.patterns.contains_key(&index) {
+            return None;
+        }
+        let reason = blocked(context, &context.parsed.nodes[index])?;
+        Some(refused(context.parsed, index, reason))
+    });
+    blocked.collect()
+}
+
+/// Why a node has no rule.
+fn blocked(context: &Context<'_>, node: &Node) -> Option<String> {
+    let op = node.op.as_str();
+    if context.is_function(node) {
+        return Some(
+            "it calls a function of the model, which is not followed; inline the functions with \
+             onnx.inliner first"
+                .to_owned(),
+        );
+    }
+    if !node.domain.is_empty() {
+        return Some(format!(
+            "an operator of the domain {:?}, which is not known",
+            node.domain
+        ));
+    }
+    if let Some(reason) = reason(op) {
+        return Some(reason.to_owned());
+    }
+    let count = (0..node.inputs.len())
+        .filter(|&place| context.varying(node, place).is_some())
+        .count();
+    let text = match op {
+        "MatMul" if count > 1 => {
+            "product of two activations, as in attention: not globally Lipschitz"
+        }
+        "Gemm" if count > 1 => {
+            "more than one of its inputs depends on the input of the model: no rule is known"
+        }
+        "Mul" if count > 1 => "product of two branches: not globally Lipschitz",
+        "Div" if context.varying(node, 1).is_some() => {
+            "divides by a value that depends on the input: not globally Lipschitz"
+        }
+        "Conv" | "ConvTranspose" | "Gemm" | "MatMul" => {
+            return match draft(context, node) {
+                Err(Stop::Refuse(reason) | Stop::Fail(reason)) => Some(reason),
+                _ => None,
+            };
+        }
+        op if LOWERED.contains(&op) || ACTIVATIONS.contains(&op) => {
+            return None;
+        }
+        _ => "no rule is known for this operator",
+    };
+    Some(text.to_owned())
+}

@@ -1,0 +1,425 @@
+//! The ONNX messages that matter, read without their weights.
+
+use std::collections::{HashMap, HashSet};
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+
+use crate::bytes::cursor::Cursor;
+use crate::bytes::source::Source;
+use crate::bytes::wire::Payload;
+use crate::error::Error;
+
+use super::attribute::{Attribute, Inner, attribute};
+use super::limits;
+use super::literal::{Literal, literal};
+
+/// Length per axis, `None` where it is not known.
+pub(super) type Dims = Vec<Option<usize>>;
+
+/// A node. Values are numbered in [`Parsed::names`].
+#[derive(Clone, Debug, Default)]
+pub(super) struct Node {
+    pub(super) name: String,
+    pub(super) op: String,
+    /// Empty for the operators of ONNX itself.
+    pub(super) domain: String,
+    /// `None` where an optional input is left out.
+    pub(super) inputs: Vec<Option<usize>>,
+    pub(super) outputs: Vec<Option<usize>>,
+    pub(super) attributes: Vec<(String, Attribute)>,
+    /// Nodes of its subgraphs that may be layers.
+    pub(super) inner: Vec<Inner>,
+}
+
+/// A declared value: a graph input, or a shape in `value_info`.
+#[derive(Clone, Debug)]
+pub(super) struct Declared {
+    pub(super) value: usize,
+    pub(super) dims: Option<Dims>,
+    /// The TensorProto.DataType, 0 where it is not stated.
+    pub(super) element: u64,
+}
+
+/// A model file without its weights.
+#[derive(Debug, Default)]
+pub(super) struct Parsed {
+    pub(super) ir_version: u64,
+    pub(super) opset: u64,
+    /// Names of values.
+    pub(super) names: Vec<String>,
+    pub(super) nodes: Vec<Node>,
+    pub(super) initializers: Vec<(usize, Literal)>,
+    pub(super) sparse: Vec<usize>,
+    pub(super) inputs: Vec<Declared>,
+    pub(super) outputs: Vec<usize>,
+    pub(super) declared: Vec<Declared>,
+    /// Model-local functions by domain and name, with whether a layer may be inside.
+    pub(super) functions: HashMap<(String, String), bool>,
+}
+
+/// What is carried along while a file is read.
+#[derive(Debug)]
+pub(super) struct State<'a> {
+    pub(super) source: &'a Source,
+    pub(super) folder: Option<&'a Path>,
+    /// External files that were found, with their lengths.
+    pub(super) external: HashMap<String, (PathBuf, u64)>,
+    values: HashMap<String, usize>,
+    names: Vec<String>,
+    parts: u64,
+}
+
+impl<'a> State<'a> {
+    pub(super) fn new(source: &'a Source, folder: Option<&'a Path>) -> Self {
+        Self {
+            source,
+            folder,
+            external: HashMap::new(),
+            values: HashMap::new(),
+            names: Vec::new(),
+            parts: 0,
+        }
+    }
+
+    /// Counts one more part of the model.
+    pub(super) fn part(&mut self) -> Result<(), Error> {
+        self.parts += 1;
+        self.source.limit(
+            "the number of parts of the graph",
+            limits::PARTS,
+            self.parts,
+        )
+    }
+
+    /// The number of a value.
+    fn value(&mut self, name: String) -> Result<usize, Error> {
+        if let Some(&value) = self.values.get(&name) {
+            return Ok(value);
+        }
+        let value = self.names.len();
+        self.source
+            .limit("the number of values", limits::VALUES, value as u64 + 1)?;
+        self.names.push(name.clone());
+        self.values.insert(name, value);
+        Ok(value)
+    }
+
+    fn named(
+        &mut self,
+        cursor: &mut Cursor<'_>,
+        range: Range<u64>,
+    ) -> Result<Option<usize>, Error> {
+        self.part()?;
+        let name = cursor.text(range, limits::NAME)?;
+        if name.is_empty() {
+            return Ok(None);
+        }
+        self.value(name).map(Some)
+    }
+}
+
+/// Appends the integers of a repeated field, packed or not; `false` if there are more than `limit`.
+pub(super) fn integers(
+    cursor: &mut Cursor<'_>,
+    payload: Payload,
+    limit: usize,
+    values: &mut Vec<i64>,
+) -> Result<bool, Error> {
+    let mut all = true;
+    let mut push = |value: u64| {
+        if values.len() < limit {
+            values.push(value.cast_signed());
+        } else {
+            all = false;
+        }
+    };
+    match payload {
+        Payload::Varint(value) => push(value),
+        Payload::Bytes(range) => cursor.inside(range, |cursor| {
+            while cursor.left() > 0 {
+                push(cursor.varint()?);
+            }
+            Ok(())
+        })?,
+        Payload::Fixed32(_) | Payload::Fixed64(_) => all = false,
+    }
+    Ok(all)
+}
+
+/// Reads the ModelProto.
+pub(super) fn model(state: &mut State<'_>) -> Result<Parsed, Error> {
+    let source = state.source;
+    let mut parsed = Parsed::default();
+    let (mut graph, mut opset) = (None, None);
+    let mut cursor = Cursor::new(source, 0..source.len())?;
+    cursor.message(0..source.len(), |cursor, number, payload| {
+        match (number, payload) {
+            (1, Payload::Varint(version)) => parsed.ir_version = version,
+            (7, Payload::Bytes(range)) => {
+                if graph.is_some() {
+                    return Err(source.malformed(range.start, "a second graph; expected one"));
+                }
+                graph = Some(range);
+            }
+            (8, Payload::Bytes(range)) => {
+                if let Some(version) = default_opset(cursor, range)? {
+                    opset = Some(version);
+                }
+            }
+            (25, Payload::Bytes(range)) => {
+                state.part()?;
+                let (key, layers) = function(state, cursor, range)?;
+                parsed.functions.insert(key, layers);
+            }
+            _ => {}
+        }
+        Ok(())
+    })?;
+    parsed.opset = match opset {
+        Some(version @ 7..) => version.cast_unsigned(),
+        Some(version) => {
+            return Err(source.unsupported(
+                format!("the model uses opset {version}; opset 7 and later are read"),
+                "convert it with onnx.version_converter, or export it again with a newer opset",
+            ));
+        }
+        None => {
+            return Err(source.unsupported(
+                "the model does not say which opset of ONNX it uses; opset 7 and later are read",
+                "export it again with a current exporter",
+            ));
+        }
+    };
+    let Some(graph) = graph else {
+        return Err(source.malformed(0, "an ONNX model without a graph"));
+    };
+    read_graph(state, &mut cursor, graph, &mut parsed)?;
+    parsed.names = std::mem::take(&mut state.names);
+    Ok(parsed)
+}
+
+/// The version, if the OperatorSetIdProto is that of ONNX itself.
+fn default_opset(cursor: &mut Cursor<'_>, range: Range<u64>) -> Result<Option<i64>, Error> {
+    let (mut domain, mut version) = (String::new(), 0);
+    cursor.message(range, |cursor, number, payload| {
+        match (number, payload) {
+            (1, Payload::Bytes(range)) => domain = cursor.text(range, limits::NAME)?,
+            (2, Payload::Varint(found)) => version = found.cast_signed(),
+            _ => {}
+        }
+        Ok(())
+    })?;
+    Ok(own_domain(domain).is_empty().then_some(version))
+}
+
+/// The domain, empty for that of ONNX itself under either of its names.
+pub(super) fn own_domain(domain: String) -> String {
+    if domain == "ai.onnx" {
+        String::new()
+    } else {
+        domain
+    }
+}
+
+/// The domain and name of a FunctionProto, and whether a layer may be inside.
+fn function(
+    state: &mut State<'_>,
+    cursor: &mut Cursor<'_>,
+    range: Range<u64>,
+) -> Result<((String, String), bool), Error> {
+    let (mut domain, mut name, mut inner) = (String::new(), String::new(), Vec::new());
+    cursor.message(range, |cursor, number, payload| {
+        match (number, payload) {
+            (1, Payload::Bytes(range)) => name = cursor.text(range, limits::NAME)?,
+            (7, Payload::Bytes(range)) => {
+                super::attribute::inner_node(state, cursor, range, 0, &mut inner)?;
+            }
+            (10, Payload::Bytes(range)) => domain = cursor.text(range, limits::NAME)?,
+            _ => {}
+        }
+        Ok(())
+    })?;
+    Ok(((own_domain(domain), name), !inner.is_empty()))
+}
+
+fn read_graph(
+    state: &mut State<'_>,
+    cursor: &mut Cursor<'_>,
+    range: Range<u64>,
+    parsed: &mut Parsed,
+) -> Result<(), Error> {
+    let source = state.source;
+    cursor.message(range, |cursor, number, payload| {
+        let Payload::Bytes(range) = payload else {
+            return Ok(());
+        };
+        match number {
+            1 => {
+                parsed.nodes.push(node(state, cursor, range)?);
+                source.limit(
+                    "the number of nodes",
+                    limits::NODES,
+                    parsed.nodes.len() as u64,
+                )?;
+            }
+            5 => {
+                let start = range.start;
+                let literal = literal(state, cursor, range, "")?;
+                if literal.name.is_empty() {
+                    return Err(source.malformed(start, "an initializer without a name"));
+                }
+                let value = state.value(literal.name.clone())?;
+                parsed.initializers.push((value, literal));
+                let count = parsed.initializers.len() as u64;
+                source.limit("the number of initializers", limits::NODES, count)?;
+            }
+            15 => {
+                state.part()?;
+                parsed.sparse.extend(sparse(state, cursor, range)?);
+            }
+            11 => parsed.inputs.extend(declared(state, cursor, range)?),
+            12 => {
+                let output = declared(state, cursor, range)?;
+                parsed
+                    .outputs
+                    .extend(output.iter().map(|output| output.value));
+                parsed.declared.extend(output);
+            }
+            13 => parsed.declared.extend(declared(state, cursor, range)?),
+            _ => {}
+        }
+        Ok(())
+    })
+}
+
+fn node(state: &mut State<'_>, cursor: &mut Cursor<'_>, range: Range<u64>) -> Result<Node, Error> {
+    let mut node = Node::default();
+    let start = range.start;
+    cursor.message(range, |cursor, number, payload| {
+        let Payload::Bytes(range) = payload else {
+            return Ok(());
+        };
+        match number {
+            1 => node.inputs.push(state.named(cursor, range)?),
+            2 => node.outputs.push(state.named(cursor, range)?),
+            3 => node.name = cursor.text(range, limits::NAME)?,
+            4 => node.op = cursor.text(range, limits::NAME)?,
+            5 => {
+                state.part()?;
+                let found = attribute(state, cursor, range, &mut node.inner)?;
+                node.attributes.push(found);
+            }
+            7 => node.domain = own_domain(cursor.text(range, limits::NAME)?),
+            _ => {}
+        }
+        Ok(())
+    })?;
+    let mut names = HashSet::new();
+    if let Some((twice, _)) = node.attributes.iter().find(|(name, _)| !names.insert(name)) {
+        return Err(state.source.malformed(
+            start,
+            format!("node {:?} has the attribute {twice:?} twice", node.name),
+        ));
+    }
+    Ok(node)
+}
+
+/// The value that a SparseTensorProto initialises: its name is that of the tensor of its values.
+fn sparse(
+    state: &mut State<'_>,
+    cursor: &mut Cursor<'_>,
+    range: Range<u64>,
+) -> Result<Option<usize>, Error> {
+    let mut value = None;
+    cursor.message(range, |cursor, number, payload| {
+        if let (1, Payload::Bytes(range)) = (number, payload) {
+            cursor.message(range, |cursor, number, payload| {
+                if let (8, Payload::Bytes(range)) = (number, payload) {
+                    value = state.named(cursor, range)?;
+                }
+                Ok(())
+            })?;
+        }
+        Ok(())
+    })?;
+    Ok(value)
+}
+
+/// A ValueInfoProto; `None` without a name.
+fn declared(
+    state: &mut State<'_>,
+    cursor: &mut Cursor<'_>,
+    range: Range<u64>,
+) -> Result<Option<Declared>, Error> {
+    let (mut value, mut kind) = (None, None);
+    state.part()?;
+    cursor.message(range, |cursor, number, payload| {
+        match (number, payload) {
+            (1, Payload::Bytes(range)) => value = state.named(cursor, range)?,
+            (2, Payload::Bytes(range)) => kind = Some(range),
+            _ => {}
+        }
+        Ok(())
+    })?;
+    let Some(value) = value else { return Ok(None) };
+    let (mut dims, mut element) = (None, 0);
+    if let Some(kind) = kind {
+        // TypeProto.tensor_type, then its shape, then the dimensions.
+        each(cursor, kind, 1, &mut |cursor, tensor| {
+            cursor.message(tensor.clone(), |_, number, payload| {
+                if let (1, Payload::Varint(kind)) = (number, payload) {
+                    element = kind;
+                }
+                Ok(())
+            })?;
+            each(cursor, tensor, 2, &mut |cursor, shape| {
+                let mut found = Vec::new();
+                each(cursor, shape, 1, &mut |cursor, axis| {
+                    found.push(dimension(cursor, axis)?);
+                    if found.len() > limits::RANK {
+                        return Err(cursor.source().malformed(
+                            cursor.position(),
+                            format!("a value with more than {} axes", limits::RANK),
+                        ));
+                    }
+                    Ok(())
+                })?;
+                dims = Some(found);
+                Ok(())
+            })
+        })?;
+    }
+    Ok(Some(Declared {
+        value,
+        dims,
+        element,
+    }))
+}
+
+type Visit<'v, 'c> = &'v mut dyn FnMut(&mut Cursor<'c>, Range<u64>) -> Result<(), Error>;
+
+/// Visits every message in field `wanted` of the message at `range`.
+fn each<'c>(
+    cursor: &mut Cursor<'c>,
+    range: Range<u64>,
+    wanted: u64,
+    visit: Visit<'_, 'c>,
+) -> Result<(), Error> {
+    cursor.message(range, |cursor, number, payload| match payload {
+        Payload::Bytes(range) if number == wanted => visit(cursor, range),
+        _ => Ok(()),
+    })
+}
+
+/// One dimension: known only if it is a number that is not negative. Some writers put 0 or −1
+/// where the size is not known; nothing has 0 pixels.
+fn dimension(cursor: &mut Cursor<'_>, range: Range<u64>) -> Result<Option<usize>, Error> {
+    let mut size = None;
+    cursor.message(range, |_, number, payload| {
+        if number == 1 {
+            size = payload.int().and_then(|n| usize::try_from(n).ok());
+        }
+        Ok(())
+    })?;
+    Ok(size.filter(|&n| n > 0))
+}
