@@ -74,7 +74,14 @@ pub(crate) fn run(args: &AuditArgs) -> Result<ExitCode, Failure> {
     let threads = threads(args);
     let deadline = args.budget.and_then(|budget| started.checked_add(budget));
     let model = Arc::new(model);
-    let rows = schedule::start(Arc::clone(&model), args.tolerance, deadline, threads)?;
+    let kernels = section.as_ref().map(Section::kernels).unwrap_or_default();
+    let rows = schedule::start(
+        Arc::clone(&model),
+        kernels,
+        args.tolerance,
+        deadline,
+        threads,
+    )?;
     let mut progress = Progress::new(total, "layers");
     let mut waiting = BTreeMap::new();
     while report.rows.len() < total {

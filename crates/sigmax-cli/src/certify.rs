@@ -169,11 +169,7 @@ fn normalisation(args: &CertifyArgs, channels: usize) -> Result<Option<Normalisa
 /// Mean and standard deviation per channel.
 type Normalisation = (Vec<f64>, Vec<f64>);
 
-fn check_labels(
-    images: &Images,
-    certifier: &Certifier<'_>,
-    args: &CertifyArgs,
-) -> Result<(), Failure> {
+fn check_labels(images: &Images, certifier: &Certifier, args: &CertifyArgs) -> Result<(), Failure> {
     let classes = certifier.classes();
     match (0..images.len()).find(|&i| images.label(i) >= classes) {
         None => Ok(()),
@@ -188,7 +184,7 @@ fn check_labels(
 
 /// Certifies what the ledger does not have yet.
 fn all(
-    certifier: &Certifier<'_>,
+    certifier: &Certifier,
     images: &Images,
     ledger: &mut Ledger,
     report: &mut CertifyReport,

@@ -73,11 +73,12 @@ fn audited(
         })
         .collect();
     let total = model.layers.len();
+    let kernels = section.as_ref().map(Section::kernels).unwrap_or_default();
     let threads = args.threads.map_or_else(
         || available_parallelism().map_or(1, usize::from),
         usize::from,
     );
-    let received = schedule::start(Arc::new(model), args.tolerance, None, threads)?;
+    let received = schedule::start(Arc::new(model), kernels, args.tolerance, None, threads)?;
     let mut progress = Progress::new(total, "layers");
     let mut rows: Vec<Option<Row>> = vec![None; total];
     for (index, row) in received {

@@ -1,12 +1,13 @@
 //! The network section of an audit.
 
+use std::collections::HashMap;
 use std::time::Instant;
 
 use sigmax::estimate::jacobian_norm;
 use sigmax::network::{Forward, Network, lipschitz_with_audits};
-use sigmax::{Budget, Estimate, Options};
+use sigmax::{Budget, Estimate, Kernel, Options};
 use sigmax_formats::report::{NetworkBounds, NetworkReport, Row};
-use sigmax_formats::{Model, NetworkError, NetworkModel, Refused};
+use sigmax_formats::{LayerId, Model, NetworkError, NetworkModel, Refused};
 
 use crate::failure::Failure;
 
@@ -18,10 +19,9 @@ const STEPS: usize = 8;
 const MOST_PRODUCTS: f64 = 2e10;
 const MOST_ENTRIES: usize = 1 << 24;
 
-/// The network before its layers are audited: the names of its layers go with it.
+/// The network before its layers are audited.
 pub(crate) struct Section {
     outcome: Result<NetworkModel, Vec<Refused>>,
-    names: Vec<String>,
 }
 
 impl Section {
@@ -32,10 +32,16 @@ impl Section {
             Err(NetworkError::NoRule(reason)) => Err(reason.blockers),
             Err(error) => return Err(Failure::Input(error.to_string())),
         };
-        Ok(Self {
-            outcome,
-            names: model.layers.iter().map(|l| l.name.clone()).collect(),
-        })
+        Ok(Self { outcome })
+    }
+
+    /// The weight of every layer that a node of the network computes.
+    pub(crate) fn kernels(&self) -> HashMap<LayerId, Kernel> {
+        let Ok(model) = &self.outcome else {
+            return HashMap::new();
+        };
+        let kernel = |(layer, _)| Some((layer, model.kernel(layer)?.clone()));
+        model.layers().filter_map(kernel).collect()
     }
 
     /// Bounds the network with the norms of the layers that were audited.
@@ -57,8 +63,7 @@ impl Section {
         let mut audits = Vec::new();
         let mut places = vec![None; rows.len()];
         for (place, row) in rows.iter().enumerate() {
-            let index = self.names.iter().position(|name| *name == row.layer.name);
-            let node = index.and_then(|i| model.layers[i]);
+            let node = model.node(row.layer.id());
             places[place] = node;
             audits.extend(node.zip(row.audit()));
         }
@@ -85,7 +90,7 @@ impl Section {
     }
 }
 
-fn jacobian(forward: &Forward<'_>, network: &Network) -> Result<Estimate, sigmax::Error> {
+fn jacobian(forward: &Forward, network: &Network) -> Result<Estimate, sigmax::Error> {
     let mut state = 1u64;
     let inputs: Vec<f64> = (0..INPUTS * network.input().len())
         .map(|_| {

@@ -1,9 +1,11 @@
 //! The layers of a model, audited in parallel.
 //!
-//! As many workers as threads take layers in the order of the file; each reads one weight, audits it
-//! in a thread pool they all share, and drops it. So at most that many kernels are in memory, a
+//! As many workers as threads take layers in the order of the file; each reads one weight, unless a
+//! network holds it, audits it in a thread pool they all share, and drops it. So without a network
+//! at most that many kernels are in memory, a
 //! large layer at the end is still computed by all threads, and the first rows are there early.
 
+use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -11,9 +13,9 @@ use std::thread;
 use std::time::Instant;
 
 use rayon::ThreadPool;
-use sigmax::Options;
+use sigmax::{Kernel, Options};
 use sigmax_formats::report::{Outcome, Row};
-use sigmax_formats::{Error, LayerSpec, Model};
+use sigmax_formats::{Error, LayerId, LayerSpec, Model};
 
 use crate::failure::Failure;
 use crate::share::Shares;
@@ -27,16 +29,18 @@ struct Queue {
 /// What the workers have in common.
 struct Work {
     model: Arc<Model>,
+    kernels: HashMap<LayerId, Kernel>,
     options: Options,
     pool: ThreadPool,
     queue: Mutex<Queue>,
 }
 
-/// Starts the audit of all layers; their rows arrive with their index, in the order they are done.
+/// Starts the audit of all layers, with the weights that were read before; their rows arrive with their index, in the order they are done.
 ///
 /// The workers are not joined: whoever drops the receiver stops them after their current layer.
 pub(crate) fn start(
     model: Arc<Model>,
+    kernels: HashMap<LayerId, Kernel>,
     tolerance: f64,
     deadline: Option<Instant>,
     threads: usize,
@@ -56,6 +60,7 @@ pub(crate) fn start(
             ..Options::default()
         },
         model,
+        kernels,
         pool,
     });
     let (sender, receiver) = channel();
@@ -100,7 +105,8 @@ impl Work {
     }
 
     fn audit(&self, layer: &LayerSpec, options: &Options) -> Outcome {
-        let kernel = match self.model.read_kernel(layer) {
+        let known = self.kernels.get(&layer.id()).cloned();
+        let kernel = match known.map_or_else(|| self.model.read_kernel(layer), Ok) {
             Ok(kernel) => kernel,
             Err(Error::Kernel { source, .. }) if is_limit(&source) => {
                 return Outcome::Refused(source.to_string());

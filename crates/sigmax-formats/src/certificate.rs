@@ -177,7 +177,7 @@ impl Header {
     /// Describes a certifier.
     #[must_use]
     pub fn new(
-        certifier: &Certifier<'_>,
+        certifier: &Certifier,
         model: ModelFile,
         normalisation: Option<(&[f64], &[f64])>,
         input_size: Option<&[usize]>,

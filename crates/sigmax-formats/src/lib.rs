@@ -37,7 +37,7 @@ pub use error::Error;
 pub use images::Images;
 pub use model::format::Format;
 pub use model::geometry::GeometryFile;
-pub use model::layer::{GeometrySource, LayerSpec, Op};
+pub use model::layer::{GeometrySource, LayerId, LayerSpec, Op};
 pub use model::network::{NetworkError, NetworkModel, NoNetwork};
 pub use model::skipped::{Refused, Skipped};
 pub use model::{Model, NamedTensor};

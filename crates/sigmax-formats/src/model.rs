@@ -22,7 +22,7 @@ use crate::bytes::source::Source;
 use crate::error::Error;
 use crate::model::format::{Content, Format, recognise, unknown};
 use crate::model::geometry::GeometryFile;
-use crate::model::layer::LayerSpec;
+use crate::model::layer::{LayerId, LayerSpec};
 use crate::model::network::{NetworkError, NetworkModel, NoNetwork};
 use crate::model::onnx::Graph;
 use crate::model::skipped::Skipped;
@@ -104,7 +104,10 @@ impl Model {
         }
     }
 
-    fn new(format: Format, source: Source, dict: StateDict) -> Self {
+    fn new(format: Format, source: Source, mut dict: StateDict) -> Self {
+        for (place, layer) in dict.layers.iter_mut().enumerate() {
+            layer.id = LayerId(place);
+        }
         Self {
             format,
             layers: dict.layers,

@@ -1,5 +1,7 @@
 //! [`Kernel`]: a validated weight tensor.
 
+use std::sync::Arc;
+
 use crate::error::Error;
 use crate::rounding;
 
@@ -16,6 +18,8 @@ pub const MAX_AXES: usize = 3;
 /// squares neither overflow nor vanish. That division is exact except for entries more than 2¹⁰⁷³
 /// times smaller than the largest, whose loss is below half an ulp of any bound.
 ///
+/// A clone shares the values: one weight is in memory once, wherever it is used.
+///
 /// # Example
 /// ```
 /// use sigmax::Kernel;
@@ -24,10 +28,10 @@ pub const MAX_AXES: usize = 3;
 /// assert!(Kernel::new(&[1, 1, 3], vec![1.0, f64::NAN, 1.0]).is_err());
 /// # Ok::<(), sigmax::Error>(())
 /// ```
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug)]
 pub struct Kernel {
     shape: Vec<usize>,
-    scaled: Vec<f64>,
+    scaled: Arc<Vec<f64>>,
     exponent: i32,
 }
 
@@ -79,7 +83,7 @@ impl Kernel {
         }
         Ok(Self {
             shape: shape.to_vec(),
-            scaled: values,
+            scaled: Arc::new(values),
             exponent,
         })
     }
@@ -144,6 +148,14 @@ impl Kernel {
     #[must_use]
     pub fn is_zero(&self) -> bool {
         self.scaled.iter().all(|&v| v.abs() <= 0.0)
+    }
+}
+
+/// Equal by content; values that are shared are not looked at.
+impl PartialEq for Kernel {
+    fn eq(&self, other: &Self) -> bool {
+        let same = self.shape == other.shape && self.exponent == other.exponent;
+        same && (Arc::ptr_eq(&self.scaled, &other.scaled) || self.scaled == other.scaled)
     }
 }
 

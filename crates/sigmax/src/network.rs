@@ -35,6 +35,8 @@ pub use pick::Pick;
 pub use pool::Pool;
 pub use separable::Separable;
 
+use std::sync::Arc;
+
 /// A node of a [`Network`]: its place in the order of the nodes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct NodeId(pub(crate) usize);
@@ -103,6 +105,7 @@ impl Node {
 /// A graph of layers with one input, checked when it was built.
 ///
 /// Shapes leave out the batch axis: every sample is mapped alone, and no operation mixes samples.
+/// A clone shares the nodes.
 ///
 /// # Example
 /// ```
@@ -122,8 +125,8 @@ impl Node {
 /// ```
 #[derive(Clone, Debug, PartialEq)]
 pub struct Network {
-    nodes: Vec<Node>,
-    outputs: Vec<NodeId>,
+    nodes: Arc<Vec<Node>>,
+    outputs: Arc<Vec<NodeId>>,
 }
 
 impl Network {

@@ -182,7 +182,7 @@ fn check_nodes(lines: &Lines<'_>, header: &Header, network: &Network) -> Result<
 /// For every line, whether a radius above 0 is confirmed; `Err` with what is not. Nothing follows the
 /// first error.
 fn check_block(
-    certifier: &Certifier<'_>,
+    certifier: &Certifier,
     network: &Network,
     block: &[Line],
 ) -> Vec<Result<bool, String>> {

@@ -53,6 +53,11 @@ impl GeometrySource {
     }
 }
 
+/// Which layer of a model file: the same from the file to the report, whatever is selected of the
+/// layers in between.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct LayerId(pub(crate) usize);
+
 /// A layer of a model: its name, shape and geometry, and privately where its weight is.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
@@ -79,10 +84,18 @@ pub struct LayerSpec {
     /// What a reader of the audit should know, one sentence each: a Pad node that is part of the
     /// layer, padding that depends on an unknown input size, …
     pub notes: Vec<String>,
+    /// The place of its node in the graph; without a graph, its place among the layers.
+    pub(crate) id: LayerId,
     pub(crate) weight: Tensor,
 }
 
 impl LayerSpec {
+    /// Which layer of its file it is.
+    #[must_use]
+    pub fn id(&self) -> LayerId {
+        self.id
+    }
+
     /// A dense layer (rank 2) or a convolution with the default geometry.
     pub(crate) fn assumed(name: String, weight: Tensor) -> Self {
         let shape = weight.shape().to_vec();
@@ -97,6 +110,7 @@ impl LayerSpec {
             geometry: GeometrySource::Assumed,
             scale: 1.0,
             notes: Vec::new(),
+            id: LayerId(0),
             weight,
         }
     }

@@ -1,8 +1,12 @@
 //! [`NetworkModel`]: the network of a model file, or why there is none.
 
-use sigmax::network::{Network, NodeId};
+use std::collections::BTreeMap;
+
+use sigmax::Kernel;
+use sigmax::network::{Network, NodeId, Op};
 
 use crate::error::Error;
+use crate::model::layer::LayerId;
 use crate::model::skipped::Refused;
 
 /// The network of a model file.
@@ -11,13 +15,33 @@ use crate::model::skipped::Refused;
 pub struct NetworkModel {
     /// The network, for one sample.
     pub network: Network,
-    /// For every layer of [`crate::Model::layers`] the node that computes it: one with the same
-    /// kernel and, but for an input size that the layer leaves open, the same geometry. `None` where
-    /// the outputs do not depend on the layer, or where the node is not quite the layer (one with a
-    /// [`crate::LayerSpec::scale`] that is not 1).
-    pub layers: Vec<Option<NodeId>>,
     /// What a reader of the results should know, one sentence each.
     pub notes: Vec<String>,
+    pub(crate) layers: BTreeMap<LayerId, NodeId>,
+}
+
+impl NetworkModel {
+    /// The node that computes a layer of the model. `None` where the outputs do not depend on the
+    /// layer, or where the node is not quite the layer (one with a [`crate::LayerSpec::scale`] that
+    /// is not 1).
+    #[must_use]
+    pub fn node(&self, layer: LayerId) -> Option<NodeId> {
+        self.layers.get(&layer).copied()
+    }
+
+    /// All layers that a node computes, in the order of the file.
+    pub fn layers(&self) -> impl Iterator<Item = (LayerId, NodeId)> {
+        self.layers.iter().map(|(&layer, &node)| (layer, node))
+    }
+
+    /// The weight of a layer that a node computes, as the network holds it.
+    #[must_use]
+    pub fn kernel(&self, layer: LayerId) -> Option<&Kernel> {
+        match &self.network.node(self.node(layer)?).op {
+            Op::Conv { kernel, .. } | Op::Dense { kernel, .. } => Some(kernel),
+            _ => None,
+        }
+    }
 }
 
 /// Why there is no network.

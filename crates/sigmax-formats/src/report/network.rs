@@ -87,7 +87,7 @@ impl NetworkReport {
 impl NetworkBounds {
     /// Collects what is proved; `layers` holds the node of every layer of the report.
     #[must_use]
-    pub fn new(bounds: &Lipschitz<'_>, layers: &[Option<NodeId>], notes: &[String]) -> Self {
+    pub fn new(bounds: &Lipschitz, layers: &[Option<NodeId>], notes: &[String]) -> Self {
         let nodes = bounds.network().nodes();
         let rows = nodes.iter().zip(bounds.nodes()).enumerate();
         Self {

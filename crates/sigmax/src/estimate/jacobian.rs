@@ -32,11 +32,7 @@ use crate::network::Forward;
 /// assert!((norm - 3.0).abs() < 1e-9 && bounds.upper().get() >= 4.0);
 /// # Ok::<(), sigmax::Error>(())
 /// ```
-pub fn jacobian_norm(
-    forward: &Forward<'_>,
-    inputs: &[f64],
-    steps: usize,
-) -> Result<Estimate, Error> {
+pub fn jacobian_norm(forward: &Forward, inputs: &[f64], steps: usize) -> Result<Estimate, Error> {
     let length = forward.network().input().len();
     let norms: Vec<f64> = forward
         .differentials(inputs)?

@@ -1,5 +1,7 @@
 //! [`NetworkBuilder`]: nodes are added in order, and checked when they are.
 
+use std::sync::Arc;
+
 use crate::error::Error;
 use crate::network::{Affine, Network, Node, NodeId, Op};
 
@@ -105,8 +107,8 @@ impl NetworkBuilder {
             });
         }
         Ok(Network {
-            nodes: self.nodes,
-            outputs: outputs.to_vec(),
+            nodes: Arc::new(self.nodes),
+            outputs: Arc::new(outputs.to_vec()),
         })
     }
 }
@@ -120,7 +122,7 @@ impl Network {
     /// # Errors
     /// [`Error::Node`] where the input has no channels, or not as many as there are values;
     /// [`Error::Geometry`] for values that are not finite, or a standard deviation ≤ 0.
-    pub fn normalised(mut self, mean: &[f64], std: &[f64]) -> Result<Self, Error> {
+    pub fn normalised(&self, mean: &[f64], std: &[f64]) -> Result<Self, Error> {
         let shape = self.nodes[0].shape.clone();
         let affine = Affine::normalisation(shape.len(), mean, std)?;
         let mut builder = NetworkBuilder::new(&shape)?;
@@ -128,13 +130,14 @@ impl Network {
         let moved = |id: NodeId| NodeId(id.0 + 1);
         let mut nodes = builder.nodes;
         debug_assert_eq!(nodes.len(), first.0 + 1);
-        for mut node in self.nodes.drain(1..) {
+        for node in &self.nodes[1..] {
+            let mut node = node.clone();
             node.inputs.iter_mut().for_each(|id| *id = moved(*id));
             nodes.push(node);
         }
         Ok(Self {
-            nodes,
-            outputs: self.outputs.into_iter().map(moved).collect(),
+            nodes: Arc::new(nodes),
+            outputs: Arc::new(self.outputs.iter().copied().map(moved).collect()),
         })
     }
 }

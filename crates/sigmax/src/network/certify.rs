@@ -47,9 +47,9 @@ impl Arithmetic {
 ///
 /// The class of an image is the largest entry of the *logits*: of the output, or of what a final
 /// softmax reads.
-pub struct Certifier<'n> {
-    forward: Forward<'n>,
-    bounds: Lipschitz<'n>,
+pub struct Certifier {
+    forward: Forward,
+    bounds: Lipschitz,
     arithmetic: Arithmetic,
     /// What the last layer reads; the logits themselves where that is no dense layer.
     features: NodeId,
@@ -132,7 +132,7 @@ enum Errors {
     Thrice,
 }
 
-impl<'n> Certifier<'n> {
+impl Certifier {
     /// Bounds the network and prepares it. Norms are proved to `options.tolerance` and enlarged by
     /// [`CERTIFICATE_SLACK`].
     ///
@@ -140,7 +140,7 @@ impl<'n> Certifier<'n> {
     /// [`Error::NotCovered`] where the network has not one output with 2 to 4096 entries, and as
     /// [`lipschitz`](crate::network::lipschitz).
     pub fn new(
-        network: &'n Network,
+        network: &Network,
         options: &Options,
         arithmetic: Arithmetic,
     ) -> Result<Self, Error> {
@@ -152,7 +152,7 @@ impl<'n> Certifier<'n> {
     ///
     /// # Errors
     /// [`Error::NotCovered`] where the network has not one output with 2 to 4096 entries.
-    pub fn with_bounds(bounds: Lipschitz<'n>, arithmetic: Arithmetic) -> Result<Self, Error> {
+    pub fn with_bounds(bounds: Lipschitz, arithmetic: Arithmetic) -> Result<Self, Error> {
         let network = bounds.network();
         let &[output] = network.outputs() else {
             return Err(Error::NotCovered(format!(
@@ -206,7 +206,7 @@ impl<'n> Certifier<'n> {
 
     /// The bounds of the network's nodes, enlarged by [`CERTIFICATE_SLACK`].
     #[must_use]
-    pub fn bounds(&self) -> &Lipschitz<'n> {
+    pub fn bounds(&self) -> &Lipschitz {
         &self.bounds
     }
 

@@ -45,10 +45,7 @@ pub struct StatedBound {
 ///
 /// # Source
 /// T15, T17, T21 to T26.
-pub fn confirm_bounds<'n>(
-    network: &'n Network,
-    stated: &[StatedBound],
-) -> Result<Lipschitz<'n>, Error> {
+pub fn confirm_bounds(network: &Network, stated: &[StatedBound]) -> Result<Lipschitz, Error> {
     let refuse = |index: usize, reason: String| Error::Node {
         node: network.nodes[index].name.clone(),
         reason,

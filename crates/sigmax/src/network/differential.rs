@@ -5,16 +5,16 @@ use crate::network::pool::argmax;
 use crate::network::{NodeId, Op};
 
 /// A network linearised at one input.
-pub(crate) struct Differential<'f, 'n> {
-    forward: &'f Forward<'n>,
+pub(crate) struct Differential<'f> {
+    forward: &'f Forward,
     /// The value of every node.
     values: Vec<Vec<f64>>,
     /// For max-pools, which input entry every output entry is.
     places: Vec<Vec<u32>>,
 }
 
-impl<'f, 'n> Differential<'f, 'n> {
-    pub(crate) fn new(forward: &'f Forward<'n>, values: Vec<Vec<f64>>) -> Self {
+impl<'f> Differential<'f> {
+    pub(crate) fn new(forward: &'f Forward, values: Vec<Vec<f64>>) -> Self {
         let network = forward.network();
         let places = (0..network.nodes().len())
             .map(|i| match forward.map(i) {

@@ -25,8 +25,8 @@ const CHUNK: usize = 64;
 /// # Guarantee
 /// Every value comes with a bound of its distance, in ℓ₂ over all entries of the node, from the
 /// value of the network with real arithmetic and the given parameters.
-pub struct Forward<'n> {
-    network: &'n Network,
+pub struct Forward {
+    network: Network,
     steps: Vec<Step>,
     through: Vec<f64>,
     /// The last node that reads each node.
@@ -81,13 +81,13 @@ struct State {
     peak: Linear,
 }
 
-impl<'n> Forward<'n> {
+impl Forward {
     /// Prepares the weights of the network that the bounds are of.
     ///
     /// # Errors
     /// [`Error::TooLarge`] for a node with more than 2²⁶ entries, or layers with more than 2²⁸ reads
     /// in all.
-    pub fn new(bounds: &Lipschitz<'n>) -> Result<Self, Error> {
+    pub fn new(bounds: &Lipschitz) -> Result<Self, Error> {
         let network = bounds.network();
         check_size(network)?;
         let steps = (0..network.nodes.len())
@@ -108,7 +108,7 @@ impl<'n> Forward<'n> {
         let longest = network.nodes.iter().map(super::Node::len).max();
         let through = bounds.nodes().iter().map(|n| n.through.get()).collect();
         Ok(Self {
-            network,
+            network: network.clone(),
             steps,
             through,
             last_use,
@@ -355,8 +355,8 @@ impl<'n> Forward<'n> {
     }
 
     /// The network.
-    pub(crate) fn network(&self) -> &'n Network {
-        self.network
+    pub(crate) fn network(&self) -> &Network {
+        &self.network
     }
 
     /// What a node applies.
@@ -365,7 +365,7 @@ impl<'n> Forward<'n> {
     }
 
     /// The network linearised at every input.
-    pub(crate) fn differentials(&self, inputs: &[f64]) -> Result<Vec<Differential<'_, 'n>>, Error> {
+    pub(crate) fn differentials(&self, inputs: &[f64]) -> Result<Vec<Differential<'_>>, Error> {
         let all: Vec<NodeId> = (0..self.network.nodes.len()).map(NodeId).collect();
         let samples = self.run(inputs, 0.0, &all)?;
         Ok(samples

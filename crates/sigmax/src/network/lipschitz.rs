@@ -116,17 +116,17 @@ pub struct NodeBound {
 /// Bounds for every node of a network, which goes with them: nothing can take them for those of
 /// another one.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Lipschitz<'n> {
-    network: &'n Network,
+pub struct Lipschitz {
+    network: Network,
     nodes: Vec<NodeBound>,
     upper: Upper,
 }
 
-impl<'n> Lipschitz<'n> {
+impl Lipschitz {
     /// The network.
     #[must_use]
-    pub fn network(&self) -> &'n Network {
-        self.network
+    pub fn network(&self) -> &Network {
+        &self.network
     }
 
     /// One per node, in the order of [`Network::nodes`].
@@ -144,10 +144,10 @@ impl<'n> Lipschitz<'n> {
         &self.nodes[id.0]
     }
 
-    pub(crate) fn of(network: &'n Network, nodes: Vec<NodeBound>) -> Self {
+    pub(crate) fn of(network: &Network, nodes: Vec<NodeBound>) -> Self {
         let outputs: Vec<Upper> = network.outputs.iter().map(|o| nodes[o.0].through).collect();
         Self {
-            network,
+            network: network.clone(),
             upper: Upper::root_sum_square(&outputs),
             nodes,
         }
@@ -175,7 +175,7 @@ impl<'n> Lipschitz<'n> {
 ///
 /// # Source
 /// T21 to T26.
-pub fn lipschitz<'n>(network: &'n Network, options: &Options) -> Result<Lipschitz<'n>, Error> {
+pub fn lipschitz(network: &Network, options: &Options) -> Result<Lipschitz, Error> {
     analysis(network, options, &[], Slack::None)
 }
 
@@ -184,21 +184,21 @@ pub fn lipschitz<'n>(network: &'n Network, options: &Options) -> Result<Lipschit
 ///
 /// # Errors
 /// As [`lipschitz`].
-pub fn lipschitz_with_audits<'n>(
-    network: &'n Network,
+pub fn lipschitz_with_audits(
+    network: &Network,
     options: &Options,
     audits: &[(NodeId, &Audit)],
-) -> Result<Lipschitz<'n>, Error> {
+) -> Result<Lipschitz, Error> {
     analysis(network, options, audits, Slack::None)
 }
 
 /// The same with or without slack in the norms.
-pub(crate) fn analysis<'n>(
-    network: &'n Network,
+pub(crate) fn analysis(
+    network: &Network,
     options: &Options,
     audits: &[(NodeId, &Audit)],
     slack: Slack,
-) -> Result<Lipschitz<'n>, Error> {
+) -> Result<Lipschitz, Error> {
     options.check()?;
     let audits: HashMap<NodeId, &Audit> = audits.iter().copied().collect();
     let own: Vec<Upper> = (0..network.nodes.len())

@@ -4,8 +4,9 @@ use std::collections::HashMap;
 
 use serde::Deserialize;
 use sigmax::network::{
-    Activation, Affine, AxisMatrix, Certifier, Forward, Interpolation, Network, NetworkBuilder,
-    NodeId, Op, PerEntry, Pick, Pool, Separable, StatedBound, confirm_bounds, lipschitz,
+    Activation, Affine, Arithmetic, AxisMatrix, Certifier, Forward, Interpolation, Network,
+    NetworkBuilder, NodeId, Op, PerEntry, Pick, Pool, Separable, StatedBound, confirm_bounds,
+    lipschitz,
 };
 use sigmax::{Conv, Kernel, Options, PaddingMode};
 
@@ -334,4 +335,27 @@ pub(crate) fn stated(bound: &sigmax::network::NodeBound) -> StatedBound {
             _ => None,
         },
     }
+}
+
+#[test]
+fn bounds_own_their_share_of_the_network() {
+    fn shared<T: Clone + Send + Sync + 'static>(value: &T) -> T {
+        value.clone()
+    }
+    fn owned<T: Send + Sync + 'static>(value: T) -> T {
+        value
+    }
+    let kernel = Kernel::new(&[2, 2], vec![3.0, 0.0, 0.0, 4.0]).unwrap();
+    let (bounds, forward, certifier) = {
+        let mut net = NetworkBuilder::new(&[2]).unwrap();
+        let y = net.add("y", Op::dense(kernel), &[net.input()]).unwrap();
+        let net = shared(&net.finish(&[y]).unwrap());
+        let bounds = lipschitz(&net, &Options::default()).unwrap();
+        let forward = Forward::new(&bounds).unwrap();
+        let certifier = Certifier::with_bounds(bounds.clone(), Arithmetic::Real).unwrap();
+        (shared(&bounds), owned(forward), owned(certifier))
+    };
+    assert_eq!(bounds.network().nodes().len(), 2);
+    assert_eq!(forward.evaluate(&[1.0, 1.0]).unwrap()[0].values, [3.0, 4.0]);
+    assert_eq!(certifier.certify(&[1.0, 0.0], &[0], true).unwrap().len(), 1);
 }

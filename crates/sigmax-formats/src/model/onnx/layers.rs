@@ -4,7 +4,7 @@ use sigmax::Conv;
 
 use crate::bytes::source::Source;
 use crate::error::Error;
-use crate::model::layer::{GeometrySource, LayerSpec, Op};
+use crate::model::layer::{GeometrySource, LayerId, LayerSpec, Op};
 use crate::model::names::Names;
 use crate::model::skipped::Skipped;
 use crate::model::tensor::Tensor;
@@ -59,7 +59,7 @@ pub(super) fn layers(
             format!("{}::{}", node.domain, node.op)
         };
         match draft(&context, node) {
-            Ok(draft) => layers.push(finish(node, names.unique(&label), draft)),
+            Ok(draft) => layers.push(finish(LayerId(index), node, names.unique(&label), draft)),
             Err(Stop::Other) => skipped.other(kind, label),
             Err(Stop::Refuse(reason)) => skipped.refuse(label, kind, reason),
             Err(Stop::Fail(reason)) => return Err(node_error(source, node, &label, reason)),
@@ -68,7 +68,7 @@ pub(super) fn layers(
     Ok((layers, skipped))
 }
 
-fn finish(node: &Node, name: String, draft: Draft) -> LayerSpec {
+fn finish(id: LayerId, node: &Node, name: String, draft: Draft) -> LayerSpec {
     LayerSpec {
         name,
         tensor: draft.weight.name.clone(),
@@ -79,6 +79,7 @@ fn finish(node: &Node, name: String, draft: Draft) -> LayerSpec {
         geometry: GeometrySource::Graph,
         scale: draft.scale,
         notes: draft.notes,
+        id,
         weight: draft.weight,
     }
 }

@@ -21,15 +21,11 @@ mod rules;
 mod select;
 mod shape;
 
-use sigmax::network::NodeId;
-
 use crate::bytes::source::Source;
-use crate::error::Error;
 use crate::model::network::{NetworkError, NetworkModel, NoNetwork};
 use crate::model::skipped::Refused;
 
 use super::facts::Context;
-use super::layers::{Draft, draft};
 use super::order::label;
 use super::proto::Parsed;
 use lowering::{Halt, Lowering};
@@ -51,26 +47,13 @@ pub(super) fn network(
     if !blockers.is_empty() {
         return Err(NoNetwork { blockers }.into());
     }
-    let layers = drafts(source, parsed, size)?;
     let shape = plan.input_shape(&context)?;
     let mut lowering = Lowering::new(context, plan.input, &shape)?;
     for &index in &plan.nodes {
         let lowered = lowering.node(&plan, index);
         lowered.map_err(|halt| refusal(parsed, index, halt))?;
     }
-    lowering.finish(&layers)
-}
-
-/// The layers of the model, each with its node, as [`crate::Model::layers`] has them.
-fn drafts(
-    source: &Source,
-    parsed: &Parsed,
-    size: Option<&(usize, Vec<usize>)>,
-) -> Result<Vec<(usize, Draft)>, Error> {
-    let context = Context::new(source, parsed, size)?;
-    let nodes = parsed.nodes.iter().enumerate();
-    let drafts = nodes.filter_map(|(index, node)| Some((index, draft(&context, node).ok()?)));
-    Ok(drafts.collect())
+    lowering.finish()
 }
 
 fn refusal(parsed: &Parsed, index: usize, halt: Halt) -> NetworkError {
@@ -94,28 +77,5 @@ fn refused(parsed: &Parsed, index: usize, reason: impl Into<String>) -> Refused 
             format!("{}::{}", node.domain, node.op)
         },
         reason: reason.into(),
-    }
-}
-
-/// The node that computes a layer of the model, and what it was made of.
-#[derive(Debug)]
-struct Computed {
-    index: usize,
-    node: NodeId,
-    draft: Draft,
-}
-
-impl Computed {
-    /// Whether a norm proved of the layer is one of the node.
-    fn is(&self, layer: &Draft) -> bool {
-        let (mine, theirs) = (&self.draft.conv, &layer.conv);
-        let size = theirs.input_size.is_none() || theirs.input_size == mine.input_size;
-        let mut geometry = theirs.clone();
-        geometry.input_size.clone_from(&mine.input_size);
-        let weight = self.draft.weight.name == layer.weight.name
-            && self.draft.weight.shape() == layer.weight.shape();
-        // A factor would be part of the layer and not of the node.
-        let plain = |scale: f64| (scale - 1.0).abs() <= 0.0;
-        size && geometry == *mine && weight && plain(layer.scale) && plain(self.draft.scale)
     }
 }

@@ -100,10 +100,12 @@ fn the_example_is_a_network() {
     let found = model.network().unwrap();
     assert_eq!(found.network.input().shape, [1, 28, 28]);
     assert_eq!(shape(&found), [10]);
-    assert_eq!(found.layers.len(), model.layers.len());
-    for (layer, id) in model.layers.iter().zip(&found.layers) {
-        let node = found.network.node(id.unwrap());
+    assert_eq!(found.layers().count(), model.layers.len());
+    for layer in &model.layers {
+        let node = found.network.node(found.node(layer.id()).unwrap());
         assert_eq!(node.name, layer.name);
+        let kernel = model.read_kernel(layer).unwrap();
+        assert_eq!(found.kernel(layer.id()), Some(&kernel));
     }
     assert!(constant(&found.network) > 1.0);
 }
@@ -134,8 +136,9 @@ fn nodes_that_no_output_needs_are_left_out() {
         .collect();
     assert_eq!(names, ["input", "m", "y"]);
     assert_eq!(found.network.outputs().len(), 2);
-    let [None, Some(id)] = found.layers[..] else {
-        panic!("{:?}", found.layers);
+    let nodes = [0, 1].map(|i| found.node(model.layers[i].id()));
+    let [None, Some(id)] = nodes else {
+        panic!("{nodes:?}");
     };
     assert_eq!(found.network.node(id).name, "m");
 }

@@ -31,7 +31,7 @@ pub(super) fn conv(
     index: usize,
     folded: Option<usize>,
 ) -> Result<NodeId, Halt> {
-    let (mut layer, kernel) = lowering.layer(node, 1)?;
+    let (layer, kernel) = lowering.layer(node, 1)?;
     let padded = layer.conv.padding_mode != sigmax::PaddingMode::Zeros;
     let input = match folded {
         Some(value) if padded => lowering.value(value)?,
@@ -62,8 +62,7 @@ pub(super) fn conv(
         ..layer.conv.clone()
     };
     let id = lowering.add(name, Op::Conv { kernel, conv, bias }, &[input])?;
-    layer.conv.input_size = size;
-    lowering.computes(index, id, layer);
+    lowering.computes(index, id);
     Ok(id)
 }
 
@@ -94,13 +93,12 @@ pub(super) fn gemm(
     let scale = layer.scale;
     if (scale - 1.0).abs() <= 0.0 {
         let id = lowering.add(name, Op::Dense { kernel, bias }, &[input])?;
-        lowering.computes(index, id, layer);
+        lowering.computes(index, id);
         return Ok(id);
     }
     let product = lowering.step(name, "product", Op::dense(kernel), &[input])?;
     let shift = PerEntry::channels(1, bias.unwrap_or_else(|| vec![0.0; out]))?;
     let affine = Affine::exact(PerEntry::uniform(1, scale)?, shift);
-    lowering.computes(index, product, layer);
     lowering.add(name, Op::Affine(affine), &[product])
 }
 
@@ -162,11 +160,11 @@ pub(super) fn matmul(
     if axes > rank + 1 {
         return refuse("its matrix has more axes than its input: the batch axis moves");
     }
-    let (layer, kernel) = lowering.layer(node, place)?;
+    let (_, kernel) = lowering.layer(node, place)?;
     let vector = axes == 1;
     if !left && !vector {
         let id = lowering.add(name, Op::dense(kernel), &[input])?;
-        lowering.computes(index, id, layer);
+        lowering.computes(index, id);
         return Ok(id);
     }
     let mut swapped: Vec<usize> = (0..rank).collect();
@@ -176,7 +174,7 @@ pub(super) fn matmul(
         id = lowering.transposed(name, id, &swapped)?;
     }
     let dense = lowering.step(name, "product", Op::dense(kernel), &[id])?;
-    lowering.computes(index, dense, layer);
+    lowering.computes(index, dense);
     if vector {
         let mut shape = lowering.shape(dense);
         shape.pop();

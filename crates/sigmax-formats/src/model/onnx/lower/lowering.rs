@@ -1,23 +1,23 @@
 //! [`Lowering`]: a network while it is built from a graph.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use sigmax::network::{Affine, NetworkBuilder, NodeId, Op, PerEntry, Pick};
 
 use crate::error::Error;
+use crate::model::layer::LayerId;
 use crate::model::names::Names;
 use crate::model::network::{NetworkError, NetworkModel, NoNetwork};
 use crate::model::tensor::Tensor;
 
 use super::super::facts::Context;
-use super::super::layers::{Draft, Stop};
+use super::super::layers::Stop;
 use super::super::order::label;
 use super::super::proto::Node;
 use super::super::shapes;
 use super::plan::Plan;
 use super::{
-    Computed, activation, arithmetic, blocks, linear, normalisation, pooling, reduce, resize,
-    select, shape,
+    activation, arithmetic, blocks, linear, normalisation, pooling, reduce, resize, select, shape,
 };
 
 /// Why a node is not lowered.
@@ -84,7 +84,7 @@ pub(super) struct Lowering<'a> {
     names: Names,
     /// Whether no step of the node that is lowered has its name yet.
     fresh: bool,
-    computed: Vec<Computed>,
+    layers: BTreeMap<LayerId, NodeId>,
     notes: Vec<String>,
     read: HashSet<String>,
     indices: usize,
@@ -113,7 +113,7 @@ impl<'a> Lowering<'a> {
             names,
             fresh: true,
             context,
-            computed: Vec::new(),
+            layers: BTreeMap::new(),
             notes: Vec::new(),
             read: HashSet::new(),
             indices: 0,
@@ -375,13 +375,13 @@ impl<'a> Lowering<'a> {
         self.step(name, "scale", Op::Affine(affine), &[id])
     }
 
-    /// Enters that a node computes a layer.
-    pub(super) fn computes(&mut self, index: usize, node: NodeId, draft: Draft) {
-        self.computed.push(Computed { index, node, draft });
+    /// Enters that a node computes the layer of the graph's node at `index`.
+    pub(super) fn computes(&mut self, index: usize, node: NodeId) {
+        self.layers.insert(LayerId(index), node);
     }
 
     /// The network.
-    pub(super) fn finish(self, layers: &[(usize, Draft)]) -> Result<NetworkModel, NetworkError> {
+    pub(super) fn finish(self) -> Result<NetworkModel, NetworkError> {
         let parsed = self.context.parsed;
         let mut outputs = Vec::new();
         for output in &parsed.outputs {
@@ -391,21 +391,14 @@ impl<'a> Lowering<'a> {
             };
             outputs.push(id);
         }
-        let computed: HashMap<usize, &Computed> =
-            self.computed.iter().map(|c| (c.index, c)).collect();
-        let layers = layers.iter().map(|(index, layer)| {
-            let computed = computed.get(index)?;
-            computed.is(layer).then_some(computed.node)
-        });
-        let layers = layers.collect();
         let network = self
             .net
             .finish(&outputs)
             .map_err(|error| NoNetwork::one("outputs", "output", error.to_string()))?;
         Ok(NetworkModel {
             network,
-            layers,
             notes: self.notes,
+            layers: self.layers,
         })
     }
 }
