@@ -289,6 +289,10 @@ pub(crate) struct CompareArgs {
     #[arg(long, short, value_name = "FILE")]
     pub(crate) output: Option<PathBuf>,
 
+    /// Seconds for both audits; what is not finished then is proved, only wider
+    #[arg(long, value_name = "SECONDS", value_parser = duration)]
+    pub(crate) budget: Option<Duration>,
+
     /// Threads to compute with; by default all cores
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
     pub(crate) threads: Option<u16>,

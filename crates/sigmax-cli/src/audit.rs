@@ -1,51 +1,42 @@
 //! `sigmax audit`.
 
-use std::collections::BTreeMap;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::sync::mpsc::RecvTimeoutError;
-use std::thread::available_parallelism;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use sigmax_formats::report::{
     self, Gate, Report, Request, Row, Style, Table, csv, json, printable,
 };
-use sigmax_formats::{Format, GeometryFile, LayerSpec, Model, sha256};
+use sigmax_formats::{GeometryFile, LayerSpec, Model, sha256};
+use sigmax_run::{AuditRun, NetworkPart, Watch, spectra_of_worst};
 
 use crate::args::{AuditArgs, ReportFormat};
 use crate::failure::Failure;
-use crate::network::Section;
 use crate::output::{Output, distinct};
 use crate::progress::Progress;
-use crate::schedule;
-use crate::screen;
-use crate::select::Selection;
-use crate::spectra;
+use crate::{resources, screen};
 
 /// The network that comes with the program.
 const EXAMPLE: &[u8] = include_bytes!("../../../examples/mnist-cnn.onnx");
 const EXAMPLE_NAME: &str = "examples/mnist-cnn.onnx";
 
-/// Time between two looks at the clock.
-const TICK: Duration = Duration::from_millis(100);
-
 /// Runs the command.
 pub(crate) fn run(args: &AuditArgs) -> Result<ExitCode, Failure> {
     let started = Instant::now();
-    let selection = Selection::parse(&args.only)?;
     let inputs: Vec<&Path> = [&args.model, &args.layers]
         .into_iter()
         .flatten()
         .map(PathBuf::as_path)
         .collect();
-    let mut model = open(args)?;
-    let section = match model.format {
-        Format::Onnx if !args.no_network => Some(Section::read(&model)?),
-        _ => None,
+    let network = if args.no_network {
+        NetworkPart::LeftOut
+    } else {
+        NetworkPart::Included
     };
-    selection.apply(&mut model)?;
+    let run = AuditRun::new(open(args)?, request(args), network)?;
+    let model = Arc::clone(run.model());
     distinct(&[
         ("--output", args.output.as_deref()),
         ("--html", args.html.as_deref()),
@@ -55,71 +46,55 @@ pub(crate) fn run(args: &AuditArgs) -> Result<ExitCode, Failure> {
     let html = html
         .map(|path| Output::open(Some(path), &inputs))
         .transpose()?;
-    let mut report = Report {
-        version: env!("CARGO_PKG_VERSION").to_owned(),
-        file: model.file().display().to_string(),
-        sha256: None,
-        format: model.format,
-        request: request(args),
-        rows: Vec::with_capacity(model.layers.len()),
-        skipped: model.skipped.clone(),
-        network: None,
-        seconds: 0.0,
-    };
     let style = screen::style(args.color, args.output.is_some());
-    let writer = Writer::new(format(args), &model.layers, &report.request, style);
-    output.write(&writer.start(&report))?;
+    let writer = Writer::new(format(args), &model.layers, run.request(), style);
+    output.write(&writer.start(&run.empty_report()))?;
 
-    let total = model.layers.len();
-    let threads = threads(args);
-    let deadline = args.budget.and_then(|budget| started.checked_add(budget));
-    let model = Arc::new(model);
-    let kernels = section.as_ref().map(Section::kernels).unwrap_or_default();
-    let rows = schedule::start(
-        Arc::clone(&model),
-        kernels,
-        args.tolerance,
-        deadline,
-        threads,
-    )?;
-    let mut progress = Progress::new(total, "layers");
-    let mut waiting = BTreeMap::new();
-    while report.rows.len() < total {
-        match rows.recv_timeout(TICK) {
-            Ok((index, row)) => {
-                progress.advance();
-                waiting.insert(index, row);
-            }
-            Err(RecvTimeoutError::Timeout) => {}
-            Err(RecvTimeoutError::Disconnected) => {
-                return Err(Failure::Bug("a layer ended without a result".to_owned()));
-            }
-        }
-        progress.tick();
-        while let Some(row) = waiting.remove(&report.rows.len()) {
-            progress.suspend(|| output.write(&writer.row(&row)))?;
-            report.rows.push(row);
-        }
-        // Without a gate the report was all that was wanted.
-        let gated = args.max_norm.is_some() || args.max_lipschitz.is_some();
-        if output.is_closed() && !gated && html.is_none() {
-            return Ok(ExitCode::SUCCESS);
-        }
-    }
-    if let Some(section) = section {
-        report.network = Some(section.bound(&report.rows, args.tolerance, deadline)?);
-    }
-    drop(progress);
+    let budget = args
+        .budget
+        .map(|budget| budget.saturating_sub(started.elapsed()));
+    let mut watch = Rows {
+        writer: &writer,
+        output: &mut output,
+        progress: Progress::new("layers"),
+        // Without a gate or a page the report was all that was wanted.
+        only_output: args.max_norm.is_none() && args.max_lipschitz.is_none() && html.is_none(),
+    };
+    let mut report = run.run(&resources::of(args.threads, budget), &mut watch)?;
+    drop(watch);
     report.seconds = started.elapsed().as_secs_f64();
     if let Some(mut file) = html {
         report.sha256 = args.model.as_deref().map(sha256).transpose()?;
-        let spectra = spectra::of_worst(&report, &model);
+        let spectra = spectra_of_worst(&report, &model);
         file.write(&report::html(&report, &spectra))?;
         file.finish()?;
     }
     output.write(&writer.end(&report))?;
     output.finish()?;
     Ok(verdict(&report))
+}
+
+/// Writes rows as they come.
+struct Rows<'a> {
+    writer: &'a Writer,
+    output: &'a mut Output,
+    progress: Progress,
+    only_output: bool,
+}
+
+impl Watch<Failure> for Rows<'_> {
+    fn row(&mut self, row: &Row) -> Result<(), Failure> {
+        let Self { writer, output, .. } = self;
+        self.progress.suspend(|| output.write(&writer.row(row)))
+    }
+
+    fn progress(&mut self, done: usize, total: usize) -> Result<(), Failure> {
+        self.progress.show(done, total);
+        if self.output.is_closed() && self.only_output {
+            return Err(Failure::Closed);
+        }
+        Ok(())
+    }
 }
 
 fn open(args: &AuditArgs) -> Result<Model, Failure> {
@@ -156,13 +131,6 @@ fn format(args: &AuditArgs) -> ReportFormat {
             Some("csv") => ReportFormat::Csv,
             _ => ReportFormat::Table,
         })
-}
-
-fn threads(args: &AuditArgs) -> usize {
-    args.threads.map_or_else(
-        || available_parallelism().map_or(1, usize::from),
-        usize::from,
-    )
 }
 
 /// The report in parts, as they become known.

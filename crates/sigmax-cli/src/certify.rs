@@ -16,7 +16,7 @@ use crate::failure::Failure;
 use crate::ledger::Ledger;
 use crate::output::{Output, distinct};
 use crate::progress::Progress;
-use crate::{pool, screen};
+use crate::{resources, screen};
 
 /// Images that are certified between two looks at the clock.
 const BLOCK: usize = 256;
@@ -52,7 +52,7 @@ pub(crate) fn run(args: &CertifyArgs) -> Result<ExitCode, Failure> {
         .map(|path| Output::open(Some(path), &inputs))
         .transpose()?;
     let mut output = Output::open(args.output.as_deref(), &inputs)?;
-    pool::install(args.threads, || {
+    resources::install(args.threads, || {
         let started = Instant::now();
         let arithmetic = if args.float32 {
             Arithmetic::Float32
@@ -192,7 +192,8 @@ fn all(
     let length: usize = images.shape().iter().product();
     let block = (BLOCK_VALUES / length).clamp(1, BLOCK);
     let first = ledger.done().len();
-    let mut progress = Progress::new(images.len() - first, "images");
+    let total = images.len() - first;
+    let mut progress = Progress::new("images");
     let mut start = first;
     while start < images.len() {
         let end = (start + block).min(images.len());
@@ -208,10 +209,9 @@ fn all(
             if ledger.is_wanted() {
                 lines += &line.line();
             }
-            progress.advance();
         }
         ledger.write(&lines)?;
-        progress.tick();
+        progress.show(end - first, total);
         start = end;
     }
     Ok(())

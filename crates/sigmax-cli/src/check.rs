@@ -8,14 +8,14 @@ use sigmax_formats::certificate::confirm;
 
 use crate::args::CheckArgs;
 use crate::failure::Failure;
-use crate::{pool, screen};
+use crate::{resources, screen};
 
 /// Runs the command.
 pub(crate) fn run(args: &CheckArgs) -> Result<ExitCode, Failure> {
     let path = &args.certificates;
     let file = File::open(path)
         .map_err(|error| Failure::Input(format!("cannot open {}: {error}", path.display())))?;
-    let outcome = pool::install(args.threads, || {
+    let outcome = resources::install(args.threads, || {
         Ok(confirm(path, &mut BufReader::new(file), &args.model))
     })?;
     match outcome {

@@ -8,15 +8,10 @@ mod compare;
 mod failure;
 mod interrupt;
 mod ledger;
-mod network;
 mod output;
-mod pool;
 mod progress;
-mod schedule;
+mod resources;
 mod screen;
-mod select;
-mod share;
-mod spectra;
 
 use std::io::Write;
 use std::process::ExitCode;
@@ -24,6 +19,7 @@ use std::process::ExitCode;
 use clap::Parser;
 
 use crate::args::{Args, Command};
+use crate::failure::Failure;
 
 fn main() -> ExitCode {
     interrupt::install();
@@ -35,6 +31,7 @@ fn main() -> ExitCode {
     };
     match outcome {
         Ok(code) => code,
+        Err(Failure::Closed) => ExitCode::SUCCESS,
         Err(failure) => {
             // There is nobody to tell if stderr is closed.
             let _ = writeln!(

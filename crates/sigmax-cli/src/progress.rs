@@ -4,13 +4,16 @@ use std::io::{IsTerminal, Write};
 use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use sigmax_run::Watch;
+
+use crate::failure::Failure;
 
 /// Runs shorter than this show no bar.
 const QUIET: Duration = Duration::from_secs(1);
 /// Time between lines where stderr is not a terminal.
 const LINES: Duration = Duration::from_secs(10);
 
-/// Progress of a run over `total` layers, images, …
+/// Progress of a run over layers, images, …
 pub(crate) struct Progress {
     started: Instant,
     total: usize,
@@ -21,12 +24,19 @@ pub(crate) struct Progress {
     last_line: Instant,
 }
 
+impl Watch<Failure> for Progress {
+    fn progress(&mut self, done: usize, total: usize) -> Result<(), Failure> {
+        self.show(done, total);
+        Ok(())
+    }
+}
+
 impl Progress {
-    pub(crate) fn new(total: usize, what: &'static str) -> Self {
+    pub(crate) fn new(what: &'static str) -> Self {
         let now = Instant::now();
         Self {
             started: now,
-            total,
+            total: 0,
             done: 0,
             what,
             terminal: std::io::stderr().is_terminal(),
@@ -35,20 +45,15 @@ impl Progress {
         }
     }
 
-    /// One more is done.
-    pub(crate) fn advance(&mut self) {
-        self.done += 1;
-        if let Some(bar) = &self.bar {
-            bar.set_position(self.done as u64);
-        }
-    }
-
-    /// Time passes: shows what is due.
-    pub(crate) fn tick(&mut self) {
+    /// `done` of `total` are done: shows what is due.
+    pub(crate) fn show(&mut self, done: usize, total: usize) {
+        (self.done, self.total) = (done, total);
         if self.terminal {
             if self.started.elapsed() >= QUIET {
-                let (total, done, what) = (self.total, self.done, self.what);
+                let what = self.what;
                 let bar = self.bar.get_or_insert_with(|| bar(total, done, what));
+                bar.set_length(total as u64);
+                bar.set_position(done as u64);
                 bar.tick();
             }
         } else if self.last_line.elapsed() >= LINES {

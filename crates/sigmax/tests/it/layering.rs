@@ -103,7 +103,11 @@ fn the_crates_depend_on_each_other_in_one_direction() {
             .collect()
     };
     assert_eq!(ours("sigmax-formats"), ["sigmax"]);
-    assert_eq!(ours("sigmax-cli"), ["sigmax", "sigmax-formats"]);
+    assert_eq!(ours("sigmax-run"), ["sigmax", "sigmax-formats"]);
+    assert_eq!(
+        ours("sigmax-cli"),
+        ["sigmax", "sigmax-formats", "sigmax-run"]
+    );
     assert_eq!(ours("sigmax-burn"), ["sigmax"]);
     assert_eq!(
         ours("sigmax-train"),

@@ -1,6 +1,7 @@
 //! The network section of an audit.
 
 use std::collections::HashMap;
+use std::path::Path;
 use std::time::Instant;
 
 use sigmax::estimate::jacobian_norm;
@@ -9,7 +10,7 @@ use sigmax::{Budget, Estimate, Kernel, Options};
 use sigmax_formats::report::{NetworkBounds, NetworkReport, Row};
 use sigmax_formats::{LayerId, Model, NetworkError, NetworkModel, Refused};
 
-use crate::failure::Failure;
+use crate::error::Error;
 
 /// Inputs at which the Jacobian is looked at, and steps of power iteration at each.
 const INPUTS: usize = 2;
@@ -20,17 +21,18 @@ const MOST_PRODUCTS: f64 = 2e10;
 const MOST_ENTRIES: usize = 1 << 24;
 
 /// The network before its layers are audited.
+#[derive(Debug)]
 pub(crate) struct Section {
     outcome: Result<NetworkModel, Vec<Refused>>,
 }
 
 impl Section {
     /// Reads the network of a model.
-    pub(crate) fn read(model: &Model) -> Result<Self, Failure> {
+    pub(crate) fn read(model: &Model) -> Result<Self, Error> {
         let outcome = match model.network() {
             Ok(network) => Ok(network),
             Err(NetworkError::NoRule(reason)) => Err(reason.blockers),
-            Err(error) => return Err(Failure::Input(error.to_string())),
+            Err(error) => return Err(error.into()),
         };
         Ok(Self { outcome })
     }
@@ -47,10 +49,11 @@ impl Section {
     /// Bounds the network with the norms of the layers that were audited.
     pub(crate) fn bound(
         self,
+        file: &Path,
         rows: &[Row],
         tolerance: f64,
         deadline: Option<Instant>,
-    ) -> Result<NetworkReport, Failure> {
+    ) -> Result<NetworkReport, Error> {
         let model = match self.outcome {
             Ok(model) => model,
             Err(blockers) => {
@@ -77,12 +80,15 @@ impl Section {
                 ..Budget::default()
             },
         };
-        let input = |error: sigmax::Error| Failure::Input(error.to_string());
-        let bounds = lipschitz_with_audits(network, &options, &audits).map_err(input)?;
+        let core = |source: sigmax::Error| Error::Core {
+            file: file.to_owned(),
+            source,
+        };
+        let bounds = lipschitz_with_audits(network, &options, &audits).map_err(core)?;
         let mut report = NetworkBounds::new(&bounds, &places, &model.notes);
         if is_small(network) {
-            let forward = Forward::new(&bounds).map_err(input)?;
-            let norm = jacobian(&forward, network).map_err(input)?;
+            let forward = Forward::new(&bounds).map_err(core)?;
+            let norm = jacobian(&forward, network).map_err(core)?;
             report.jacobian = Some(norm);
             report.jacobian_at = format!("the larger of {INPUTS} random inputs in [0, 1]");
         }

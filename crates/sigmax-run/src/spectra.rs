@@ -13,7 +13,8 @@ const GRID_1D: usize = 256;
 /// The spectra of the layers with the largest proved norms, in their order in the report.
 ///
 /// They are pictures of estimates: a layer whose spectrum cannot be computed is left out.
-pub(crate) fn of_worst(report: &Report, model: &Model) -> Vec<Spectrum> {
+#[must_use]
+pub fn spectra_of_worst(report: &Report, model: &Model) -> Vec<Spectrum> {
     let mut places = worst_layers(report, SHOWN);
     places.sort_unstable();
     places

@@ -1,19 +1,16 @@
-//! Which layers `--only` picks.
+//! Which layers are picked.
 
 use globset::{GlobBuilder, GlobMatcher};
 use sigmax_formats::Model;
 use sigmax_formats::report::printable;
 
-use crate::failure::Failure;
-
-/// Most names that an error lists.
-const LISTED: usize = 20;
+use crate::error::Error;
 
 /// Patterns of layer names; none picks everything.
 pub(crate) struct Selection(Vec<(String, GlobMatcher)>);
 
 impl Selection {
-    pub(crate) fn parse(patterns: &[String]) -> Result<Self, Failure> {
+    pub(crate) fn parse(patterns: &[String]) -> Result<Self, Error> {
         let parsed: Result<Vec<_>, _> = patterns
             .iter()
             .map(|pattern| {
@@ -21,7 +18,10 @@ impl Selection {
                     .literal_separator(false)
                     .build()
                     .map(|glob| (pattern.clone(), glob.compile_matcher()))
-                    .map_err(|error| Failure::Input(format!("--only {pattern:?}: {error}")))
+                    .map_err(|error| Error::Pattern {
+                        pattern: pattern.clone(),
+                        reason: error.to_string(),
+                    })
             })
             .collect();
         Ok(Self(parsed?))
@@ -38,13 +38,15 @@ impl Selection {
     }
 
     /// Removes what is not picked from `model`: layers, and what the reader refused.
-    pub(crate) fn apply(&self, model: &mut Model) -> Result<(), Failure> {
+    pub(crate) fn apply(&self, model: &mut Model) -> Result<(), Error> {
         if model.layers.is_empty() && model.skipped.refused.is_empty() {
-            return Err(Failure::Input(format!(
-                "{}: no convolution or dense layer found{}",
-                model.file().display(),
-                skipped(model)
-            )));
+            let counts = model.skipped.counts();
+            return Err(Error::NoLayers {
+                file: model.file().to_owned(),
+                skipped: counts
+                    .map(|(kind, count)| (printable(kind), count))
+                    .collect(),
+            });
         }
         for pattern in &self.0 {
             let layers = model.layers.iter().map(|l| [&*l.name, &*l.tensor]);
@@ -53,11 +55,10 @@ impl Selection {
                 .chain(refused)
                 .any(|names| Self::matches(pattern, names))
             {
-                return Err(Failure::Input(format!(
-                    "--only {:?} matches no layer; there are:{}",
-                    pattern.0,
-                    names(model)
-                )));
+                return Err(Error::NoMatch {
+                    pattern: pattern.0.clone(),
+                    layers: names(model),
+                });
             }
         }
         model
@@ -71,31 +72,10 @@ impl Selection {
     }
 }
 
-fn skipped(model: &Model) -> String {
-    let counts: Vec<_> = model
-        .skipped
-        .counts()
-        .map(|(kind, count)| format!("{count} {}", printable(kind)))
-        .collect();
-    if counts.is_empty() {
-        String::new()
-    } else {
-        format!("; what is there is not a layer: {}", counts.join(", "))
-    }
-}
-
-fn names(model: &Model) -> String {
+fn names(model: &Model) -> Vec<String> {
     let layers = model.layers.iter().map(|layer| &layer.name);
-    let all: Vec<_> = layers
+    layers
         .chain(model.skipped.refused.iter().map(|refused| &refused.name))
-        .collect();
-    let mut text = String::new();
-    for name in all.iter().take(LISTED) {
-        text.push_str("\n  ");
-        text.push_str(&printable(name));
-    }
-    if all.len() > LISTED {
-        text.push_str(&format!("\n  and {} more", all.len() - LISTED));
-    }
-    text
+        .map(|name| printable(name))
+        .collect()
 }
