@@ -40,7 +40,7 @@
 //! let estimates = penalty.evaluate(&net)?.layers();
 //! let proved = prove(&net, config.layer_selection(), &Options::default())?;
 //! assert_eq!(estimates[0].path, proved[0].layer.path);
-//! assert!(proved[0].audit.upper() <= proved[0].audit.four.min);
+//! assert!(proved[0].audit.upper() <= proved[0].audit.four().min());
 //! # Ok::<(), sigmax_burn::Error>(())
 //! ```
 //!

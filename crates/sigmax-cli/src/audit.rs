@@ -227,7 +227,7 @@ fn gate_text(report: &Report, gate: &Gate) -> String {
         "gate failed: {failed} of {all} layers not proved to have a norm of at most {most}\n"
     );
     for (layer, audit) in report.audited() {
-        let bracket = audit.norm.bracket;
+        let bracket = audit.norm().bracket();
         if bracket.upper().get() > most {
             let open = if bracket.lower().get() <= most {
                 ", undecided"

@@ -218,7 +218,7 @@ fn all(
 }
 
 fn is_right(certificate: &Certificate) -> bool {
-    certificate.prediction == certificate.label
+    certificate.prediction() == certificate.label()
 }
 
 fn count(report: &mut CertifyReport, right: bool, radius: Option<f64>) {

@@ -192,10 +192,10 @@ impl Header {
                 op: node.op.name().to_owned(),
                 inputs: node.inputs.iter().map(|id| id.index()).collect(),
                 shape: node.shape.clone(),
-                own: finite(bound.own.get()),
-                through: finite(bound.through.get()),
-                rule: bound.rule.text(name),
-                together_from: match bound.rule {
+                own: finite(bound.own().get()),
+                through: finite(bound.through().get()),
+                rule: bound.rule().text(name),
+                together_from: match bound.rule() {
                     Rule::Fused(from) => Some(from.index()),
                     _ => None,
                 },
@@ -239,18 +239,21 @@ impl Line {
     /// The line of image `index`.
     #[must_use]
     pub fn new(certificate: &Certificate, images: &Images, index: usize) -> Self {
-        let logits = &certificate.logits;
+        let logits = certificate.logits();
         let bytes = images.bytes(index).map(hex);
         Self {
             index,
             name: images.name(index),
-            label: certificate.label,
-            prediction: certificate.prediction,
-            radius: (certificate.radius.get() < f64::MAX).then(|| certificate.radius.get()),
-            rival: certificate.rival,
-            margin: certificate.margin.get(),
-            logits: logits.iter().all(|z| z.is_finite()).then(|| logits.clone()),
-            error: finite(certificate.error.get()),
+            label: certificate.label(),
+            prediction: certificate.prediction(),
+            radius: (certificate.radius().get() < f64::MAX).then(|| certificate.radius().get()),
+            rival: certificate.rival(),
+            margin: certificate.margin().get(),
+            logits: logits
+                .iter()
+                .all(|z| z.is_finite())
+                .then(|| logits.to_vec()),
+            error: finite(certificate.error().get()),
             values: bytes.is_none().then(|| images.values(index)),
             bytes,
             exact: images.is_exact(),

@@ -82,7 +82,7 @@ fn audited<E: From<Error>>(
     for row in rows {
         let lower = lower_end(&row);
         let norm = match row.outcome {
-            Outcome::Audited(audit) => Ok(audit.norm.bracket),
+            Outcome::Audited(audit) => Ok(audit.norm().bracket()),
             Outcome::Refused(reason) => Err(Missing::Refused(reason)),
             Outcome::Bad(reason) => return Err(Error::Layer(reason).into()),
         };
@@ -105,7 +105,7 @@ fn audited<E: From<Error>>(
 /// What the lower end of a layer's norm is of.
 fn lower_end(row: &Row) -> LowerEnd {
     let copies = row.audit().is_some_and(|audit| {
-        audit.norm.quantity == Quantity::Lattice && audit.padding_factor > 1.0
+        audit.norm().quantity() == Quantity::Lattice && audit.padding_factor() > 1.0
     });
     if copies {
         LowerEnd::Incomparable

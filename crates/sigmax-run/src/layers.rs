@@ -156,7 +156,11 @@ impl Work {
             .pool
             .install(|| sigmax::audit(&kernel, &layer.conv, options));
         match audit {
-            Ok(audit) => Outcome::Audited(Box::new(audit.scaled(layer.scale))),
+            Ok(audit) if self.kernels.contains_key(&layer.id()) => {
+                Outcome::Audited(Box::new(audit.scaled(layer.scale)))
+            }
+            // No network has a use for the weight.
+            Ok(audit) => Outcome::Audited(Box::new(audit.scaled(layer.scale).released())),
             Err(error) if is_limit(&error) => Outcome::Refused(error.to_string()),
             Err(error) => Outcome::Bad(error.to_string()),
         }

@@ -63,7 +63,7 @@ pub fn bounds(layers: &[Layer], state: &StateDict) -> Result<Vec<Upper>, Error> 
             path: layer.path.clone(),
             source,
         })?;
-        Ok(bounds.min)
+        Ok(bounds.min())
     };
     layers.par_iter().map(bound).collect()
 }
@@ -83,9 +83,9 @@ pub fn certify(layers: &[Layer], state: &StateDict) -> Result<Vec<Certified>, Er
         Ok(Certified {
             layer: layer.clone(),
             shape: kernel.shape().to_vec(),
-            four: audit.four.min,
-            weighted: audit.weighted_four.upper,
-            norm: audit.norm.bracket,
+            four: audit.four().min(),
+            weighted: audit.weighted_four().upper(),
+            norm: audit.norm().bracket(),
         })
     };
     layers.par_iter().map(one).collect()

@@ -1,6 +1,5 @@
 //! Everything about one layer at once, with shared work.
 
-use std::hash::{DefaultHasher, Hash, Hasher};
 use std::time::{Duration, Instant};
 
 use crate::bound::circular::{circular_bracket, is_periodic};
@@ -16,24 +15,26 @@ use crate::kernel::Kernel;
 use crate::rounding::{mul_down, mul_up};
 use crate::symbol::Lattice;
 
-/// The audit of one layer.
+/// The audit of one layer, which it holds: what is proved of it cannot be taken for another's.
+///
+/// ```compile_fail,E0616
+/// use sigmax::{Conv, Kernel, Options, audit};
+/// let kernel = |value| Kernel::new(&[1, 1], vec![value]);
+/// let mut nine = audit(&kernel(9.0)?, &Conv::new(0), &Options::default())?;
+/// let one = audit(&kernel(1.0)?, &Conv::new(0), &Options::default())?;
+/// nine.norm = one.norm(); // a claim is not exchanged: this does not compile
+/// # Ok::<(), sigmax::Error>(())
+/// ```
 #[derive(Clone, Debug, PartialEq)]
 pub struct Audit {
-    /// The four bounds.
-    pub four: FourBounds,
-    /// The weighted four.
-    pub weighted_four: WeightedFour,
-    /// What the frameworks' `spectral_norm` reports: not a bound.
-    pub reshape_norm: Estimate,
-    /// The norm between two proved ends; its upper end is never above the two bounds before.
-    pub norm: NormBracket,
-    /// An upper bound of ‖P‖₂, by which the padding mode multiplies every upper bound that is not
-    /// for the exact periodic layer (T7); 1 for zero padding.
-    pub padding_factor: f64,
-    /// Time per part.
-    pub timing: Timing,
-    /// Of which kernel and geometry it is; `None` once it was scaled.
-    layer: Option<u64>,
+    four: FourBounds,
+    weighted_four: WeightedFour,
+    reshape_norm: Estimate,
+    norm: NormBracket,
+    padding_factor: f64,
+    timing: Timing,
+    /// `None` once it was scaled or released.
+    layer: Option<(Kernel, Conv)>,
 }
 
 /// Time per part of an audit.
@@ -47,27 +48,63 @@ pub struct Timing {
     pub norm: Duration,
 }
 
-/// A hash of what a norm depends on: the kernel and the geometry, less the input size where padding
-/// is zeros.
-fn fingerprint(kernel: &Kernel, conv: &Conv) -> u64 {
-    let mut hasher = DefaultHasher::new();
-    kernel.shape().hash(&mut hasher);
-    kernel.exponent().hash(&mut hasher);
-    for value in kernel.scaled() {
-        value.to_bits().hash(&mut hasher);
-    }
-    let mut conv = conv.clone();
-    if conv.padding_mode == PaddingMode::Zeros {
-        conv.input_size = None;
-    }
-    conv.hash(&mut hasher);
-    hasher.finish()
-}
-
 impl Audit {
-    /// Whether this is the audit of that layer, with the same input size where that matters.
+    /// The four bounds.
+    #[must_use]
+    pub fn four(&self) -> &FourBounds {
+        &self.four
+    }
+
+    /// The weighted four.
+    #[must_use]
+    pub fn weighted_four(&self) -> &WeightedFour {
+        &self.weighted_four
+    }
+
+    /// What the frameworks' `spectral_norm` reports: not a bound.
+    #[must_use]
+    pub fn reshape_norm(&self) -> Estimate {
+        self.reshape_norm
+    }
+
+    /// The norm between two proved ends; its upper end is never above the two bounds before.
+    #[must_use]
+    pub fn norm(&self) -> NormBracket {
+        self.norm
+    }
+
+    /// An upper bound of ‖P‖₂, by which the padding mode multiplies every upper bound that is not
+    /// for the exact periodic layer (T7); 1 for zero padding.
+    #[must_use]
+    pub fn padding_factor(&self) -> f64 {
+        self.padding_factor
+    }
+
+    /// Time per part.
+    #[must_use]
+    pub fn timing(&self) -> Timing {
+        self.timing
+    }
+
+    /// Whether this is the audit of that layer: with the same values and geometry, and with the same
+    /// input size where that matters.
     pub(crate) fn is_of(&self, kernel: &Kernel, conv: &Conv) -> bool {
-        self.layer == Some(fingerprint(kernel, conv))
+        let Some((of, geometry)) = &self.layer else {
+            return false;
+        };
+        let mut geometry = geometry.clone();
+        if geometry.padding_mode == PaddingMode::Zeros {
+            geometry.input_size.clone_from(&conv.input_size);
+        }
+        geometry == *conv && of == kernel
+    }
+
+    /// The same without its layer, whose weight it no longer keeps in memory: it can then not stand
+    /// for a node of a network.
+    #[must_use]
+    pub fn released(mut self) -> Self {
+        self.layer = None;
+        self
     }
 
     /// The smallest proved upper bound of the layer's norm.
@@ -126,8 +163,8 @@ impl Audit {
 /// use sigmax::{Conv, Kernel, Options, audit};
 /// let kernel = Kernel::new(&[1, 1, 3, 3], vec![1.0; 9])?;
 /// let audit = audit(&kernel, &Conv::new(2), &Options::default())?;
-/// assert!(audit.norm.bracket.contains(9.0)); // Σ|K|, attained at θ = 0
-/// assert!((audit.reshape_norm.get() - 3.0).abs() < 1e-9); // three times too small
+/// assert!(audit.norm().bracket().contains(9.0)); // Σ|K|, attained at θ = 0
+/// assert!((audit.reshape_norm().get() - 3.0).abs() < 1e-9); // three times too small
 /// # Ok::<(), sigmax::Error>(())
 /// ```
 pub fn audit(kernel: &Kernel, conv: &Conv, options: &Options) -> Result<Audit, Error> {
@@ -164,7 +201,7 @@ pub fn audit(kernel: &Kernel, conv: &Conv, options: &Options) -> Result<Audit, E
             weighted_four: weighted_time,
             norm: norm_time,
         },
-        layer: Some(fingerprint(kernel, conv)),
+        layer: Some((kernel.clone(), conv.clone())),
     })
 }
 

@@ -1,5 +1,6 @@
 //! [`Kernel`]: a validated weight tensor.
 
+use std::fmt;
 use std::sync::Arc;
 
 use crate::error::Error;
@@ -28,7 +29,7 @@ pub const MAX_AXES: usize = 3;
 /// assert!(Kernel::new(&[1, 1, 3], vec![1.0, f64::NAN, 1.0]).is_err());
 /// # Ok::<(), sigmax::Error>(())
 /// ```
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Kernel {
     shape: Vec<usize>,
     scaled: Arc<Vec<f64>>,
@@ -148,6 +149,16 @@ impl Kernel {
     #[must_use]
     pub fn is_zero(&self) -> bool {
         self.scaled.iter().all(|&v| v.abs() <= 0.0)
+    }
+}
+
+/// Without the values, of which there may be millions.
+impl fmt::Debug for Kernel {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Kernel")
+            .field("shape", &self.shape)
+            .field("exponent", &self.exponent)
+            .finish_non_exhaustive()
     }
 }
 

@@ -13,9 +13,9 @@
 //! let kernel = Kernel::new(&[1, 1, 3, 3], vec![1.0 / 9.0; 9])?;
 //! let conv = Conv::new(2).with_stride(&[2, 2]).with_padding(&[(1, 1), (1, 1)]);
 //! let audit = audit(&kernel, &conv, &Options::default())?;
-//! let norm = audit.norm.bracket;
+//! let norm = audit.norm().bracket();
 //! assert!(norm.contains(5.0 / 9.0)); // per axis the phases hold (1, 1) and 1: norm √5/3
-//! assert!(audit.four.min.get() >= norm.lower().get());
+//! assert!(audit.four().min().get() >= norm.lower().get());
 //! # Ok::<(), sigmax::Error>(())
 //! ```
 #![cfg_attr(

@@ -42,7 +42,7 @@ fn it_is_the_gradient_of_the_core() {
     let gradients = value.loss().backward();
     let geometry = |i: usize| geometry()[i].1.clone();
     let check = |found: Vec<f64>, kernel: sigmax::Kernel, conv: Conv| {
-        let expected = four_gradient(&kernel, &conv).unwrap().gradient;
+        let expected = four_gradient(&kernel, &conv).unwrap().gradient().to_vec();
         // Both are singular vectors from iterations in f64, good to about 1e-7 here.
         assert_close(&found, &expected, 1e-5);
     };

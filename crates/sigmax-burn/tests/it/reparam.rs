@@ -34,11 +34,14 @@ fn weights_stay_at_the_target_through_training() {
     let effective = four_bounds(&kernel(&model.weight.val()), &Conv::new(2)).unwrap();
     let base = four_bounds(&kernel(&model.weight.base()), &Conv::new(2)).unwrap();
     assert!(
-        base.min.get() > 2.0,
+        base.min().get() > 2.0,
         "without it the weights would be too large"
     );
     // One power step per forward pass, the weights still moving.
-    assert!((0.99..1.05).contains(&effective.min.get()), "{effective:?}");
+    assert!(
+        (0.99..1.05).contains(&effective.min().get()),
+        "{effective:?}"
+    );
     let (finished, proved) =
         finish(model, &LayerSelection::new(), 1.0, &Options::default()).unwrap();
     assert!(proved[0].audit.upper().get() <= 1.0);
@@ -135,7 +138,7 @@ fn every_layer_is_finished_below_its_target_in_every_type() {
             assert!(first.audit.upper().get() <= target);
             assert_eq!(first.audit.upper(), again.audit.upper());
             // Not far below, either: the bracket's tolerance is 1e-3.
-            assert!(again.audit.norm.bracket.lower().get() >= target * 0.99);
+            assert!(again.audit.norm().bracket().lower().get() >= target * 0.99);
         }
     };
     check(net(&device), 1.0);

@@ -15,7 +15,7 @@ fn check<M: Module>(penalty: &SpectralPenalty, model: &M) {
             .iter()
             .find(|e| e.path == proved.layer.path)
             .unwrap();
-        let (found, norm) = (found.estimate.get(), proved.audit.norm.bracket);
+        let (found, norm) = (found.estimate.get(), proved.audit.norm().bracket());
         let path = &proved.layer.path;
         // Below the norm in exact arithmetic; the f32 sum of fewer than 300 products adds 1e-5.
         assert!(

@@ -223,11 +223,11 @@ fn check_line(line: &Line, found: &Certificate) -> Result<bool, String> {
     if !found.confirms_radius(radius) || radius < 0.0 {
         return wrong("radius");
     }
-    let spread = line.error.unwrap_or(f64::INFINITY) + found.error.get();
+    let spread = line.error.unwrap_or(f64::INFINITY) + found.error().get();
     // Where two logits are nearly equal, either may come out as the larger one.
-    let largest = found.logits[found.prediction];
+    let largest = found.logits()[found.prediction()];
     if !found
-        .logits
+        .logits()
         .get(line.prediction)
         .is_some_and(|z| *z >= largest - 2.0 * spread)
     {
@@ -235,14 +235,14 @@ fn check_line(line: &Line, found: &Certificate) -> Result<bool, String> {
     }
     // The margin against a rival is confirmed where that rival limits the radius here too; where two
     // classes are equally near, either may.
-    if line.rival == found.rival && !found.confirms_margin(line.margin) {
+    if line.rival == found.rival() && !found.confirms_margin(line.margin) {
         return wrong("margin");
     }
     if let Some(logits) = &line.logits {
-        let near = logits.len() == found.logits.len()
+        let near = logits.len() == found.logits().len()
             && logits
                 .iter()
-                .zip(&found.logits)
+                .zip(found.logits())
                 .all(|(a, b)| (a - b).abs() <= spread);
         if !near {
             return wrong("list of logits");

@@ -98,10 +98,10 @@ impl NetworkBounds {
                     op: node.op.name(),
                     inputs: node.inputs.iter().map(|id| id.index()).collect(),
                     shape: node.shape.clone(),
-                    own: bound.own,
-                    through: bound.through,
-                    rule: bound.rule.text(|id| &nodes[id.index()].name),
-                    together_from: match bound.rule {
+                    own: bound.own(),
+                    through: bound.through(),
+                    rule: bound.rule().text(|id| &nodes[id.index()].name),
+                    together_from: match bound.rule() {
                         Rule::Fused(first) => Some(first.index()),
                         _ => None,
                     },

@@ -86,7 +86,7 @@ fn the_optimiser_of_a_checkpoint_is_not_a_layer() {
     for (layer, norm) in model.layers.iter().zip([5.0, 5.0]) {
         let kernel = model.read_kernel(layer).unwrap();
         let bracket = sigmax::norm_bracket(&kernel, &layer.conv, &sigmax::Options::default());
-        assert!(bracket.unwrap().bracket.contains(norm));
+        assert!(bracket.unwrap().bracket().contains(norm));
     }
 }
 

@@ -69,7 +69,7 @@ fn a_strong_penalty_shrinks_the_norms() {
             let kernel = Kernel::from_f32(&weights[name].shape, &weights[name].values).unwrap();
             norm_bracket(&kernel, &Conv::new(2), &Options::default())
                 .unwrap()
-                .bracket
+                .bracket()
         })
     };
     let plain = norms(&[]);

@@ -16,17 +16,40 @@ use crate::verify::{self, CheapNorms, MatrixNorm};
 ///
 /// In two dimensions they are √(hw) times the norms of the reshapes R, S, T and U of the
 /// (polyphase) kernel; in one dimension there are two, in three eight; a dense layer has one, T.
+///
+/// ```compile_fail,E0616
+/// use sigmax::{Conv, Kernel, four_bounds};
+/// let kernel = |value| Kernel::new(&[1, 1], vec![value]);
+/// let mut four = four_bounds(&kernel(9.0)?, &Conv::new(0))?;
+/// four.min = four_bounds(&kernel(1.0)?, &Conv::new(0))?.min(); // this does not compile
+/// # Ok::<(), sigmax::Error>(())
+/// ```
 #[derive(Clone, Debug, PartialEq)]
 pub struct FourBounds {
-    /// Every bound, by reshape.
-    pub bounds: Vec<(Reshape, Upper)>,
-    /// The smallest.
-    pub min: Upper,
-    /// Which reshape gives the smallest (the first one, where several do).
-    pub winner: Reshape,
+    pub(crate) bounds: Vec<(Reshape, Upper)>,
+    pub(crate) min: Upper,
+    pub(crate) winner: Reshape,
 }
 
 impl FourBounds {
+    /// Every bound, by reshape.
+    #[must_use]
+    pub fn bounds(&self) -> &[(Reshape, Upper)] {
+        &self.bounds
+    }
+
+    /// The smallest.
+    #[must_use]
+    pub fn min(&self) -> Upper {
+        self.min
+    }
+
+    /// Which reshape gives the smallest (the first one, where several do).
+    #[must_use]
+    pub fn winner(&self) -> Reshape {
+        self.winner
+    }
+
     /// The bound with the given name (`"R"`, `"S"`, `"T"`, `"U"`, …; see [`Reshape::name`]).
     #[must_use]
     pub fn get(&self, name: &str) -> Option<Upper> {
@@ -40,10 +63,22 @@ impl FourBounds {
 /// A proved bound and its derivative with respect to every kernel entry.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Differential {
+    upper: Upper,
+    gradient: Vec<f64>,
+}
+
+impl Differential {
     /// The bound.
-    pub upper: Upper,
+    #[must_use]
+    pub fn upper(&self) -> Upper {
+        self.upper
+    }
+
     /// ∂/∂K, row-major, of the kernel's shape; approximate (nothing is proved about a gradient).
-    pub gradient: Vec<f64>,
+    #[must_use]
+    pub fn gradient(&self) -> &[f64] {
+        &self.gradient
+    }
 }
 
 /// Bounds the norm of a layer from above by each of its reshapes:
@@ -68,8 +103,8 @@ pub struct Differential {
 /// // The second difference 1, −2, 1 has norm 4; its reshapes have norm √6.
 /// let kernel = Kernel::new(&[1, 1, 3], vec![1.0, -2.0, 1.0])?;
 /// let four = four_bounds(&kernel, &Conv::new(1))?;
-/// assert!((four.min.get() - 18f64.sqrt()).abs() < 1e-6);
-/// assert!(four.min.get() >= 18f64.sqrt());
+/// assert!((four.min().get() - 18f64.sqrt()).abs() < 1e-6);
+/// assert!(four.min().get() >= 18f64.sqrt());
 /// # Ok::<(), sigmax::Error>(())
 /// ```
 pub fn four_bounds(kernel: &Kernel, conv: &Conv) -> Result<FourBounds, Error> {

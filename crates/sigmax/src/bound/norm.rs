@@ -34,16 +34,47 @@ impl Quantity {
 }
 
 /// A norm between two proved ends, and how the method came to stop there.
-#[derive(Clone, Debug, PartialEq)]
+///
+/// ```compile_fail,E0616
+/// use sigmax::{Conv, Kernel, Options, norm_bracket};
+/// let kernel = |value| Kernel::new(&[1, 1], vec![value]);
+/// let mut norm = norm_bracket(&kernel(9.0)?, &Conv::new(0), &Options::default())?;
+/// let other = norm_bracket(&kernel(1.0)?, &Conv::new(0), &Options::default())?;
+/// norm.bracket = other.bracket(); // a claim is not exchanged: this does not compile
+/// # Ok::<(), sigmax::Error>(())
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub struct NormBracket {
+    pub(crate) bracket: Bracket,
+    pub(crate) quantity: Quantity,
+    pub(crate) stop: Stop,
+    pub(crate) tests: u64,
+}
+
+impl NormBracket {
     /// The two ends.
-    pub bracket: Bracket,
+    #[must_use]
+    pub fn bracket(self) -> Bracket {
+        self.bracket
+    }
+
     /// What they enclose.
-    pub quantity: Quantity,
+    #[must_use]
+    pub fn quantity(self) -> Quantity {
+        self.quantity
+    }
+
     /// Why the method stopped; the bracket is proved in any case.
-    pub stop: Stop,
+    #[must_use]
+    pub fn stop(self) -> Stop {
+        self.stop
+    }
+
     /// Frequencies tested (Cholesky factorisations).
-    pub tests: u64,
+    #[must_use]
+    pub fn tests(self) -> u64 {
+        self.tests
+    }
 }
 
 /// Brackets the norm of a layer over all input sizes.
@@ -71,8 +102,8 @@ pub struct NormBracket {
 /// use sigmax::{Conv, Kernel, Options, norm_bracket};
 /// let kernel = Kernel::new(&[1, 1, 3], vec![1.0, -2.0, 1.0])?;
 /// let norm = norm_bracket(&kernel, &Conv::new(1), &Options::default())?;
-/// assert!(norm.bracket.contains(4.0)); // at θ = π
-/// assert!(norm.bracket.relative_width() <= 1e-3);
+/// assert!(norm.bracket().contains(4.0)); // at θ = π
+/// assert!(norm.bracket().relative_width() <= 1e-3);
 /// # Ok::<(), sigmax::Error>(())
 /// ```
 pub fn norm_bracket(kernel: &Kernel, conv: &Conv, options: &Options) -> Result<NormBracket, Error> {

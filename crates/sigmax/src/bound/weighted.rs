@@ -14,11 +14,23 @@ use crate::verify::{self, CheapNorms};
 /// The smallest weighted bound found, never above the smallest of the four.
 #[derive(Clone, Debug, PartialEq)]
 pub struct WeightedFour {
+    pub(crate) upper: Upper,
+    weights: Vec<GroupWeights>,
+}
+
+impl WeightedFour {
     /// The bound of the layer's norm.
-    pub upper: Upper,
+    #[must_use]
+    pub fn upper(&self) -> Upper {
+        self.upper
+    }
+
     /// The weights behind it, for every group whose weights were optimised; the other groups are
     /// bounded well enough by the four.
-    pub weights: Vec<GroupWeights>,
+    #[must_use]
+    pub fn weights(&self) -> &[GroupWeights] {
+        &self.weights
+    }
 }
 
 /// Weights of one group: `S(K) ≤ √(Σα⁻²)·√(Σβ⁻²)·‖D_α M_A D_β‖₂`.
@@ -39,7 +51,7 @@ pub struct GroupWeights {
 ///
 /// # Guarantee
 /// Proved for the weights found, rounding included, whatever the optimisation did; never above
-/// [`four_bounds`](crate::four_bounds)`.min`.
+/// [`FourBounds::min`](crate::FourBounds::min).
 ///
 /// # Cost
 /// About 150 products of the kernel with a vector and one Gram matrix and Cholesky factorisation.
@@ -56,7 +68,7 @@ pub struct GroupWeights {
 /// let kernel = Kernel::new(&[1, 1, 3], vec![1.0, -2.0, 1.0])?;
 /// let weighted = weighted_four(&kernel, &Conv::new(1))?;
 /// // The norm is 4 = Σ|K|, which weights reach: α_t⁻² proportional to |K_t|.
-/// assert!((4.0..4.0001).contains(&weighted.upper.get()));
+/// assert!((4.0..4.0001).contains(&weighted.upper().get()));
 /// # Ok::<(), sigmax::Error>(())
 /// ```
 pub fn weighted_four(kernel: &Kernel, conv: &Conv) -> Result<WeightedFour, Error> {

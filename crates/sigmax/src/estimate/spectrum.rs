@@ -117,7 +117,7 @@ mod tests {
         let values = crate::linalg::quasi_random(6 * 5 * 9, 11);
         let kernel = Kernel::new(&[6, 5, 3, 3], values).unwrap();
         let conv = Conv::new(2).with_stride(&[2, 1]);
-        let norm = audit(&kernel, &conv, &Options::default()).unwrap().norm;
+        let norm = audit(&kernel, &conv, &Options::default()).unwrap().norm();
         let values = spectrum(&kernel, &conv, 24).unwrap();
         assert_eq!(values.len(), 24 * 24);
         let largest = values.iter().map(|v| v.get()).fold(0.0, f64::max);

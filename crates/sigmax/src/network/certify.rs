@@ -75,31 +75,71 @@ struct LastLayer {
 
 /// What is proved of one image.
 ///
-/// For every x with ‖x − image‖₂ ≤ `radius`, in the units of the network's input, the largest logit
-/// of x is that of `label`. Nothing is claimed where the radius is 0.
+/// For every x with ‖x − image‖₂ ≤ radius, in the units of the network's input, the largest logit
+/// of x is that of the label. Nothing is claimed where the radius is 0.
+///
+/// ```compile_fail,E0616
+/// fn forge(certificate: &mut sigmax::network::Certificate) {
+///     certificate.label = 7; // the claim is of one class: this does not compile
+/// }
+/// ```
 #[derive(Clone, Debug, PartialEq)]
-#[non_exhaustive]
 pub struct Certificate {
-    /// The true class.
-    pub label: usize,
-    /// The largest logit as evaluated.
-    pub prediction: usize,
-    /// A lower bound of the distance to an image of another class; 0 for a wrong prediction, a tie,
-    /// or logits that are not known well enough.
-    pub radius: Lower,
-    /// The class that limits the radius; `None` where no other class does.
-    pub rival: Option<usize>,
-    /// A lower bound of z_label − z_rival at the image itself; 0 if none is proved.
-    pub margin: Lower,
-    /// The logits as evaluated.
-    pub logits: Vec<f64>,
-    /// An upper bound of their distance from the exact logits, in ℓ₂.
-    pub error: Upper,
+    label: usize,
+    prediction: usize,
+    radius: Lower,
+    rival: Option<usize>,
+    margin: Lower,
+    logits: Vec<f64>,
+    error: Upper,
     /// The same radius and margin before they were made smaller so that others can confirm them.
     proved: Proved,
 }
 
 impl Certificate {
+    /// The true class.
+    #[must_use]
+    pub fn label(&self) -> usize {
+        self.label
+    }
+
+    /// The largest logit as evaluated.
+    #[must_use]
+    pub fn prediction(&self) -> usize {
+        self.prediction
+    }
+
+    /// A lower bound of the distance to an image of another class; 0 for a wrong prediction, a tie,
+    /// or logits that are not known well enough.
+    #[must_use]
+    pub fn radius(&self) -> Lower {
+        self.radius
+    }
+
+    /// The class that limits the radius; `None` where no other class does.
+    #[must_use]
+    pub fn rival(&self) -> Option<usize> {
+        self.rival
+    }
+
+    /// A lower bound of z_label − z_rival at the image itself; 0 if none is proved.
+    #[must_use]
+    pub fn margin(&self) -> Lower {
+        self.margin
+    }
+
+    /// The logits as evaluated.
+    #[must_use]
+    pub fn logits(&self) -> &[f64] {
+        &self.logits
+    }
+
+    /// An upper bound of their distance from the exact logits, in ℓ₂.
+    #[must_use]
+    pub fn error(&self) -> Upper {
+        self.error
+    }
+
     /// Whether a radius that somebody states follows from this evaluation.
     #[must_use]
     pub fn confirms_radius(&self, stated: f64) -> bool {

@@ -51,18 +51,29 @@ pub(crate) enum Map {
 
 /// The value of a node for one sample.
 #[derive(Clone, Debug, PartialEq)]
-#[non_exhaustive]
 pub struct Evaluated {
-    /// The entries, row-major.
-    pub values: Vec<f64>,
-    /// An upper bound of the ℓ₂ distance to the exact value; so every entry is off by at most it.
-    pub error: Upper,
+    pub(crate) values: Vec<f64>,
+    pub(crate) error: Upper,
     /// ‖values‖₂ from above.
     pub(crate) size: f64,
     /// The distance of a float32 execution from the exact value, at an input that is up to ε away.
     pub(crate) single: Linear,
     /// A magnitude that nothing exceeds in such an execution, up to here.
     pub(crate) peak: Linear,
+}
+
+impl Evaluated {
+    /// The entries, row-major.
+    #[must_use]
+    pub fn values(&self) -> &[f64] {
+        &self.values
+    }
+
+    /// An upper bound of the ℓ₂ distance to the exact value; so every entry is off by at most it.
+    #[must_use]
+    pub fn error(&self) -> Upper {
+        self.error
+    }
 }
 
 /// A node's values for a chunk of samples.

@@ -105,12 +105,29 @@ impl Rule {
 /// What is proved of a node.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct NodeBound {
+    pub(crate) own: Upper,
+    pub(crate) through: Upper,
+    pub(crate) rule: Rule,
+}
+
+impl NodeBound {
     /// Lipschitz constant of the node alone, as a map from all its inputs together.
-    pub own: Upper,
+    #[must_use]
+    pub fn own(self) -> Upper {
+        self.own
+    }
+
     /// Lipschitz constant of the map from the input of the network to this node.
-    pub through: Upper,
-    /// The theorem that gives `through` from that of earlier nodes.
-    pub rule: Rule,
+    #[must_use]
+    pub fn through(self) -> Upper {
+        self.through
+    }
+
+    /// The theorem that gives [`NodeBound::through`] from that of earlier nodes.
+    #[must_use]
+    pub fn rule(self) -> Rule {
+        self.rule
+    }
 }
 
 /// Bounds for every node of a network, which goes with them: nothing can take them for those of

@@ -70,11 +70,11 @@ fn brackets_meet_the_golden_enclosures() {
         };
         let about = format!("{} ({})", case.name, case.source);
         let norm = norm_bracket(&kernel, &conv, &options).unwrap();
-        let (lower, upper) = (norm.bracket.lower().get(), norm.bracket.upper().get());
+        let (lower, upper) = (norm.bracket().lower().get(), norm.bracket().upper().get());
         assert!(lower <= case.norm_upper, "{about}: lower end {lower:e}");
         assert!(case.norm_lower <= upper, "{about}: upper end {upper:e}");
         let audit = audit(&kernel, &conv, &options).unwrap();
-        let factor = audit.padding_factor;
+        let factor = audit.padding_factor();
         // Subnormal numbers are too coarse for any relative tolerance.
         if case.norm_upper > 1e-300 {
             assert!(
@@ -86,7 +86,7 @@ fn brackets_meet_the_golden_enclosures() {
                 "{about}: lower end {lower:e} is not tight"
             );
         }
-        for (reshape, bound) in &audit.four.bounds {
+        for (reshape, bound) in audit.four().bounds() {
             assert!(
                 case.norm_lower <= bound.get(),
                 "{about}: {} {bound:?}",
@@ -94,7 +94,7 @@ fn brackets_meet_the_golden_enclosures() {
             );
         }
         assert!(
-            case.norm_lower <= audit.weighted_four.upper.get(),
+            case.norm_lower <= audit.weighted_four().upper().get(),
             "{about}"
         );
         let grid = case.shape[2..].iter().copied().max().unwrap_or(1) + 3;
@@ -115,8 +115,8 @@ fn tightness_does_not_get_worse() {
         conv.input_size = None;
         let audit = audit(&kernel, &conv, &Options::default()).unwrap();
         if case.norm_upper > 1e-300 {
-            four.push(audit.four.min.get() / case.norm_upper);
-            weighted.push(audit.weighted_four.upper.get() / case.norm_upper);
+            four.push(audit.four().min().get() / case.norm_upper);
+            weighted.push(audit.weighted_four().upper().get() / case.norm_upper);
         }
     }
     let mean = |ratios: &[f64]| ratios.iter().sum::<f64>() / ratios.len() as f64;

@@ -29,32 +29,35 @@ pub(crate) fn check_layer(layer: &Layer, tolerance: f64) {
             "{name} {upper:e} is below the oracle {truth:?}: {layer:?}"
         );
     };
-    for (reshape, upper) in &audit.four.bounds {
+    for (reshape, upper) in audit.four().bounds() {
         at_most(reshape.name(), upper.get());
     }
-    at_most("four", audit.four.min.get());
-    at_most("weighted four", audit.weighted_four.upper.get());
-    at_most("norm", audit.norm.bracket.upper().get());
-    assert!(audit.weighted_four.upper <= audit.four.min, "{layer:?}");
+    at_most("four", audit.four().min().get());
+    at_most("weighted four", audit.weighted_four().upper().get());
+    at_most("norm", audit.norm().bracket().upper().get());
+    assert!(
+        audit.weighted_four().upper() <= audit.four().min(),
+        "{layer:?}"
+    );
     let lattice = norm_bracket(kernel, conv, &options).unwrap();
-    at_most("lattice", lattice.bracket.upper().get());
+    at_most("lattice", lattice.bracket().upper().get());
     check_width(
         layer,
-        &lattice.bracket,
-        lattice.stop,
+        &lattice.bracket(),
+        lattice.stop(),
         tolerance,
-        audit.padding_factor,
+        audit.padding_factor(),
     );
-    if audit.norm.quantity == sigmax::Quantity::Circular {
+    if audit.norm().quantity() == sigmax::Quantity::Circular {
         let exact = circular_norm(kernel, conv, &options).unwrap();
-        at_most("circular", exact.bracket.upper().get());
+        at_most("circular", exact.bracket().upper().get());
         assert!(
-            exact.bracket.lower().get() <= truth.upper().get(),
+            exact.bracket().lower().get() <= truth.upper().get(),
             "circular lower end {exact:?} above the oracle {truth:?}: {layer:?}"
         );
-        check_width(layer, &exact.bracket, exact.stop, tolerance, 1.0);
+        check_width(layer, &exact.bracket(), exact.stop(), tolerance, 1.0);
     }
-    let lower = lattice.bracket.lower().get();
+    let lower = lattice.bracket().lower().get();
     let ceiling = lattice_ceiling(layer);
     assert!(
         lower <= ceiling,
@@ -155,8 +158,8 @@ proptest! {
         prop_assume!(largest < 1e280 && smallest > 1e-280);
         let values = layer.values.iter().map(|v| v * factor).collect();
         let scaled = Kernel::new(layer.kernel.shape(), values).unwrap();
-        let one = four_bounds(&layer.kernel, &layer.conv).unwrap().min.get() * factor;
-        let two = four_bounds(&scaled, &layer.conv).unwrap().min.get();
+        let one = four_bounds(&layer.kernel, &layer.conv).unwrap().min().get() * factor;
+        let two = four_bounds(&scaled, &layer.conv).unwrap().min().get();
         prop_assert_eq!(one.to_bits(), two.to_bits());
     }
 
@@ -171,7 +174,7 @@ proptest! {
         let options = coarse();
         let a = norm_bracket(&layer.kernel, &transposed, &options).unwrap();
         let b = norm_bracket(&layer.kernel, &adjoint, &options).unwrap();
-        prop_assert_eq!(a.bracket, b.bracket);
+        prop_assert_eq!(a.bracket(), b.bracket());
     }
 
     #[test]
@@ -184,11 +187,11 @@ proptest! {
         let mut conv = layer.conv.clone().with_groups(1);
         conv.input_size = None;
         let options = coarse();
-        let whole = norm_bracket(&layer.kernel, &layer.conv, &options).unwrap().bracket;
+        let whole = norm_bracket(&layer.kernel, &layer.conv, &options).unwrap().bracket();
         let (mut lower, mut upper) = (0.0f64, 0.0f64);
         for values in layer.values.chunks(per_group) {
             let kernel = Kernel::new(&group_shape, values.to_vec()).unwrap();
-            let group = norm_bracket(&kernel, &conv, &options).unwrap().bracket;
+            let group = norm_bracket(&kernel, &conv, &options).unwrap().bracket();
             lower = lower.max(group.lower().get());
             upper = upper.max(group.upper().get());
         }
@@ -208,28 +211,28 @@ proptest! {
     #[test]
     fn the_gradient_is_the_slope_of_the_bound(layer in layer(), seed in any::<u64>()) {
         let base = four_gradient(&layer.kernel, &layer.conv).unwrap();
-        prop_assert_eq!(base.gradient.len(), layer.values.len());
+        prop_assert_eq!(base.gradient().len(), layer.values.len());
         let four = four_bounds(&layer.kernel, &layer.conv).unwrap();
-        let value = four.min.get();
+        let value = four.min().get();
         prop_assume!(value > 1e-200 && value < 1e200);
         // Euler: the bound is homogeneous of degree 1, so ⟨∂f/∂K, K⟩ = f. The bound is proved to
         // 1e-6 above the norm it is the slope of.
-        let inner: f64 = base.gradient.iter().zip(&layer.values).map(|(g, v)| g * (v / value)).sum();
+        let inner: f64 = base.gradient().iter().zip(&layer.values).map(|(g, v)| g * (v / value)).sum();
         prop_assert!((inner - 1.0).abs() < 2e-6, "{}", inner);
         // Each of the four is convex, so the winner's gradient at K supports it: for any K',
         // f_A(K') ≥ ⟨∂f_A, K'⟩.
         let mut seed = seed;
         let other: Vec<f64> = layer.values.iter().map(|v| v + value * 0.1 * crate::cases::gaussian(&mut seed)).collect();
         let moved = Kernel::new(layer.kernel.shape(), other.clone()).unwrap();
-        let bound = four_bounds(&moved, &layer.conv).unwrap().get(four.winner.name()).unwrap().get();
-        let support: f64 = base.gradient.iter().zip(&other).map(|(g, v)| g * v).sum();
+        let bound = four_bounds(&moved, &layer.conv).unwrap().get(four.winner().name()).unwrap().get();
+        let support: f64 = base.gradient().iter().zip(&other).map(|(g, v)| g * v).sum();
         prop_assert!(support <= bound * (1.0 + 1e-6), "{} {}", support, bound);
     }
 
     #[test]
     fn the_weights_give_the_bound_they_claim(layer in layer()) {
         let weighted = weighted_four(&layer.kernel, &layer.conv).unwrap();
-        for w in &weighted.weights {
+        for w in weighted.weights() {
             prop_assert!(w.alpha.iter().chain(&w.beta).all(|&x| x > 0.0 && x.is_finite()));
         }
     }
@@ -239,7 +242,7 @@ proptest! {
         let run = |threads| {
             rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap().install(|| {
                 let a = audit(&layer.kernel, &layer.conv, &coarse()).unwrap();
-                (a.four, a.weighted_four, a.norm)
+                (a.four().clone(), a.weighted_four().clone(), a.norm())
             })
         };
         prop_assert_eq!(run(1), run(3));

@@ -20,8 +20,8 @@ fn kernels_with_very_many_taps_stop_with_a_bracket() {
         let kernel = wave(shape);
         let conv = Conv::new(shape.len() - 2);
         let norm = norm_bracket(&kernel, &conv, &Options::default()).unwrap();
-        assert_eq!(norm.stop, Stop::Work);
-        let (lower, upper) = (norm.bracket.lower().get(), norm.bracket.upper().get());
+        assert_eq!(norm.stop(), Stop::Work);
+        let (lower, upper) = (norm.bracket().lower().get(), norm.bracket().upper().get());
         assert!(0.0 < lower && lower < upper && upper.is_finite());
         assert!(
             plan(&kernel, &conv, &Options::default())
@@ -37,7 +37,7 @@ fn budgets_end_with_a_bracket_that_is_still_true() {
     let kernel = wave(&[3, 2, 5, 5]);
     let conv = Conv::new(2);
     let truth = norm_bracket(&kernel, &conv, &Options::default()).unwrap();
-    let truth = truth.bracket.lower().get();
+    let truth = truth.bracket().lower().get();
     for tests in [0, 1, 64, 100, 300] {
         let options = Options {
             tolerance: 1e-7,
@@ -47,8 +47,8 @@ fn budgets_end_with_a_bracket_that_is_still_true() {
             },
         };
         let norm = norm_bracket(&kernel, &conv, &options).unwrap();
-        assert_eq!(norm.stop, Stop::Work, "{tests} tests");
-        assert!(norm.bracket.upper().get() >= truth);
+        assert_eq!(norm.stop(), Stop::Work, "{tests} tests");
+        assert!(norm.bracket().upper().get() >= truth);
         assert_eq!(norm, norm_bracket(&kernel, &conv, &options).unwrap());
     }
     let options = Options {
@@ -64,8 +64,8 @@ fn budgets_end_with_a_bracket_that_is_still_true() {
             .with_padding_mode(mode)
             .with_input_size(&[64, 64]);
         let audit = audit(&kernel, &conv, &options).unwrap();
-        assert_eq!(audit.norm.stop, Stop::Time, "{mode:?}");
-        assert!(audit.norm.bracket.upper() <= audit.four.min);
+        assert_eq!(audit.norm().stop(), Stop::Time, "{mode:?}");
+        assert!(audit.norm().bracket().upper() <= audit.four().min());
     }
 }
 
@@ -76,8 +76,8 @@ fn a_tolerance_beyond_f64_stops_at_its_precision() {
         ..Options::default()
     };
     let norm = norm_bracket(&wave(&[4, 4, 3]), &Conv::new(1), &options).unwrap();
-    assert_eq!(norm.stop, Stop::Precision);
-    assert!(norm.bracket.relative_width() < 1e-9);
+    assert_eq!(norm.stop(), Stop::Precision);
+    assert!(norm.bracket().relative_width() < 1e-9);
 }
 
 #[test]
@@ -109,8 +109,8 @@ fn a_flat_symbol_needs_few_tests() {
         ..Options::default()
     };
     let norm = norm_bracket(&kernel, &Conv::new(3), &options).unwrap();
-    assert!(norm.bracket.contains(1.0));
-    assert_eq!(norm.stop, Stop::Tolerance);
+    assert!(norm.bracket().contains(1.0));
+    assert_eq!(norm.stop(), Stop::Tolerance);
 }
 
 #[test]
@@ -119,15 +119,15 @@ fn depthwise_layers_with_large_kernels_end_at_the_tolerance() {
     let kernel = wave(&[groups, 1, 31, 31]);
     let conv = Conv::new(2).with_groups(groups);
     let norm = norm_bracket(&kernel, &conv, &Options::default()).unwrap();
-    assert_eq!(norm.stop, Stop::Tolerance);
+    assert_eq!(norm.stop(), Stop::Tolerance);
 }
 
 #[test]
 fn thousands_of_channels() {
     let kernel = wave(&[1, 4096, 3]);
     let norm = norm_bracket(&kernel, &Conv::new(1), &Options::default()).unwrap();
-    assert_eq!(norm.stop, Stop::Tolerance);
+    assert_eq!(norm.stop(), Stop::Tolerance);
     let pointwise = wave(&[2048, 16, 1, 1]);
     let norm = norm_bracket(&pointwise, &Conv::new(2), &Options::default()).unwrap();
-    assert_eq!(norm.stop, Stop::Tolerance);
+    assert_eq!(norm.stop(), Stop::Tolerance);
 }

@@ -59,9 +59,9 @@ pub(crate) fn check_pairs(seed: u64) {
         // The plain values carry the rounding of all earlier nodes; erf is good to ten digits.
         let mut rest = 1e-13 * (1.0 + norm(x.iter().copied()));
         for i in 0..fx.len() {
-            let (seen, allowed) = (distance(&fx[i], &fy[i]), bounds.nodes()[i].through.get());
+            let (seen, allowed) = (distance(&fx[i], &fy[i]), bounds.nodes()[i].through().get());
             rest += 1e-9 * step.min(1.0) + 1e-12 * (norm(fx[i].iter().copied()) + 1.0);
-            let own = bounds.nodes()[i].own.get().max(1.0);
+            let own = bounds.nodes()[i].own().get().max(1.0);
             rest *= own;
             assert!(
                 seen <= allowed * apart + rest,
@@ -70,8 +70,8 @@ pub(crate) fn check_pairs(seed: u64) {
             );
         }
         let both = forward.evaluate(&[&x[..], &y].concat()).unwrap();
-        let seen = distance(&both[0].values, &both[1].values);
-        let error = both[0].error.get() + both[1].error.get();
+        let seen = distance(both[0].values(), both[1].values());
+        let error = both[0].error().get() + both[1].error().get();
         let allowed = bounds.upper().get() * apart + error;
         assert!(
             seen <= allowed * (1.0 + 1e-12),
@@ -124,7 +124,7 @@ fn product(net: &Network, bounds: &Lipschitz) -> Vec<f64> {
             Op::Input => 1.0,
             Op::Add => inputs.sum(),
             Op::Concat { .. } | Op::Max | Op::Min => norm(inputs),
-            _ => bound.own.get() * inputs.sum::<f64>(),
+            _ => bound.own().get() * inputs.sum::<f64>(),
         });
     }
     through
@@ -141,7 +141,7 @@ pub(crate) fn check_matrices(seed: u64, kinds: Kinds) {
     let columns = quotients(&graph, &x, step);
     let products = product(&graph.net, &bounds);
     for i in 0..graph.specs.len() {
-        let allowed = bounds.nodes()[i].through.get();
+        let allowed = bounds.nodes()[i].through().get();
         let (seen, _) = matrix_norm(&columns, i);
         // Products with 31 digits, divided by the step: 1e-19 relative to the values.
         let rest = 1e-15 * (1.0 + products[i]);
@@ -187,11 +187,11 @@ pub(crate) fn check_error(seed: u64) -> bool {
         let exact = graph.evaluate::<Double>(&x, None);
         let value = &forward.evaluate(&x).unwrap()[0];
         let exact_out = &exact[output(&graph)];
-        let off = norm(value.values.iter().zip(exact_out).map(|(&v, e)| {
+        let off = norm(value.values().iter().zip(exact_out).map(|(&v, e)| {
             let difference = Double::of(v).add(e.neg());
             difference.get()
         }));
-        let error = value.error.get();
+        let error = value.error().get();
         assert!(
             off <= error * (1.0 + 1e-12),
             "{off:e} > {error:e}, seed {seed}: {:?}",
@@ -276,13 +276,13 @@ pub(crate) fn check_certificates(seed: u64) -> usize {
             let label = best(z);
             for wrong in (0..classes).filter(|&t| t != label) {
                 let certificate = &certifier.certify(&x, &[wrong], true).unwrap()[0];
-                if certificate.prediction != wrong {
-                    assert_eq!(certificate.radius.get().to_bits(), 0, "seed {seed}");
+                if certificate.prediction() != wrong {
+                    assert_eq!(certificate.radius().get().to_bits(), 0, "seed {seed}");
                 }
             }
             let certificate = &certifier.certify(&x, &[label], true).unwrap()[0];
             // Where nothing moves, a radius has no end.
-            let radius = certificate.radius.get().min(1e6);
+            let radius = certificate.radius().get().min(1e6);
             if radius <= 0.0 {
                 continue;
             }
@@ -408,8 +408,8 @@ proptest! {
         let forward = Forward::new(&bounds).unwrap();
         for i in [0, 63, 64, 149] {
             let alone = &forward.evaluate(&images[i * n..][..n]).unwrap()[0];
-            let error = alone.error.get() + one[i].error.get();
-            prop_assert!(distance(&alone.values, &one[i].values) <= error);
+            let error = alone.error().get() + one[i].error().get();
+            prop_assert!(distance(alone.values(), one[i].values()) <= error);
         }
     }
 }

@@ -297,13 +297,18 @@ fn values_are_those_computed_by_hand() {
         let bounds = lipschitz(&net, &Options::default()).unwrap();
         let forward = Forward::new(&bounds).unwrap();
         let value = &forward.evaluate(x).unwrap()[0];
-        assert_eq!(value.values.len(), y.len(), "{}", case.name);
-        for (a, b) in value.values.iter().zip(y) {
+        assert_eq!(value.values().len(), y.len(), "{}", case.name);
+        for (a, b) in value.values().iter().zip(y) {
             // Both are known to within one unit roundoff of numbers below 16 besides.
-            let error = value.error.get() + 4e-15;
-            assert!((a - b).abs() <= error, "{}: {:?}", case.name, value.values);
+            let error = value.error().get() + 4e-15;
+            assert!(
+                (a - b).abs() <= error,
+                "{}: {:?}",
+                case.name,
+                value.values()
+            );
         }
-        assert!(value.error.get() < 1e-13, "{}", case.name);
+        assert!(value.error().get() < 1e-13, "{}", case.name);
         checked += 1;
     }
     assert!(checked >= 40, "{checked}");
@@ -328,9 +333,9 @@ fn the_checker_confirms_the_golden_networks() {
 /// A bound as a claim to be confirmed.
 pub(crate) fn stated(bound: &sigmax::network::NodeBound) -> StatedBound {
     StatedBound {
-        own: bound.own.get(),
-        through: bound.through.get(),
-        together_from: match bound.rule {
+        own: bound.own().get(),
+        through: bound.through().get(),
+        together_from: match bound.rule() {
             sigmax::network::Rule::Fused(start) => Some(start),
             _ => None,
         },
@@ -356,6 +361,9 @@ fn bounds_own_their_share_of_the_network() {
         (shared(&bounds), owned(forward), owned(certifier))
     };
     assert_eq!(bounds.network().nodes().len(), 2);
-    assert_eq!(forward.evaluate(&[1.0, 1.0]).unwrap()[0].values, [3.0, 4.0]);
+    assert_eq!(
+        forward.evaluate(&[1.0, 1.0]).unwrap()[0].values(),
+        [3.0, 4.0]
+    );
     assert_eq!(certifier.certify(&[1.0, 0.0], &[0], true).unwrap().len(), 1);
 }

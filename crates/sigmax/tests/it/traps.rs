@@ -23,14 +23,14 @@ fn fine() -> Options {
 fn uppers(kernel: &Kernel, conv: &Conv) -> Vec<(String, f64)> {
     let mut uppers: Vec<(String, f64)> = four_bounds(kernel, conv)
         .unwrap()
-        .bounds
+        .bounds()
         .iter()
         .map(|(reshape, upper)| (reshape.name().to_owned(), upper.get()))
         .collect();
-    let weighted = weighted_four(kernel, conv).unwrap().upper.get();
+    let weighted = weighted_four(kernel, conv).unwrap().upper().get();
     uppers.push(("weighted".into(), weighted));
     let norm = norm_bracket(kernel, conv, &fine()).unwrap();
-    uppers.push(("norm".into(), norm.bracket.upper().get()));
+    uppers.push(("norm".into(), norm.bracket().upper().get()));
     let k = kernel.spatial().iter().copied().max().unwrap_or(1);
     for grid in k..k + 4 {
         let gram = gram_iteration(kernel, conv, 8, grid).unwrap();
@@ -63,11 +63,11 @@ fn group_norms_are_not_multiplied() {
     // Three groups with norms 2, 3, 1/2: not their product 3, their sum, or the first.
     let kernel = kernel(&[3, 1, 2], &[1.0, 1.0, 2.0, -1.0, 0.25, 0.25]);
     let conv = Conv::new(1).with_groups(3);
-    let norm = norm_bracket(&kernel, &conv, &fine()).unwrap().bracket;
+    let norm = norm_bracket(&kernel, &conv, &fine()).unwrap().bracket();
     assert!(norm.contains(3.0) && norm.upper().get() < 3.0001);
     let small = Kernel::new(&[2, 1, 1], vec![0.5, 0.25]).unwrap();
     let norm = norm_bracket(&small, &Conv::new(1).with_groups(2), &fine()).unwrap();
-    assert!(norm.bracket.contains(0.5), "the product would be 1/8");
+    assert!(norm.bracket().contains(0.5), "the product would be 1/8");
 }
 
 #[test]
@@ -95,7 +95,7 @@ fn reflect_padding_counts() {
     // With the size unknown, the worst case over all sizes.
     let upper = norm_bracket(&identity, &conv, &fine())
         .unwrap()
-        .bracket
+        .bracket()
         .upper();
     let single = dense_norm(&identity, &conv.with_input_size(&[1, 1])).unwrap();
     assert!(single.lower().get() <= upper.get() && single.contains(11.0));
@@ -109,7 +109,9 @@ fn circular_norm_at_the_image_size_is_not_a_bound_for_zero_padding() {
         .with_padding_mode(PaddingMode::Circular)
         .with_input_size(&[5]);
     let zero_padded = periodic.clone().with_padding_mode(PaddingMode::Zeros);
-    let circular = circular_norm(&kernel, &periodic, &fine()).unwrap().bracket;
+    let circular = circular_norm(&kernel, &periodic, &fine())
+        .unwrap()
+        .bracket();
     let truth = dense_norm(&kernel, &zero_padded).unwrap(); // 2 + √3
     assert!(circular.upper().get() < truth.lower().get());
     assert_bounds_hold(&kernel, &zero_padded, &[&[5], &[7], &[31]]);
@@ -139,10 +141,10 @@ fn stride_is_not_ignored() {
     // Disjoint 2×2 patches, summed: norm √4 = 2. Without the stride it would be 4.
     let patches = kernel(&[1, 1, 2, 2], &[1.0; 4]);
     let strided = Conv::new(2).with_stride(&[2, 2]);
-    let norm = norm_bracket(&patches, &strided, &fine()).unwrap().bracket;
+    let norm = norm_bracket(&patches, &strided, &fine()).unwrap().bracket();
     assert!(norm.contains(2.0) && norm.upper().get() < 2.0001);
     let ignored = norm_bracket(&patches, &Conv::new(2), &fine()).unwrap();
-    assert!(ignored.bracket.contains(4.0));
+    assert!(ignored.bracket().contains(4.0));
     assert_bounds_hold(&patches, &strided, &[&[4, 4], &[5, 6]]);
     // Stride 3 with an even kernel, and with a dilation that shares a factor with the stride.
     let even = kernel(
@@ -165,7 +167,9 @@ fn rectangular_kernels() {
     // A row of three ones: norm 3, whichever axis it lies along.
     for shape in [[1, 1, 1, 3], [1, 1, 3, 1]] {
         let ones = kernel(&shape, &[1.0; 3]);
-        let norm = norm_bracket(&ones, &Conv::new(2), &fine()).unwrap().bracket;
+        let norm = norm_bracket(&ones, &Conv::new(2), &fine())
+            .unwrap()
+            .bracket();
         assert!(norm.contains(3.0));
         assert_bounds_hold(&ones, &Conv::new(2), &[&[3, 3], &[3, 8], &[8, 3]]);
     }
@@ -176,7 +180,7 @@ fn rectangular_kernels() {
     let column = kernel(&[1, 1, 2, 1], &[3.0, 4.0]);
     let four = four_bounds(&column, &Conv::new(2)).unwrap();
     // Every reshape is a row or column (3, 4) of norm 5; times √(2·1).
-    for (reshape, upper) in four.bounds {
+    for (reshape, upper) in four.bounds() {
         assert!(
             (upper.get() - 50f64.sqrt()).abs() < 1e-5,
             "{}",
@@ -189,12 +193,14 @@ fn rectangular_kernels() {
 fn even_kernels() {
     // Half-integer degrees: |1 + e^{iθ}| = 2 cos(θ/2).
     let pair = kernel(&[1, 1, 2], &[1.0, 1.0]);
-    let norm = norm_bracket(&pair, &Conv::new(1), &fine()).unwrap().bracket;
+    let norm = norm_bracket(&pair, &Conv::new(1), &fine())
+        .unwrap()
+        .bracket();
     assert!(norm.contains(2.0));
     let difference = kernel(&[1, 1, 2], &[1.0, -1.0]);
     let norm = norm_bracket(&difference, &Conv::new(1), &fine())
         .unwrap()
-        .bracket;
+        .bracket();
     assert!(norm.contains(2.0), "at θ = π");
     let values: Vec<f64> = (0..16).map(|i| f64::from(i * 5 % 11) - 5.0).collect();
     let square = kernel(&[1, 1, 4, 4], &values);
@@ -245,10 +251,12 @@ fn single_precision_is_not_proof() {
         let x = 0.1f32 * f32::from(i);
         let truth = 9.0 * f64::from(x);
         let ones = Kernel::from_f32(&[1, 1, 3, 3], &[x; 9]).unwrap();
-        let norm = norm_bracket(&ones, &Conv::new(2), &fine()).unwrap().bracket;
+        let norm = norm_bracket(&ones, &Conv::new(2), &fine())
+            .unwrap()
+            .bracket();
         assert!(norm.contains(truth), "{x}");
         let four = four_bounds(&ones, &Conv::new(2)).unwrap();
-        assert!(four.min.get() >= truth, "{x}");
+        assert!(four.min().get() >= truth, "{x}");
         below += usize::from(f64::from(9.0 * x) < truth);
     }
     assert!(
@@ -278,7 +286,7 @@ fn power_iteration_is_below_the_norm() {
     }
     let estimate = norm_by_power_iteration(&kernel, &conv, 10).unwrap();
     assert!(estimate.get() < truth);
-    let norm = norm_bracket(&kernel, &conv, &fine()).unwrap().bracket;
+    let norm = norm_bracket(&kernel, &conv, &fine()).unwrap().bracket();
     assert!(norm.contains(truth), "{norm:?}");
     assert!(reshape_norm(&kernel, &conv).unwrap().get() <= truth * (1.0 + 1e-12));
 }

@@ -23,5 +23,5 @@ pub(crate) fn stride(layer: &LayerSpec) -> String {
 
 /// Whether the search ended before it met the tolerance.
 pub(crate) fn is_early(audit: &Audit) -> bool {
-    audit.norm.stop != Stop::Tolerance
+    audit.norm().stop() != Stop::Tolerance
 }

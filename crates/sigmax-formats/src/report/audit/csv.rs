@@ -121,24 +121,24 @@ fn numbers(audit: &Audit) -> impl Iterator<Item = String> {
         .iter()
         .map(|name| {
             audit
-                .four
+                .four()
                 .get(name)
                 .map_or_else(String::new, |u| number(u.get()))
         })
         .collect();
-    let norm = &audit.norm;
+    let norm = &audit.norm();
     reshapes.into_iter().chain([
-        number(audit.four.min.get()),
-        audit.four.winner.name().to_owned(),
-        number(audit.weighted_four.upper.get()),
-        number(audit.reshape_norm.get()),
-        number(norm.bracket.lower().get()),
-        number(norm.bracket.upper().get()),
-        norm.quantity.name().to_owned(),
-        norm.stop.name().to_owned(),
-        norm.tests.to_string(),
-        number(norm.bracket.relative_width()),
-        number(audit.padding_factor),
+        number(audit.four().min().get()),
+        audit.four().winner().name().to_owned(),
+        number(audit.weighted_four().upper().get()),
+        number(audit.reshape_norm().get()),
+        number(norm.bracket().lower().get()),
+        number(norm.bracket().upper().get()),
+        norm.quantity().name().to_owned(),
+        norm.stop().name().to_owned(),
+        norm.tests().to_string(),
+        number(norm.bracket().relative_width()),
+        number(audit.padding_factor()),
     ])
 }
 

@@ -250,15 +250,18 @@ impl Serialize for Layer<'_> {
         out.serialize_field("output_padding", &conv.output_padding)?;
         out.serialize_field("geometry", geometry.name())?;
         out.serialize_field("input_size", &conv.input_size)?;
-        out.serialize_field("four", &Four(&audit.four))?;
-        out.serialize_field("weighted_four", &Number(audit.weighted_four.upper.get()))?;
-        out.serialize_field("reshape_norm", &Number(audit.reshape_norm.get()))?;
+        out.serialize_field("four", &Four(audit.four()))?;
+        out.serialize_field(
+            "weighted_four",
+            &Number(audit.weighted_four().upper().get()),
+        )?;
+        out.serialize_field("reshape_norm", &Number(audit.reshape_norm().get()))?;
         out.serialize_field("norm", &Norm(audit))?;
-        out.serialize_field("padding_factor", &Number(audit.padding_factor))?;
+        out.serialize_field("padding_factor", &Number(audit.padding_factor()))?;
         out.serialize_field("scale", &Number(*scale))?;
         out.serialize_field("notes", notes)?;
         out.serialize_field("seconds", &row.seconds)?;
-        out.serialize_field("timing", &Parts(audit.timing))?;
+        out.serialize_field("timing", &Parts(audit.timing()))?;
         out.end()
     }
 }
@@ -280,14 +283,14 @@ struct Four<'a>(&'a FourBounds);
 
 impl Serialize for Four<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut bounds: Vec<_> = self.0.bounds.iter().collect();
+        let mut bounds: Vec<_> = self.0.bounds().iter().collect();
         bounds.sort_by_key(|(reshape, _)| (reshape.name().len(), reshape.name()));
         let mut out = serializer.serialize_map(None)?;
         for (reshape, upper) in bounds {
             out.serialize_entry(reshape.name(), &Number(upper.get()))?;
         }
-        out.serialize_entry("min", &Number(self.0.min.get()))?;
-        out.serialize_entry("winner", self.0.winner.name())?;
+        out.serialize_entry("min", &Number(self.0.min().get()))?;
+        out.serialize_entry("winner", self.0.winner().name())?;
         out.end()
     }
 }
@@ -296,14 +299,14 @@ struct Norm<'a>(&'a Audit);
 
 impl Serialize for Norm<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let norm = &self.0.norm;
+        let norm = &self.0.norm();
         let mut out = serializer.serialize_struct("norm", 6)?;
-        out.serialize_field("lower", &Number(norm.bracket.lower().get()))?;
-        out.serialize_field("upper", &Number(norm.bracket.upper().get()))?;
-        out.serialize_field("quantity", norm.quantity.name())?;
-        out.serialize_field("stop", norm.stop.name())?;
-        out.serialize_field("tests", &norm.tests)?;
-        out.serialize_field("relative_width", &Number(norm.bracket.relative_width()))?;
+        out.serialize_field("lower", &Number(norm.bracket().lower().get()))?;
+        out.serialize_field("upper", &Number(norm.bracket().upper().get()))?;
+        out.serialize_field("quantity", norm.quantity().name())?;
+        out.serialize_field("stop", norm.stop().name())?;
+        out.serialize_field("tests", &norm.tests())?;
+        out.serialize_field("relative_width", &Number(norm.bracket().relative_width()))?;
         out.end()
     }
 }

@@ -90,7 +90,7 @@ impl Text<'_> {
         let names: Vec<&str> = report
             .audited()
             .filter(|(_, audit)| {
-                audit.norm.quantity == Quantity::Lattice && audit.padding_factor > 1.0
+                audit.norm().quantity() == Quantity::Lattice && audit.padding_factor() > 1.0
             })
             .map(|(layer, _)| layer.name.as_str())
             .collect();
@@ -141,7 +141,7 @@ impl Text<'_> {
         ] {
             let names: Vec<&str> = report
                 .audited()
-                .filter(|(_, audit)| audit.norm.stop == stop)
+                .filter(|(_, audit)| audit.norm().stop() == stop)
                 .map(|(layer, _)| layer.name.as_str())
                 .collect();
             if !names.is_empty() {
@@ -247,7 +247,7 @@ impl Text<'_> {
             .to_owned();
         if report
             .audited()
-            .any(|(_, audit)| audit.norm.quantity == Quantity::Circular)
+            .any(|(_, audit)| audit.norm().quantity() == Quantity::Circular)
         {
             norm.push_str(
                 " For layers with circular padding and a known input size it is the norm at that \

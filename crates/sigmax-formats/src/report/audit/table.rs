@@ -192,7 +192,7 @@ impl Table {
 
     fn cell(&self, column: Column, width: usize, row: &Row, audit: &Audit) -> String {
         let upper = |x: f64| decimal(x, self.digits, Rounding::Up);
-        let bracket = audit.norm.bracket;
+        let bracket = audit.norm().bracket();
         match column {
             Column::Layer | Column::Op | Column::Shape | Column::Stride => {
                 name_cell(column, width, &row.layer)
@@ -207,12 +207,12 @@ impl Table {
                 format!("{}{mark}", upper(bracket.upper().get()))
             }
             Column::Four => {
-                let (min, winner) = (audit.four.min.get(), audit.four.winner.name());
+                let (min, winner) = (audit.four().min().get(), audit.four().winner().name());
                 format!("{} {winner:<2}", upper(min))
             }
-            Column::Weighted => upper(audit.weighted_four.upper.get()),
-            Column::Reshape => decimal(audit.reshape_norm.get(), self.digits, Rounding::Nearest),
-            Column::Ratio => ratio(bracket.lower().get() / audit.reshape_norm.get()),
+            Column::Weighted => upper(audit.weighted_four().upper().get()),
+            Column::Reshape => decimal(audit.reshape_norm().get(), self.digits, Rounding::Nearest),
+            Column::Ratio => ratio(bracket.lower().get() / audit.reshape_norm().get()),
             Column::Time => seconds(row.seconds),
         }
     }
@@ -228,7 +228,7 @@ impl Table {
             None
         } else if self.fails(audit) {
             Some(RED)
-        } else if audit.norm.bracket.relative_width() > 1.5 * self.request.tolerance {
+        } else if audit.norm().bracket().relative_width() > 1.5 * self.request.tolerance {
             Some(YELLOW)
         } else {
             None

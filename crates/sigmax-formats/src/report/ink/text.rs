@@ -49,7 +49,7 @@ pub(crate) fn is_assumed(layer: &LayerSpec) -> bool {
 
 /// What is proved of a layer's norm: "a to b", or "at most b".
 pub(crate) fn norm(layer: &LayerSpec, audit: &Audit, digits: usize) -> String {
-    let bracket = audit.norm.bracket;
+    let bracket = audit.norm().bracket();
     let upper = up(bracket.upper().get(), digits);
     if is_assumed(layer) {
         format!("at most {upper}")

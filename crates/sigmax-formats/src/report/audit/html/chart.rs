@@ -60,13 +60,13 @@ pub(super) fn layers(report: &Report, digits: usize) -> String {
 
 /// Every number of an audit that is drawn.
 fn numbers(audit: &Audit) -> Vec<f64> {
-    let bracket = audit.norm.bracket;
-    let mut all: Vec<f64> = audit.four.bounds.iter().map(|(_, b)| b.get()).collect();
+    let bracket = audit.norm().bracket();
+    let mut all: Vec<f64> = audit.four().bounds().iter().map(|(_, b)| b.get()).collect();
     all.extend([
         bracket.lower().get(),
         bracket.upper().get(),
-        audit.weighted_four.upper.get(),
-        audit.reshape_norm.get(),
+        audit.weighted_four().upper().get(),
+        audit.reshape_norm().get(),
     ]);
     all
 }
@@ -129,13 +129,13 @@ impl Chart {
             )
         };
         let mut out = String::new();
-        for (_, bound) in &audit.four.bounds {
+        for (_, bound) in audit.four().bounds() {
             out += &mark("four", bound.get());
         }
-        out += &mark("least", audit.four.min.get());
-        out += &mark("weighted", audit.weighted_four.upper.get());
-        out += &mark("frame", audit.reshape_norm.get());
-        let bracket = audit.norm.bracket;
+        out += &mark("least", audit.four().min().get());
+        out += &mark("weighted", audit.weighted_four().upper().get());
+        out += &mark("frame", audit.reshape_norm().get());
+        let bracket = audit.norm().bracket();
         let (lower, upper) = (
             self.axis.share(bracket.lower().get()),
             self.axis.share(bracket.upper().get()),
@@ -153,9 +153,9 @@ impl Chart {
         format!(
             "norm {} (proved); four at most {}; weighted four at most {}; spectral_norm {}",
             norm(layer, audit, self.digits),
-            up(audit.four.min.get(), self.digits),
-            up(audit.weighted_four.upper.get(), self.digits),
-            est(audit.reshape_norm)
+            up(audit.four().min().get(), self.digits),
+            up(audit.weighted_four().upper().get(), self.digits),
+            est(audit.reshape_norm())
         )
     }
 }

@@ -25,7 +25,7 @@ pub(super) fn layers(report: &Report, digits: usize) -> String {
     let mut rows = Vec::new();
     for row in &report.rows {
         let Some(audit) = row.audit() else { continue };
-        let bracket = audit.norm.bracket;
+        let bracket = audit.norm().bracket();
         let early = if is_early(audit) { "*" } else { "" };
         rows.push(vec![
             name(&row.layer.name),
@@ -34,11 +34,11 @@ pub(super) fn layers(report: &Report, digits: usize) -> String {
             stride(&row.layer),
             down(bracket.lower().get(), digits),
             format!("{}{early}", up(bracket.upper().get(), digits)),
-            up(audit.four.min.get(), digits),
-            audit.four.winner.name().to_owned(),
-            up(audit.weighted_four.upper.get(), digits),
-            est(audit.reshape_norm),
-            ratio(bracket.lower().get() / audit.reshape_norm.get()),
+            up(audit.four().min().get(), digits),
+            audit.four().winner().name().to_owned(),
+            up(audit.weighted_four().upper().get(), digits),
+            est(audit.reshape_norm()),
+            ratio(bracket.lower().get() / audit.reshape_norm().get()),
             seconds(row.seconds),
         ]);
     }
@@ -62,10 +62,9 @@ pub(super) fn layers(report: &Report, digits: usize) -> String {
             plural(assumed, "convolution")
         );
     }
-    if report
-        .audited()
-        .any(|(_, audit)| audit.norm.quantity == Quantity::Lattice && audit.padding_factor > 1.0)
-    {
+    if report.audited().any(|(_, audit)| {
+        audit.norm().quantity() == Quantity::Lattice && audit.padding_factor() > 1.0
+    }) {
         content += "<p>Where padding copies pixels the upper ends include the norm of the padding; \
                     the lower ends do not.</p>\n";
     }
