@@ -140,7 +140,12 @@ impl Conv {
     /// its mode does not allow, an input too small to give any output, or a combination that is
     /// not covered (padding modes other than zeros on transposed convolutions).
     pub fn check(&self, kernel: &Kernel) -> Result<(), Error> {
-        let axes = kernel.spatial().len();
+        self.check_shape(kernel.shape())
+    }
+
+    /// The same for a weight of a valid shape, without its values.
+    pub(crate) fn check_shape(&self, shape: &[usize]) -> Result<(), Error> {
+        let axes = shape.len() - 2;
         let geometry = |field, expected: String, got: String| {
             Err(Error::Geometry {
                 field,
@@ -198,7 +203,7 @@ impl Conv {
                 format!("{:?}", self.padding),
             );
         }
-        let channels = kernel.shape()[0];
+        let channels = shape[0];
         if self.groups == 0 || !channels.is_multiple_of(self.groups) {
             return geometry(
                 "groups",
@@ -232,7 +237,7 @@ impl Conv {
         }
         if let Some(size) = &self.input_size {
             for axis in 0..axes {
-                self.check_axis(axis, size[axis], kernel.spatial()[axis])?;
+                self.check_axis(axis, size[axis], shape[2 + axis])?;
             }
         }
         Ok(())

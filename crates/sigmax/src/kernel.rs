@@ -42,21 +42,7 @@ impl Kernel {
     /// # Errors
     /// Rank below 2 or above 5, an axis of length 0, a length that does not match, NaN or ∞.
     pub fn new(shape: &[usize], mut values: Vec<f64>) -> Result<Self, Error> {
-        let wrong = |reason: &str| {
-            Err(Error::Shape {
-                shape: shape.to_vec(),
-                reason: reason.to_owned(),
-            })
-        };
-        if !(2..=2 + MAX_AXES).contains(&shape.len()) {
-            return wrong("expected 2 channel axes and 0 to 3 spatial axes");
-        }
-        if shape.contains(&0) {
-            return wrong("every axis must be at least 1 long");
-        }
-        let Some(expected) = shape.iter().try_fold(1usize, |p, &n| p.checked_mul(n)) else {
-            return wrong("the number of entries does not fit in memory");
-        };
+        let expected = length(shape)?;
         if expected != values.len() {
             return Err(Error::Length {
                 shape: shape.to_vec(),
@@ -167,6 +153,26 @@ impl PartialEq for Kernel {
     fn eq(&self, other: &Self) -> bool {
         let same = self.shape == other.shape && self.exponent == other.exponent;
         same && (Arc::ptr_eq(&self.scaled, &other.scaled) || self.scaled == other.scaled)
+    }
+}
+
+/// The number of entries of a weight of this shape.
+pub(crate) fn length(shape: &[usize]) -> Result<usize, Error> {
+    let wrong = |reason: &str| {
+        Err(Error::Shape {
+            shape: shape.to_vec(),
+            reason: reason.to_owned(),
+        })
+    };
+    if !(2..=2 + MAX_AXES).contains(&shape.len()) {
+        return wrong("expected 2 channel axes and 0 to 3 spatial axes");
+    }
+    if shape.contains(&0) {
+        return wrong("every axis must be at least 1 long");
+    }
+    match shape.iter().try_fold(1usize, |p, &n| p.checked_mul(n)) {
+        Some(length) => Ok(length),
+        None => wrong("the number of entries does not fit in memory"),
     }
 }
 

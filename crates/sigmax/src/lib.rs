@@ -35,6 +35,7 @@ mod elementary;
 mod error;
 pub mod estimate;
 mod kernel;
+pub mod layout;
 mod linalg;
 pub mod network;
 mod plan;

@@ -3,8 +3,9 @@
 //! For a subset A of the spatial axes, M_A has rows (out, axes in A) and columns
 //! (in, axes not in A). Every reshape has the same entries; only their places differ.
 
+use crate::layout::multi_index;
 use crate::linalg::Mat;
-use crate::symbol::{Lattice, multi_index};
+use crate::symbol::Lattice;
 
 /// A subset A of the spatial axes: bit a is set where axis a goes with the output channels.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

@@ -14,11 +14,12 @@ use crate::conv::{Conv, PaddingMode};
 use crate::error::Error;
 use crate::estimate::ascent::{self, Peak};
 use crate::kernel::Kernel;
+use crate::layout::effective_stride;
 use crate::rounding::{
     add_up, cos_turns_down, div_up, mul_down, mul_up, scale_up, sin_turns_up, sqrt_up, sub_down,
 };
+use crate::symbol::Lattice;
 use crate::symbol::autocorrelation::{Autocorrelation, Frequency};
-use crate::symbol::{Lattice, effective_stride};
 
 /// Brackets the norm of a layer with circular padding at its input size.
 ///

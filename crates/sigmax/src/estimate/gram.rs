@@ -5,9 +5,10 @@ use crate::claim::Estimate;
 use crate::conv::Conv;
 use crate::error::Error;
 use crate::kernel::Kernel;
+use crate::layout::multi_index;
 use crate::linalg::{self, Mat, c64};
+use crate::symbol::Lattice;
 use crate::symbol::autocorrelation::{Frequency, half_grid};
-use crate::symbol::{Lattice, multi_index};
 
 /// A number and its derivative with respect to every kernel entry; nothing is proved.
 #[derive(Clone, Debug, PartialEq)]

@@ -3,8 +3,8 @@
 use crate::conv::Conv;
 use crate::error::Error;
 use crate::kernel::Kernel;
+use crate::layout::multi_index;
 use crate::reads::Reads;
-use crate::symbol::multi_index;
 
 /// A layer as a linear map between images, every padding mode included.
 ///

@@ -7,9 +7,10 @@ use crate::conv::Conv;
 use crate::error::Error;
 use crate::estimate::ascent::top;
 use crate::kernel::Kernel;
+use crate::layout::multi_index;
 use crate::rounding;
+use crate::symbol::Lattice;
 use crate::symbol::autocorrelation::{Autocorrelation, half_grid};
-use crate::symbol::{Lattice, multi_index};
 
 /// Most frequencies of a grid.
 const MAX_POINTS: usize = 1 << 20;

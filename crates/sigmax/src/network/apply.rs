@@ -3,9 +3,9 @@
 use crate::conv::Conv;
 use crate::error::Error;
 use crate::kernel::Kernel;
+use crate::layout::multi_index;
 use crate::linalg::{self, MatMut, MatRef};
 use crate::reads::Reads;
-use crate::symbol::multi_index;
 
 /// Entries of a block of columns.
 const BLOCK: usize = 1 << 16;

@@ -8,11 +8,11 @@ use crate::claim::Upper;
 use crate::conv::{Conv, MAX_EXTENT, PaddingMode};
 use crate::error::Error;
 use crate::kernel::Kernel;
+use crate::layout::multi_index;
 use crate::linalg::Mat;
 use crate::network::lipschitz::{Group, Slack};
 use crate::network::{Affine, Network, Node, NodeId, Op, Pool};
 use crate::rounding::{U, add_up, gamma, ldexp, mul_up, scale_up};
-use crate::symbol::multi_index;
 use crate::verify::CheapNorms;
 
 /// Most entries of a composed kernel, and most products to compute it.

@@ -11,10 +11,10 @@ use crate::claim::Upper;
 use crate::conv::Conv;
 use crate::error::Error;
 use crate::kernel::Kernel;
+use crate::layout::has_one_tap;
 use crate::network::fuse::LatticeMap;
 use crate::network::{Affine, CERTIFICATE_SLACK, Network, Node, NodeId, Op, Pick};
 use crate::rounding::{mul_up, sqrt_int_up};
-use crate::symbol::has_one_tap;
 
 /// Most nodes that are taken together.
 const LONGEST: usize = 6;

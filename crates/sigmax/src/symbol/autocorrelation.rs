@@ -2,9 +2,10 @@
 
 use rayon::prelude::*;
 
+use crate::layout::multi_index;
 use crate::linalg::{self, Mat, MatRef, c64};
 use crate::rounding::{self, TRIG_ERROR, add_up, gamma, mul_up, sqrt_up};
-use crate::symbol::{TapMatrices, multi_index};
+use crate::symbol::TapMatrices;
 use crate::verify::CheapNorms;
 
 /// A frequency θ = 2π·`numerator`/`denominator` per axis: an exact fraction of a turn.

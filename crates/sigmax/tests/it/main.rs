@@ -10,6 +10,7 @@ mod golden;
 mod graphs;
 mod laws;
 mod layering;
+mod layout;
 mod limits;
 mod network_laws;
 mod network_limits;
