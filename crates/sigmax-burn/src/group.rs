@@ -1,6 +1,7 @@
 //! [`Group`]: the layers of one shape, computed together.
 
 use burn::tensor::{DType, Device, Tensor};
+use sigmax::layout::Layout;
 
 use crate::config::Quantity;
 use crate::error::Error;
@@ -11,7 +12,7 @@ use crate::reshapes::Reshapes;
 use crate::state::{State, fingerprint};
 use crate::tracked::Tracked;
 
-/// Layers whose weights have one shape, geometry, type and device.
+/// Layers whose weights have one shape, layout, type and device.
 #[derive(Clone, Debug)]
 pub(crate) struct Group {
     pub(crate) layers: Vec<Layer>,
@@ -32,6 +33,7 @@ enum Method {
 /// A layer with what decides whether it shares a group with another one.
 pub(crate) struct Member {
     pub(crate) layer: Layer,
+    pub(crate) layout: Layout,
     pub(crate) dtype: DType,
     pub(crate) device: Device,
 }
@@ -42,7 +44,7 @@ impl Member {
         let geometry = if *quantity == Quantity::TrackedOperator {
             a.conv == b.conv
         } else {
-            a.conv.stride == b.conv.stride && a.conv.groups == b.conv.groups
+            self.layout == other.layout
         };
         geometry
             && a.kind == b.kind
@@ -70,7 +72,7 @@ pub(crate) fn partition(members: &[Member], quantity: &Quantity) -> Vec<Vec<usiz
 impl Group {
     pub(crate) fn new(layers: Vec<Layer>, quantity: &Quantity) -> Result<Self, Error> {
         let layer = &layers[0];
-        let lattice = Lattice::new(layer);
+        let lattice = Lattice::new(layer)?;
         let method = match quantity {
             Quantity::TrackedNorm => Method::Tracked(Tracked::new(&lattice)),
             Quantity::TrackedOperator if layer.kind != LayerKind::Linear => {

@@ -2,11 +2,12 @@
 
 use burn::tensor::{Int, Tensor, TensorData};
 
+use crate::error::Error;
 use crate::layer::Layer;
 
-/// How stacked weights `[L, rows·cols·taps]` become lattice kernels `[B, R, C, q_1, q_2, q_3]`:
-/// one per layer and channel group (T5), polyphase where there is a stride (T3). Missing spatial
-/// axes are axes of length 1 in front.
+/// How stacked weights `[L, rows·cols·taps]` become lattice kernels `[B, R, C, q_1, q_2, q_3]`: one
+/// per layer and channel group, by the maps of the core (T3 to T6). Missing spatial axes are axes of
+/// length 1 in front.
 #[derive(Clone, Debug)]
 pub(crate) struct Lattice {
     /// Channel groups g: B = L·g.
@@ -19,13 +20,13 @@ pub(crate) struct Lattice {
     pub(crate) k: [usize; 3],
     /// Spatial axes of the layer.
     pub(crate) axes: usize,
-    /// Where the taps go, if there is a stride.
-    polyphase: Option<Polyphase>,
+    /// Where the taps go, if there is a stride that matters.
+    polyphase: Option<Maps>,
 }
 
-/// Index maps between the entries of a row of the kernel and of its polyphase form.
+/// The core's index maps between a row of the kernel and of its polyphase form, as Burn takes them.
 #[derive(Clone, Debug)]
-struct Polyphase {
+struct Maps {
     /// Per entry of the polyphase form: the entry of the kernel, or the zero after its last.
     gather: Vec<i64>,
     /// Per entry of the kernel: its place in the polyphase form.
@@ -33,27 +34,22 @@ struct Polyphase {
 }
 
 impl Lattice {
-    pub(crate) fn new(layer: &Layer) -> Self {
-        let lift = |values: &[usize]| {
-            let mut lifted = [1; 3];
-            lifted[3 - values.len()..].copy_from_slice(values);
-            lifted
-        };
-        let (rows, cols) = (layer.shape[0], layer.shape[1]);
-        let taps = lift(&layer.shape[2..]);
-        let stride = lift(&layer.conv.stride);
-        // A stride beyond the kernel adds phases that hold only zeros.
-        let stride: [usize; 3] = std::array::from_fn(|a| stride[a].min(taps[a]));
-        let k: [usize; 3] = std::array::from_fn(|a| taps[a].div_ceil(stride[a]));
-        let phases: usize = stride.iter().product();
-        Self {
-            groups: layer.conv.groups,
-            rows: rows / layer.conv.groups,
-            cols: cols * phases,
+    pub(crate) fn new(layer: &Layer) -> Result<Self, Error> {
+        let layout = layer.layout()?;
+        let mut k = [1; 3];
+        k[3 - layout.k().len()..].copy_from_slice(layout.k());
+        let indices = |map: &[usize]| map.iter().map(|&i| i as i64).collect();
+        Ok(Self {
+            groups: layout.groups(),
+            rows: layout.rows(),
+            cols: layout.cols(),
             k,
-            axes: layer.shape.len() - 2,
-            polyphase: (phases > 1).then(|| Polyphase::new(cols, taps, stride, k)),
-        }
+            axes: layout.k().len(),
+            polyphase: layout.polyphase().map(|polyphase| Maps {
+                gather: indices(polyphase.sources()),
+                scatter: indices(polyphase.places()),
+            }),
+        })
     }
 
     /// Π q.
@@ -104,30 +100,6 @@ impl Lattice {
     }
 }
 
-impl Polyphase {
-    fn new(cols: usize, taps: [usize; 3], stride: [usize; 3], k: [usize; 3]) -> Self {
-        let per_col: usize = taps.iter().product();
-        let zero = (cols * per_col) as i64;
-        let mut gather = Vec::new();
-        let mut scatter = vec![0; cols * per_col];
-        for col in 0..cols {
-            for phase in cells(stride) {
-                for q in cells(k) {
-                    let t: [usize; 3] = std::array::from_fn(|a| q[a] * stride[a] + phase[a]);
-                    if (0..3).all(|a| t[a] < taps[a]) {
-                        let source = ((col * taps[0] + t[0]) * taps[1] + t[1]) * taps[2] + t[2];
-                        scatter[source] = gather.len() as i64;
-                        gather.push(source as i64);
-                    } else {
-                        gather.push(zero);
-                    }
-                }
-            }
-        }
-        Self { gather, scatter }
-    }
-}
-
 /// All index triples below `extents`, row-major.
 pub(crate) fn cells(extents: [usize; 3]) -> impl Iterator<Item = [usize; 3]> {
     let [n1, n2, n3] = extents;
@@ -136,21 +108,27 @@ pub(crate) fn cells(extents: [usize; 3]) -> impl Iterator<Item = [usize; 3]> {
 
 #[cfg(test)]
 mod tests {
+    use sigmax::Conv;
+
     use super::*;
     use crate::layer::{LayerKind, assumed};
 
     #[test]
     fn fold_undoes_unfold() {
-        for (shape, stride, groups) in [
-            (vec![4, 2, 3, 3], vec![2, 2], 2),
-            (vec![2, 3, 5], vec![3], 1),
-            (vec![2, 2, 2, 1, 3], vec![1, 4, 2], 1),
-            (vec![3, 4], vec![], 1),
+        let conv = |stride: &[usize], dilation: &[usize]| {
+            let conv = Conv::new(stride.len());
+            conv.with_stride(stride).with_dilation(dilation)
+        };
+        for (shape, conv) in [
+            (vec![4, 2, 3, 3], conv(&[2, 2], &[1, 1]).with_groups(2)),
+            (vec![4, 2, 3, 3], conv(&[4, 6], &[2, 3]).with_groups(2)),
+            (vec![2, 3, 5], conv(&[3], &[1])),
+            (vec![2, 2, 2, 1, 3], conv(&[1, 4, 2], &[1, 1, 2])),
+            (vec![3, 4], conv(&[], &[])),
         ] {
             let mut layer = assumed("l".into(), LayerKind::Conv, shape.clone());
-            layer.conv.stride = stride;
-            layer.conv.groups = groups;
-            let lattice = Lattice::new(&layer);
+            layer.conv = conv;
+            let lattice = Lattice::new(&layer).unwrap();
             let len: usize = shape.iter().product();
             let values: Vec<f32> = (0..2 * len).map(|i| i as f32 + 1.0).collect();
             let data = TensorData::new(values.clone(), [2, len]);

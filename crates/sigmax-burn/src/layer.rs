@@ -2,7 +2,8 @@
 
 use burn::module::{Module, ModuleVisitor, Param};
 use burn::tensor::{DType, Tensor};
-use sigmax::{Conv, Kernel};
+use sigmax::Conv;
+use sigmax::layout::Layout;
 
 use crate::error::Error;
 
@@ -45,10 +46,9 @@ pub struct Layer {
 }
 
 impl Layer {
-    /// A kernel of this layer's shape, for checks of the geometry.
-    pub(crate) fn zero_kernel(&self) -> Result<Kernel, Error> {
-        let len = self.shape.iter().product();
-        Kernel::new(&self.shape, vec![0.0; len]).map_err(|source| Error::core(&self.path, source))
+    /// The layer as stride-1 kernels; checks that shape and geometry fit.
+    pub(crate) fn layout(&self) -> Result<Layout, Error> {
+        Layout::new(&self.shape, &self.conv).map_err(|source| Error::core(&self.path, source))
     }
 
     /// Kind and shape, for error texts.

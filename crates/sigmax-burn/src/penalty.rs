@@ -6,6 +6,7 @@ use burn::module::Module;
 use burn::store::ModuleRecord;
 use burn::tensor::{Device, Tensor};
 use sigmax::Estimate;
+use sigmax::layout::Layout;
 
 use crate::config::{Form, SpectralPenaltyConfig};
 use crate::error::Error;
@@ -89,17 +90,18 @@ impl SpectralPenalty {
     ) -> Result<Self, Error> {
         let found = crate::layer::layers(model);
         let selected = config.layers.select(&found)?;
-        let mut by_path: HashMap<&str, &Layer> = HashMap::new();
+        let mut by_path: HashMap<&str, (&Layer, Layout)> = HashMap::new();
         for layer in &selected {
-            by_path.insert(&layer.path, layer);
+            by_path.insert(&layer.path, (layer, layer.layout()?));
         }
         let mut members = Vec::new();
         let mut weights = Vec::new();
         visit_weights(model, |layer, weight| {
-            if let Some(&layer) = by_path.get(layer.path.as_str()) {
+            if let Some((layer, layout)) = by_path.get(layer.path.as_str()) {
                 let tensor = flat(&weight).without_autodiff();
                 members.push(Member {
-                    layer: layer.clone(),
+                    layer: (*layer).clone(),
+                    layout: layout.clone(),
                     dtype: tensor.dtype(),
                     device: tensor.device(),
                 });
