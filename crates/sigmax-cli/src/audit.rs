@@ -19,7 +19,7 @@ use crate::progress::Progress;
 use crate::{resources, screen};
 
 /// The network that comes with the program.
-const EXAMPLE: &[u8] = include_bytes!("../../../examples/mnist-cnn.onnx");
+const EXAMPLE: &[u8] = include_bytes!("../examples/mnist-cnn.onnx");
 const EXAMPLE_NAME: &str = "examples/mnist-cnn.onnx";
 
 /// Runs the command.

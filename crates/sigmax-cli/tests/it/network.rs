@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use crate::run::Files;
 
-const MODEL: &[u8] = include_bytes!("../../../../examples/mnist-cnn.onnx");
+const MODEL: &[u8] = include_bytes!("../../examples/mnist-cnn.onnx");
 
 fn example() -> Files {
     let files = Files::new();
