@@ -4,55 +4,10 @@ use burn::module::Module;
 use sigmax::Conv;
 
 use crate::error::Error;
+use crate::form::Form;
 use crate::penalty::SpectralPenalty;
+use crate::quantity::Quantity;
 use crate::selection::LayerSelection;
-
-/// Which number is taken of every layer.
-///
-/// All of them are computed by power iteration in floating point: they are estimates. What is
-/// estimated is, for the first three, an upper bound of the layer's norm.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub enum Quantity {
-    /// The smallest of the four bounds `√(Πk)·‖M_A‖₂` (T9; 2^m of them for m spatial axes): the
-    /// penalty of Singla & Feizi.
-    #[default]
-    Four,
-    /// `√(Πk)·‖M_A‖₂` for the reshape with this name (`"R"`, `"S"`, `"T"`, `"U"`, …, see
-    /// [`sigmax::Reshape::name`]). `"T"` and `"U"` exist for every convolution; a linear layer has
-    /// `"T"` only.
-    Reshape(String),
-    /// The smallest of the weighted four `√(Σα⁻²)·√(Σβ⁻²)·‖D_α M_A D_β‖₂` (T12), the weights
-    /// being improved by one fixed-point step per training step.
-    WeightedFour,
-    /// An estimate of the norm itself, from below: ‖F(θ)‖₂ at a frequency θ that follows the peak
-    /// by one ascent per step, with a coarse search of the whole torus now and then (T13). Only one
-    /// frequency is pushed down at a time: where the penalty moves the norms fast, another peak is
-    /// the highest before the next search, and a smaller
-    /// [`rescan_every`](SpectralPenaltyConfig::with_rescan_every) shrinks the norms better.
-    TrackedNorm,
-    /// An estimate from below of the norm of the zero-padded layer at its input size, by power
-    /// iteration with the convolution itself. Needs the geometry, input size included, of every
-    /// convolution.
-    TrackedOperator,
-}
-
-/// How the numbers of the layers make one penalty, with β in front.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub enum Form {
-    /// β·Σ b.
-    #[default]
-    Sum,
-    /// β·Σ log b.
-    SumLog,
-    /// β·Σ max(0, b − target).
-    Hinge {
-        /// Where the penalty begins.
-        target: f64,
-    },
-    /// β·log Π b. The same number as [`Form::SumLog`], and computed as that sum: the product itself
-    /// overflows for deep networks. It is the logarithm of the Lipschitz bound of a plain chain.
-    LogProduct,
-}
 
 /// Configuration of a [`SpectralPenalty`].
 ///

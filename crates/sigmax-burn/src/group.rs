@@ -3,11 +3,11 @@
 use burn::tensor::{DType, Device, Tensor};
 use sigmax::layout::Layout;
 
-use crate::config::Quantity;
 use crate::error::Error;
 use crate::lattice::Lattice;
 use crate::layer::{Layer, LayerKind, working_type};
 use crate::operator::Operators;
+use crate::quantity::Quantity;
 use crate::reshapes::Reshapes;
 use crate::state::{State, fingerprint};
 use crate::tracked::Tracked;

@@ -1,5 +1,7 @@
 //! [`Layer`]: the convolution and linear layers of a Burn module, found by walking it.
 
+use std::fmt;
+
 use burn::module::{Module, ModuleVisitor, Param};
 use burn::tensor::{DType, Tensor};
 use sigmax::Conv;
@@ -9,6 +11,7 @@ use crate::error::Error;
 
 /// What kind of layer a weight belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum LayerKind {
     /// `Conv1d`, `Conv2d`, `Conv3d`; weight `[c_out, c_in/groups, k…]`.
     Conv,
@@ -32,8 +35,20 @@ impl LayerKind {
     }
 }
 
+/// `convolution`, `transposed convolution`, `linear`.
+impl fmt::Display for LayerKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Conv => "convolution",
+            Self::ConvTranspose => "transposed convolution",
+            Self::Linear => "linear",
+        })
+    }
+}
+
 /// A convolution or linear layer of a model.
 #[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
 pub struct Layer {
     /// Path in the module tree, without the final `weight`.
     pub path: String,
@@ -53,7 +68,7 @@ impl Layer {
 
     /// Kind and shape, for error texts.
     pub(crate) fn describe(&self) -> String {
-        format!("{:?} {:?}", self.kind, self.shape)
+        format!("{} {:?}", self.kind, self.shape)
     }
 }
 

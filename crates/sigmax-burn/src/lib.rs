@@ -39,8 +39,8 @@
 //! // Training sees estimates. What is proved comes from the core, for the weights as they are.
 //! let estimates = penalty.evaluate(&net)?.layers();
 //! let proved = prove(&net, config.layer_selection(), &Options::default())?;
-//! assert_eq!(estimates[0].path, proved[0].layer.path);
-//! assert!(proved[0].audit.upper() <= proved[0].audit.four().min());
+//! assert_eq!(estimates[0].path, proved[0].layer().path);
+//! assert!(proved[0].audit().upper() <= proved[0].audit().four().min());
 //! # Ok::<(), sigmax_burn::Error>(())
 //! ```
 //!
@@ -73,6 +73,7 @@
 mod buffer;
 mod config;
 mod error;
+mod form;
 mod geometry;
 mod group;
 mod lattice;
@@ -82,6 +83,7 @@ mod operator;
 mod peak;
 mod penalty;
 mod prove;
+mod quantity;
 mod reparam;
 mod reshapes;
 mod selection;
@@ -89,11 +91,13 @@ mod state;
 mod tracked;
 mod weighted;
 
-pub use config::{Form, Quantity, SpectralPenaltyConfig};
+pub use config::SpectralPenaltyConfig;
 pub use error::Error;
+pub use form::Form;
 pub use geometry::LayerGeometry;
 pub use layer::{Layer, LayerKind, layers};
 pub use penalty::{LayerEstimate, SpectralLoss, SpectralPenalty};
 pub use prove::{ProvedLayer, finish, prove};
+pub use quantity::Quantity;
 pub use reparam::{SpectralReparam, SpectralReparamConfig, SpectralScale};
 pub use selection::LayerSelection;

@@ -8,7 +8,7 @@ use burn::tensor::{Device, Tensor};
 use sigmax::Estimate;
 use sigmax::layout::Layout;
 
-use crate::config::{Form, SpectralPenaltyConfig};
+use crate::config::SpectralPenaltyConfig;
 use crate::error::Error;
 use crate::group::{Group, Member, partition};
 use crate::layer::{Layer, WeightRef, visit_weights};
@@ -46,6 +46,7 @@ pub struct SpectralLoss {
 
 /// The estimate of one layer.
 #[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
 pub struct LayerEstimate {
     /// Path of the layer in the model.
     pub path: String,
@@ -343,19 +344,6 @@ impl SpectralPenalty {
             .into_iter()
             .map(|group| Tensor::cat(group, 0))
             .collect())
-    }
-}
-
-impl Form {
-    /// Sums up the numbers of a group, without β.
-    fn apply(self, numbers: Tensor<1>) -> Tensor<1> {
-        match self {
-            Self::Sum => numbers.sum(),
-            Self::SumLog | Self::LogProduct => {
-                numbers.clamp_min(f64::from(f32::MIN_POSITIVE)).log().sum()
-            }
-            Self::Hinge { target } => numbers.sub_scalar(target).clamp_min(0.0).sum(),
-        }
     }
 }
 

@@ -1,20 +1,33 @@
 //! [`prove`] and [`finish`]: from estimates to proved bounds.
 
 use burn::module::{Module, ModuleMapper, Param};
-use burn::tensor::{DType, Tensor, TensorData};
+use burn::tensor::{DType, Shape, Tensor, TensorData};
 use sigmax::{Audit, Kernel, Options};
 
 use crate::error::Error;
 use crate::layer::{Layer, layers, place, visit_weights};
 use crate::selection::LayerSelection;
 
-/// A layer and what the core proves about it.
+/// A layer and what the core proves about it. Only [`prove`] and [`finish`] make one: neither can be
+/// exchanged for that of another layer.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ProvedLayer {
+    layer: Layer,
+    audit: Audit,
+}
+
+impl ProvedLayer {
     /// The layer, with the geometry that the proof is for.
-    pub layer: Layer,
+    #[must_use]
+    pub fn layer(&self) -> &Layer {
+        &self.layer
+    }
+
     /// The proved bounds.
-    pub audit: Audit,
+    #[must_use]
+    pub fn audit(&self) -> &Audit {
+        &self.audit
+    }
 }
 
 /// Audits the selected layers of a model, in the model's order.
@@ -64,14 +77,19 @@ fn audit(layer: Layer, weights: &TensorData, options: &Options) -> Result<Proved
     Ok(ProvedLayer { layer, audit })
 }
 
-/// The weights as the core takes them; every float type widens exactly.
+/// The weights as the core takes them.
 fn kernel(layer: &Layer, weights: &TensorData) -> Result<Kernel, Error> {
-    let values = weights
+    Kernel::new(&layer.shape, values(layer, weights)?)
+        .map_err(|source| Error::core(&layer.path, source))
+}
+
+/// Every float type widens exactly.
+fn values(layer: &Layer, weights: &TensorData) -> Result<Vec<f64>, Error> {
+    weights
         .clone()
         .convert_dtype(DType::F64)
         .try_to_vec()
-        .map_err(|error| Error::layer(&layer.path, format!("{error:?}")))?;
-    Kernel::new(&layer.shape, values).map_err(|source| Error::core(&layer.path, source))
+        .map_err(|error| Error::layer(&layer.path, format!("{error:?}")))
 }
 
 /// Brings every selected layer to a norm of at most `target`, for certain: a layer whose proved
@@ -82,7 +100,7 @@ fn kernel(layer: &Layer, weights: &TensorData) -> Result<Kernel, Error> {
 /// evaluation mode (`valid`); the proofs are for its weights, in the model's order.
 ///
 /// # Guarantee
-/// `audit.upper() ≤ target` for every returned layer, rounding of the weights included.
+/// `audit().upper() ≤ target` for every returned layer, rounding of the weights included.
 ///
 /// # Errors
 /// As [`prove`]; [`Error::Setting`] for a target that is not positive and finite;
@@ -95,7 +113,7 @@ fn kernel(layer: &Layer, weights: &TensorData) -> Result<Kernel, Error> {
 /// use sigmax_burn::{LayerSelection, finish};
 /// let conv = Conv2dConfig::new([3, 8], [3, 3]).init(&Default::default());
 /// let (conv, proved) = finish(conv, &LayerSelection::new(), 0.5, &Options::default())?;
-/// assert!(proved[0].audit.upper().get() <= 0.5);
+/// assert!(proved[0].audit().upper().get() <= 0.5);
 /// # let _ = conv;
 /// # Ok::<(), sigmax_burn::Error>(())
 /// ```
@@ -180,8 +198,8 @@ impl Rescale<'_> {
     ) -> Result<Option<(ProvedLayer, TensorData)>, Error> {
         const ATTEMPTS: usize = 8;
         let dtype = weight.dtype();
-        let original = weight.to_data();
-        let mut data = original.clone();
+        let mut data = weight.to_data();
+        let original = values(layer, &data)?;
         let mut proved = audit(layer.clone(), &data, self.options)?;
         // Relative room for the rounding of the rescaled weights; grows until it suffices.
         let (mut factor, mut room) = (1.0, f64::EPSILON);
@@ -191,7 +209,7 @@ impl Rescale<'_> {
                 return Ok(Some((proved, data)));
             }
             factor *= self.target / upper * (1.0 - room);
-            data = scaled(&original, factor, dtype);
+            data = scaled(&original, factor, data.shape().clone(), dtype);
             proved = audit(layer.clone(), &data, self.options)?;
             room *= 64.0;
         }
@@ -208,14 +226,8 @@ impl Rescale<'_> {
 }
 
 /// The values times `factor`, in f64, rounded to `dtype`.
-fn scaled(data: &TensorData, factor: f64, dtype: DType) -> TensorData {
-    let shape = data.shape().clone();
-    let values: Vec<f64> = data
-        .clone()
-        .convert_dtype(DType::F64)
-        .try_to_vec()
-        .unwrap_or_default();
-    let values: Vec<f64> = values.into_iter().map(|v| v * factor).collect();
+fn scaled(values: &[f64], factor: f64, shape: Shape, dtype: DType) -> TensorData {
+    let values: Vec<f64> = values.iter().map(|v| v * factor).collect();
     TensorData::new(values, shape).convert_dtype(dtype)
 }
 

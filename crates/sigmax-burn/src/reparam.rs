@@ -6,10 +6,10 @@ use burn::module::{Module, Param, Reparameterization, Reparameterizer};
 use burn::tensor::Tensor;
 use sigmax::Conv;
 
-use crate::config::Quantity;
 use crate::error::Error;
 use crate::group::Group;
 use crate::layer::{Layer, visit_weights};
+use crate::quantity::Quantity;
 use crate::selection::LayerSelection;
 use crate::state::State;
 
@@ -110,7 +110,7 @@ impl SpectralReparamConfig {
             Quantity::TrackedNorm | Quantity::TrackedOperator
         ) {
             let expected = "a bound: the four, the weighted four or one reshape";
-            return wrong("quantity", expected, format!("{:?}", self.quantity));
+            return wrong("quantity", expected, self.quantity.to_string());
         }
         if self.initial_steps == 0 {
             return wrong("initial_steps", "at least 1", "0".into());

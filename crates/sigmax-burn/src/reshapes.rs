@@ -4,11 +4,11 @@ use burn::tensor::Tensor;
 use sigmax::Reshape;
 
 use crate::buffer::Buffer;
-use crate::config::Quantity;
 use crate::error::Error;
 use crate::lattice::Lattice;
 use crate::layer::Layer;
 use crate::linalg::{Order, decisive, normalise, times, transposed_times};
+use crate::quantity::Quantity;
 use crate::state::{State, start_vectors};
 use crate::weighted::Weighted;
 
@@ -63,7 +63,7 @@ impl Reshapes {
                 .collect();
             return Err(Error::layer(
                 &layer.path,
-                format!("expected one of the reshapes {known:?}, got {quantity:?}"),
+                format!("expected one of the reshapes {known:?}, got {quantity}"),
             ));
         }
         Ok(Self {

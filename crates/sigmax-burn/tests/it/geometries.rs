@@ -62,7 +62,7 @@ fn compare(quantity: &Quantity, check: impl Fn(f64, &ProvedLayer)) {
         let proved = prove(&model, config.layer_selection(), &Options::default()).unwrap();
         assert_eq!((estimates.len(), proved.len()), (3, 3));
         for proved in &proved {
-            let path = &proved.layer.path;
+            let path = &proved.layer().path;
             let found = estimates.iter().find(|e| e.path == *path).unwrap();
             check(found.estimate.get(), proved);
         }
@@ -72,14 +72,14 @@ fn compare(quantity: &Quantity, check: impl Fn(f64, &ProvedLayer)) {
 #[test]
 fn the_four_are_those_of_the_core() {
     compare(&Quantity::Four, |estimate, proved| {
-        close(estimate, proved.audit.four.min.get(), 2e-6);
+        close(estimate, proved.audit().four.min.get(), 2e-6);
     });
 }
 
 #[test]
 fn the_weighted_four_are_between_the_norm_and_the_core() {
     compare(&Quantity::WeightedFour, |estimate, proved| {
-        let audit = &proved.audit;
+        let audit = proved.audit();
         assert!(estimate >= audit.norm.bracket.lower().get() * (1.0 - 1e-9));
         // The core stops its optimisation after a fixed number of rounds.
         assert!(estimate <= audit.weighted_four.upper.get() * 1.01);
@@ -89,7 +89,7 @@ fn the_weighted_four_are_between_the_norm_and_the_core() {
 #[test]
 fn the_tracked_norm_is_that_of_the_core() {
     compare(&Quantity::TrackedNorm, |estimate, proved| {
-        let norm = proved.audit.norm.bracket;
+        let norm = proved.audit().norm.bracket;
         // Below the norm but for the rounding of sums of fewer than 300 products in f64.
         assert!(estimate <= norm.upper().get() * (1.0 + 1e-12), "{norm:?}");
         assert!(estimate >= norm.lower().get() * 0.99, "{estimate} {norm:?}");

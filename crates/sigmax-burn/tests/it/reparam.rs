@@ -44,7 +44,7 @@ fn weights_stay_at_the_target_through_training() {
     );
     let (finished, proved) =
         finish(model, &LayerSelection::new(), 1.0, &Options::default()).unwrap();
-    assert!(proved[0].audit.upper().get() <= 1.0);
+    assert!(proved[0].audit().upper().get() <= 1.0);
     assert!(
         finished
             .weight
@@ -135,10 +135,10 @@ fn every_layer_is_finished_below_its_target_in_every_type() {
         assert_eq!(proved.len(), 9);
         let again = prove(&model, &selection, &Options::default()).unwrap();
         for (first, again) in proved.iter().zip(&again) {
-            assert!(first.audit.upper().get() <= target);
-            assert_eq!(first.audit.upper(), again.audit.upper());
+            assert!(first.audit().upper().get() <= target);
+            assert_eq!(first.audit().upper(), again.audit().upper());
             // Not far below, either: the bracket's tolerance is 1e-3.
-            assert!(again.audit.norm().bracket().lower().get() >= target * 0.99);
+            assert!(again.audit().norm().bracket().lower().get() >= target * 0.99);
         }
     };
     check(net(&device), 1.0);
@@ -148,8 +148,8 @@ fn every_layer_is_finished_below_its_target_in_every_type() {
     half.weight = half.weight.map(|w| w.cast(DType::F16));
     let (half, proved) = finish(half, &LayerSelection::new(), 1.0, &Options::default()).unwrap();
     assert_eq!(half.weight.val().dtype(), DType::F16);
-    assert!(proved[0].audit.upper().get() <= 1.0);
-    close(proved[0].audit.upper().get(), 1.0, 2e-3);
+    assert!(proved[0].audit().upper().get() <= 1.0);
+    close(proved[0].audit().upper().get(), 1.0, 2e-3);
 }
 
 #[test]
@@ -169,7 +169,7 @@ fn layers_of_extreme_scale_are_finished_or_refused() {
         match finish(model, &selection, target, &Options::default()) {
             Ok((model, _)) => {
                 let again = prove(&model, &selection, &Options::default()).unwrap();
-                assert!(again[0].audit.upper().get() <= target, "{scale} {target}");
+                assert!(again[0].audit().upper().get() <= target, "{scale} {target}");
             }
             // Weights of a few units of the smallest number cannot follow every factor.
             Err(Error::Unreachable { .. }) => assert!(target < 1e-40, "{scale} {target}"),

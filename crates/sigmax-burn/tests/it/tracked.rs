@@ -13,10 +13,10 @@ fn check<M: Module>(penalty: &SpectralPenalty, model: &M) {
     for proved in prove(model, selection, &Options::default()).unwrap() {
         let found = estimates
             .iter()
-            .find(|e| e.path == proved.layer.path)
+            .find(|e| e.path == proved.layer().path)
             .unwrap();
-        let (found, norm) = (found.estimate.get(), proved.audit.norm().bracket());
-        let path = &proved.layer.path;
+        let (found, norm) = (found.estimate.get(), proved.audit().norm().bracket());
+        let path = &proved.layer().path;
         // Below the norm in exact arithmetic; the f32 sum of fewer than 300 products adds 1e-5.
         assert!(
             found <= norm.upper().get() * (1.0 + 1e-5),

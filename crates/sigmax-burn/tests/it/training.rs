@@ -75,7 +75,7 @@ fn trained(quantity: Option<Quantity>) -> f64 {
     let proved = prove(&model, &LayerSelection::new(), &Options::default()).unwrap();
     proved
         .iter()
-        .map(|p| p.audit.upper().get())
+        .map(|p| p.audit().upper().get())
         .fold(0.0, f64::max)
 }
 

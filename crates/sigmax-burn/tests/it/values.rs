@@ -38,7 +38,7 @@ fn both<M: Module>(
         .map(|proved| {
             let found = estimates
                 .iter()
-                .find(|e| e.path == proved.layer.path)
+                .find(|e| e.path == proved.layer().path)
                 .unwrap();
             (found.estimate.get(), proved)
         })
@@ -50,8 +50,8 @@ fn the_four_in_f64_agree_with_the_core() {
     let model = in_f64(net(&Device::default()));
     for (estimate, proved) in both(&model, &config(Quantity::Four)) {
         // The core's bound is within 1e-6 of the exact one; rounding in f64 is far below.
-        let bound = proved.audit.four().min().get();
-        assert!(estimate <= bound * (1.0 + 1e-12), "{}", proved.layer.path);
+        let bound = proved.audit().four().min().get();
+        assert!(estimate <= bound * (1.0 + 1e-12), "{}", proved.layer().path);
         close(estimate, bound, 2e-6);
     }
 }
@@ -63,11 +63,11 @@ fn the_four_in_f32_agree_with_the_core_to_rounding() {
         // A sum of n products W·G in f32 is off by at most γ_n Σ|W||G| ≤ n·2⁻²⁴·‖W‖_F·‖G‖_F, and
         // ‖G‖_F = √(Πk), so relatively by n·2⁻²⁴·‖W‖_F/‖M‖₂ with ‖W‖_F ≤ √rank·‖M‖₂; the unit
         // vectors themselves are off by as much again.
-        let n: usize = proved.layer.shape.iter().product();
-        let rank = proved.layer.shape[0].min(proved.layer.shape[1]) * 5;
+        let n: usize = proved.layer().shape.iter().product();
+        let rank = proved.layer().shape[0].min(proved.layer().shape[1]) * 5;
         let tolerance =
             2e-6 + 2.0 * n as f64 * (rank as f64).sqrt() * f64::from(f32::EPSILON) / 2.0;
-        close(estimate, proved.audit.four().min().get(), tolerance);
+        close(estimate, proved.audit().four().min().get(), tolerance);
     }
 }
 
@@ -77,7 +77,7 @@ fn every_reshape_has_the_value_of_the_core() {
     for name in ["T", "U"] {
         let config = config(Quantity::Reshape(name.into())).with_linear(false);
         for (estimate, proved) in both(&model, &config) {
-            close(estimate, proved.audit.four().get(name).unwrap().get(), 2e-6);
+            close(estimate, proved.audit().four().get(name).unwrap().get(), 2e-6);
         }
     }
     for name in ["R", "S"] {
@@ -89,7 +89,7 @@ fn every_reshape_has_the_value_of_the_core() {
             .with_geometry("stem", geometry()[0].1.clone())
             .with_geometry("up", geometry()[2].1.clone());
         for (estimate, proved) in both(&model, &config) {
-            close(estimate, proved.audit.four().get(name).unwrap().get(), 2e-6);
+            close(estimate, proved.audit().four().get(name).unwrap().get(), 2e-6);
         }
     }
 }
@@ -98,18 +98,18 @@ fn every_reshape_has_the_value_of_the_core() {
 fn the_weighted_four_are_between_the_norm_and_the_four() {
     let model = in_f64(net(&Device::default()));
     for (estimate, proved) in both(&model, &config(Quantity::WeightedFour)) {
-        let audit = &proved.audit;
+        let audit = proved.audit();
         assert!(estimate >= audit.norm().bracket().lower().get() * (1.0 - 1e-9));
         assert!(
             estimate <= audit.four().min().get() * (1.0 + 1e-6),
             "{}",
-            proved.layer.path
+            proved.layer().path
         );
         // The core stops its optimisation after a fixed number of rounds.
         assert!(
             estimate <= audit.weighted_four().upper().get() * 1.01,
             "{}",
-            proved.layer.path
+            proved.layer().path
         );
     }
 }
@@ -128,9 +128,9 @@ fn without_geometry_the_value_bounds_every_geometry() {
     for proved in prove(&model, selection.layer_selection(), &Options::default()).unwrap() {
         let found = estimates
             .iter()
-            .find(|e| e.path == proved.layer.path)
+            .find(|e| e.path == proved.layer().path)
             .unwrap();
-        assert!(found.estimate.get() >= proved.audit.norm().bracket().lower().get() * (1.0 - 1e-9));
+        assert!(found.estimate.get() >= proved.audit().norm().bracket().lower().get() * (1.0 - 1e-9));
     }
 }
 
