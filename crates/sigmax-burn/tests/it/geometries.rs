@@ -72,7 +72,7 @@ fn compare(quantity: &Quantity, check: impl Fn(f64, &ProvedLayer)) {
 #[test]
 fn the_four_are_those_of_the_core() {
     compare(&Quantity::Four, |estimate, proved| {
-        close(estimate, proved.audit().four.min.get(), 2e-6);
+        close(estimate, proved.audit().four().min().get(), 2e-6);
     });
 }
 
@@ -80,16 +80,16 @@ fn the_four_are_those_of_the_core() {
 fn the_weighted_four_are_between_the_norm_and_the_core() {
     compare(&Quantity::WeightedFour, |estimate, proved| {
         let audit = proved.audit();
-        assert!(estimate >= audit.norm.bracket.lower().get() * (1.0 - 1e-9));
+        assert!(estimate >= audit.norm().bracket().lower().get() * (1.0 - 1e-9));
         // The core stops its optimisation after a fixed number of rounds.
-        assert!(estimate <= audit.weighted_four.upper.get() * 1.01);
+        assert!(estimate <= audit.weighted_four().upper().get() * 1.01);
     });
 }
 
 #[test]
 fn the_tracked_norm_is_that_of_the_core() {
     compare(&Quantity::TrackedNorm, |estimate, proved| {
-        let norm = proved.audit().norm.bracket;
+        let norm = proved.audit().norm().bracket();
         // Below the norm but for the rounding of sums of fewer than 300 products in f64.
         assert!(estimate <= norm.upper().get() * (1.0 + 1e-12), "{norm:?}");
         assert!(estimate >= norm.lower().get() * 0.99, "{estimate} {norm:?}");

@@ -77,7 +77,11 @@ fn every_reshape_has_the_value_of_the_core() {
     for name in ["T", "U"] {
         let config = config(Quantity::Reshape(name.into())).with_linear(false);
         for (estimate, proved) in both(&model, &config) {
-            close(estimate, proved.audit().four().get(name).unwrap().get(), 2e-6);
+            close(
+                estimate,
+                proved.audit().four().get(name).unwrap().get(),
+                2e-6,
+            );
         }
     }
     for name in ["R", "S"] {
@@ -89,7 +93,11 @@ fn every_reshape_has_the_value_of_the_core() {
             .with_geometry("stem", geometry()[0].1.clone())
             .with_geometry("up", geometry()[2].1.clone());
         for (estimate, proved) in both(&model, &config) {
-            close(estimate, proved.audit().four().get(name).unwrap().get(), 2e-6);
+            close(
+                estimate,
+                proved.audit().four().get(name).unwrap().get(),
+                2e-6,
+            );
         }
     }
 }
@@ -130,7 +138,9 @@ fn without_geometry_the_value_bounds_every_geometry() {
             .iter()
             .find(|e| e.path == proved.layer().path)
             .unwrap();
-        assert!(found.estimate.get() >= proved.audit().norm().bracket().lower().get() * (1.0 - 1e-9));
+        assert!(
+            found.estimate.get() >= proved.audit().norm().bracket().lower().get() * (1.0 - 1e-9)
+        );
     }
 }
 
