@@ -157,8 +157,8 @@ fn stride_and_dilation_2_leave_two_taps_of_one_phase() {
     assert_eq!((layout.cols(), layout.k()), (1, &[2][..]));
     assert_eq!(layout.polyphase(), None);
     let kernel = Kernel::new(&[1, 1, 2], vec![1.0, 1.0]).unwrap();
-    let four = four_bounds(&kernel, &conv).unwrap().min.get();
+    let four = four_bounds(&kernel, &conv).unwrap().min().get();
     assert!((2.0..2.0 + 1e-5).contains(&four), "{four}");
-    let gradient = four_gradient(&kernel, &conv).unwrap().gradient;
+    let gradient = four_gradient(&kernel, &conv).unwrap().gradient().to_vec();
     assert!(gradient.iter().all(|g| (g - 1.0).abs() < 1e-6));
 }
