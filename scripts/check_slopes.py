@@ -17,7 +17,7 @@ from mpmath import iv, mp
 iv.dps = mp.dps = 25
 END = 32
 TAIL = 1 + mp.mpf("1e-10")  # of |f'| for |x| >= END: 1 + 8·32·e^-32 at most, see T26
-SOURCE = pathlib.Path(__file__).parent.parent / "crates/sigmax/src/network/activation.rs"
+SOURCE = pathlib.Path(__file__).parent.parent / "crates/sigmax/src/network/op/activation.rs"
 
 
 def ends(x):  # exactly

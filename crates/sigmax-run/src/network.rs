@@ -4,8 +4,7 @@ use std::collections::HashMap;
 use std::path::Path;
 use std::time::Instant;
 
-use sigmax::estimate::jacobian_norm;
-use sigmax::network::{Forward, Network, lipschitz_with_audits};
+use sigmax::network::{Forward, Network, jacobian_norm, lipschitz_with_audits};
 use sigmax::{Budget, Estimate, Kernel, Options};
 use sigmax_formats::report::{NetworkBounds, NetworkReport, Row};
 use sigmax_formats::{LayerId, Model, NetworkError, NetworkModel, Refused};

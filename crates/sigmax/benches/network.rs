@@ -3,10 +3,10 @@
 //! `cargo bench -p sigmax --bench network`
 
 use divan::{Bencher, black_box};
-use sigmax::estimate::{Operator, jacobian_norm};
+use sigmax::estimate::Operator;
 use sigmax::network::{
     Activation, Arithmetic, Certifier, Forward, Network, NetworkBuilder, Op, Pick, Separable,
-    lipschitz,
+    jacobian_norm, lipschitz,
 };
 use sigmax::{Conv, Kernel, Options};
 

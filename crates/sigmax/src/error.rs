@@ -1,6 +1,6 @@
 //! The one error type of the crate.
 
-/// Why a kernel or a geometry was refused.
+/// Why a kernel, a geometry or a node was refused.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
@@ -58,4 +58,14 @@ pub enum Error {
     /// A request too large to answer.
     #[error("too large: {0}")]
     TooLarge(String),
+}
+
+impl Error {
+    /// [`Error::Node`], also before the node has its name.
+    pub(crate) fn node(what: &str, reason: impl Into<String>) -> Self {
+        Self::Node {
+            node: what.to_owned(),
+            reason: reason.into(),
+        }
+    }
 }

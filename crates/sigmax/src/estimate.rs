@@ -3,13 +3,11 @@
 
 pub(crate) mod ascent;
 mod gram;
-mod jacobian;
-mod operator;
+pub(crate) mod operator;
 mod power;
 mod spectrum;
 
 pub use gram::{EstimateDifferential, gram_iteration_gradient};
-pub use jacobian::jacobian_norm;
 pub use operator::Operator;
 pub use power::{four_by_power_iteration, norm_by_lanczos, norm_by_power_iteration, reshape_norm};
 pub use spectrum::spectrum;

@@ -3,7 +3,7 @@
 use crate::claim::{Bracket, Lower, Upper};
 use crate::conv::Conv;
 use crate::error::Error;
-use crate::estimate::Operator;
+use crate::estimate::operator::Operator;
 use crate::kernel::Kernel;
 use crate::linalg::{self, Mat, MatRef};
 use crate::rounding::{add_up, gamma, mul_up, scale_down, scale_up, sqrt_up, sub_down};

@@ -3,7 +3,7 @@
 use crate::claim::Estimate;
 use crate::conv::Conv;
 use crate::error::Error;
-use crate::estimate::Operator;
+use crate::estimate::operator::Operator;
 use crate::kernel::Kernel;
 use crate::linalg::{self, Mat, MatRef};
 use crate::reshape::{self, Reshape};

@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use crate::error::Error;
-use crate::network::{Affine, Network, Node, NodeId, Op};
+use crate::network::graph::{Network, Node, NodeId};
+use crate::network::op::Op;
+use crate::network::op::affine::Affine;
 
 /// Most entries of one sample of a node, and most nodes.
 const MAX_ENTRIES: usize = 1 << 28;

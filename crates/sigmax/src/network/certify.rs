@@ -4,17 +4,18 @@ use crate::bound::options::Options;
 use crate::claim::{Lower, Upper};
 use crate::error::Error;
 use crate::kernel::Kernel;
-use crate::network::forward::norm_up;
-use crate::network::lipschitz::{Slack, analysis};
-use crate::network::rounds::{Linear, SINGLE_MOST, SINGLE_TINY, single_gamma, single_loss};
-use crate::network::{Evaluated, Forward, Lipschitz, Network, NodeId, Op};
+use crate::network::bounds::Lipschitz;
+use crate::network::eval::forward::{Evaluated, Forward};
+use crate::network::eval::rounds::{
+    Linear, SINGLE_MOST, SINGLE_TINY, norm_up, single_gamma, single_loss,
+};
+use crate::network::graph::{Network, NodeId};
+use crate::network::lipschitz::analysis;
+use crate::network::op::Op;
+use crate::network::rule::slack::Slack;
 use crate::rounding::{
     U, add_up, div_down, gamma, mul_down, mul_up, scale_up, sqrt_int_up, sub_down,
 };
-
-/// By how much every norm that a search found is enlarged in a certificate, so that a plain grid
-/// of frequencies can confirm it.
-pub const CERTIFICATE_SLACK: f64 = 1.0 / 1024.0;
 
 /// By how much radii and margins are made smaller, for the same reason.
 const RADIUS_SLACK: f64 = 1.0 / (1u64 << 20) as f64;
@@ -174,7 +175,7 @@ enum Errors {
 
 impl Certifier {
     /// Bounds the network and prepares it. Norms are proved to `options.tolerance` and enlarged by
-    /// [`CERTIFICATE_SLACK`].
+    /// [`CERTIFICATE_SLACK`](crate::network::CERTIFICATE_SLACK).
     ///
     /// # Errors
     /// [`Error::NotCovered`] where the network has not one output with 2 to 4096 entries, and as
@@ -244,7 +245,7 @@ impl Certifier {
         self.arithmetic
     }
 
-    /// The bounds of the network's nodes, enlarged by [`CERTIFICATE_SLACK`].
+    /// The bounds of the network's nodes, enlarged by [`CERTIFICATE_SLACK`](crate::network::CERTIFICATE_SLACK).
     #[must_use]
     pub fn bounds(&self) -> &Lipschitz {
         &self.bounds

@@ -12,9 +12,13 @@ use crate::conv::Conv;
 use crate::error::Error;
 use crate::kernel::Kernel;
 use crate::linalg::{Cholesky, Mat, c64};
-use crate::network::fuse::LatticeMap;
-use crate::network::lipschitz::{Lipschitz, NodeBound, Rule, own_by_rule, through_by_rule};
-use crate::network::{CERTIFICATE_SLACK, Network, NodeId, Op};
+use crate::network::bounds::{Lipschitz, NodeBound, Rule};
+use crate::network::graph::{Network, NodeId};
+use crate::network::op::Op;
+use crate::network::rule::block::as_one;
+use crate::network::rule::chain::own_by_rule;
+use crate::network::rule::slack::CERTIFICATE_SLACK;
+use crate::network::rule::through_by_rule;
 use crate::rounding::{div_down, mul_down, scale_down, sub_down};
 use crate::symbol::Lattice;
 use crate::symbol::autocorrelation::{Autocorrelation, half_grid, unpack};
@@ -107,7 +111,7 @@ fn together_holds(
     nodes: &[NodeBound],
     through: f64,
 ) -> Result<bool, Error> {
-    let Some(map) = LatticeMap::together(network, start, NodeId(index)) else {
+    let Some(map) = as_one(network, start, NodeId(index)) else {
         return Ok(false);
     };
     let before = nodes[network.nodes[start.0].inputs[0].0].through.get();

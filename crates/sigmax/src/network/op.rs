@@ -1,8 +1,19 @@
 //! [`Op`]: what a node computes, and the shape it gives.
 
+pub(crate) mod activation;
+pub(crate) mod affine;
+pub(crate) mod axis;
+pub(crate) mod pick;
+pub(crate) mod pool;
+pub(crate) mod separable;
+
 use crate::conv::Conv;
 use crate::kernel::Kernel;
-use crate::network::{Activation, Affine, PerEntry, Pick, Pool, Separable};
+use crate::network::op::activation::Activation;
+use crate::network::op::affine::{Affine, PerEntry};
+use crate::network::op::pick::Pick;
+use crate::network::op::pool::Pool;
+use crate::network::op::separable::Separable;
 
 /// What a node computes from its inputs, for every sample of a batch alone.
 #[derive(Clone, Debug, PartialEq)]

@@ -23,8 +23,7 @@ fn code() -> Vec<(String, String)> {
         .into_iter()
         .map(|path| {
             let text = std::fs::read_to_string(&path).unwrap();
-            let text = text.split("#[cfg(test)]\nmod tests").next().unwrap();
-            let code: Vec<&str> = text
+            let code: Vec<&str> = without_tests(&text)
                 .lines()
                 .filter(|line| !line.trim_start().starts_with("//"))
                 .collect();
@@ -32,6 +31,13 @@ fn code() -> Vec<(String, String)> {
             (name.to_string_lossy().replace('\\', "/"), code.join("\n"))
         })
         .collect()
+}
+
+/// The text up to the module of unit tests, if it is part of the file.
+fn without_tests(text: &str) -> &str {
+    let tests = text.find("\nmod tests {");
+    let end = tests.and_then(|at| text[..at].rfind("#[cfg(test)]"));
+    &text[..end.unwrap_or(text.len())]
 }
 
 fn assert_only(word: &str, allowed: impl Fn(&str) -> bool) {
@@ -45,17 +51,214 @@ fn assert_only(word: &str, allowed: impl Fn(&str) -> bool) {
     assert!(seen, "{word:?} occurs nowhere: the rule checks nothing");
 }
 
-#[test]
-fn only_bounds_are_claimed() {
-    for claim in ["Upper::claim(", "Lower::claim(", "Bracket::claim("] {
-        assert_only(claim, |name| {
-            ["bound/", "network/"]
-                .iter()
-                .any(|folder| name.starts_with(folder))
-                || name == "claim.rs"
-                || name == "audit.rs"
-        });
+/// Every file, each after those it may use.
+const RANKS: [&str; 59] = [
+    "rounding.rs",
+    "error.rs",
+    "claim.rs",
+    "elementary.rs",
+    "kernel.rs",
+    "conv.rs",
+    "reads.rs",
+    "linalg.rs",
+    "verify.rs",
+    "symbol.rs",
+    "symbol/autocorrelation.rs",
+    "reshape.rs",
+    "estimate/ascent.rs",
+    "bound/four.rs",
+    "bound/gram.rs",
+    "estimate/gram.rs",
+    "estimate/operator.rs",
+    "estimate/power.rs",
+    "estimate/spectrum.rs",
+    "estimate.rs",
+    "bound/cell.rs",
+    "bound/options.rs",
+    "bound/bracket.rs",
+    "bound/norm.rs",
+    "bound/circular.rs",
+    "bound/dense.rs",
+    "bound/weighted.rs",
+    "bound.rs",
+    "plan.rs",
+    "audit.rs",
+    "network/op/activation/softmax.rs",
+    "network/op/activation.rs",
+    "network/op/activation/value.rs",
+    "network/op/affine.rs",
+    "network/op/axis.rs",
+    "network/op/pool.rs",
+    "network/op/pick.rs",
+    "network/op/separable.rs",
+    "network/op.rs",
+    "network/graph.rs",
+    "network/builder.rs",
+    "network/bounds.rs",
+    "network/rule/slack.rs",
+    "network/rule/lattice_map.rs",
+    "network/rule/block.rs",
+    "network/rule/chain.rs",
+    "network/rule/sum.rs",
+    "network/rule.rs",
+    "network/lipschitz.rs",
+    "network/check.rs",
+    "network/eval/rounds.rs",
+    "network/eval/apply.rs",
+    "network/eval/forward.rs",
+    "network/eval/backward.rs",
+    "network/eval.rs",
+    "network/jacobian.rs",
+    "network/certify.rs",
+    "network.rs",
+    "lib.rs",
+];
+
+/// The files that may make an `Upper`, a `Lower` or a `Bracket`.
+const CLAIMS: [&str; 14] = [
+    "audit.rs",
+    "bound/circular.rs",
+    "bound/dense.rs",
+    "bound/four.rs",
+    "bound/gram.rs",
+    "bound/norm.rs",
+    "network/certify.rs",
+    "network/check.rs",
+    "network/eval/forward.rs",
+    "network/rule/chain.rs",
+    "network/rule/lattice_map.rs",
+    "network/rule/slack.rs",
+    "network/rule/sum.rs",
+    "network/rule.rs",
+];
+
+/// The paths from the root of the crate that `code` names: imports, with braces taken apart, and paths
+/// in expressions.
+fn paths(code: &str) -> Vec<String> {
+    fn expand(prefix: &str, tree: &str, into: &mut Vec<String>) {
+        let end = tree
+            .find(|c: char| !(c.is_alphanumeric() || c == '_' || c == ':'))
+            .unwrap_or(tree.len());
+        let path = format!("{prefix}{}", &tree[..end]);
+        if !tree[end..].starts_with('{') {
+            into.push(path);
+            return;
+        }
+        let (mut depth, mut start) = (0, end + 1);
+        for (i, c) in tree[end..].char_indices() {
+            let at = end + i;
+            depth += i32::from(c == '{') - i32::from(c == '}');
+            if (c == ',' && depth == 1) || depth == 0 {
+                let item = &tree[start..at];
+                if !item.is_empty() {
+                    expand(&path, item, into);
+                }
+                start = at + 1;
+            }
+            if depth == 0 {
+                return;
+            }
+        }
     }
+    let dense: String = code.split_whitespace().collect();
+    let mut found = Vec::new();
+    for (at, _) in dense.match_indices("crate::") {
+        expand("", &dense[at + "crate::".len()..], &mut found);
+    }
+    found
+}
+
+/// The file that a path from the root of the crate leads into; `lib.rs` for a name at the root.
+fn file_of(path: &str, files: &[&str]) -> String {
+    let segments: Vec<&str> = path.split("::").filter(|s| !s.is_empty()).collect();
+    (1..=segments.len())
+        .rev()
+        .map(|n| format!("{}.rs", segments[..n].join("/")))
+        .find(|file| files.contains(&file.as_str()))
+        .unwrap_or_else(|| "lib.rs".to_owned())
+}
+
+/// The files that a file uses: by paths from the root, and its own modules by their names.
+fn uses(name: &str, code: &str, files: &[&str]) -> Vec<String> {
+    let mut used: Vec<String> = paths(code).iter().map(|p| file_of(p, files)).collect();
+    let folder = match name {
+        "lib.rs" => String::new(),
+        other => format!("{}/", other.trim_end_matches(".rs")),
+    };
+    for file in files {
+        let module = file
+            .strip_prefix(&folder)
+            .and_then(|rest| rest.strip_suffix(".rs"));
+        let Some(module) = module.filter(|module| !module.contains('/')) else {
+            continue;
+        };
+        let named = code.match_indices(&format!("{module}::")).any(|(at, _)| {
+            !code[..at].ends_with(|c: char| c.is_alphanumeric() || c == '_' || c == ':')
+        });
+        if named {
+            used.push((*file).to_owned());
+        }
+    }
+    used.retain(|file| file != name);
+    used
+}
+
+#[test]
+fn every_file_uses_only_files_before_it() {
+    let code = code();
+    let files: Vec<&str> = code.iter().map(|(name, _)| name.as_str()).collect();
+    let rank = |name: &str| RANKS.iter().position(|file| *file == name);
+    let mut wrong = Vec::new();
+    let mut arrows = 0;
+    for (name, code) in &code {
+        if name.ends_with("/tests.rs") {
+            continue;
+        }
+        assert!(
+            rank(name).is_some(),
+            "{name} has no place in the list of files"
+        );
+        assert!(
+            !code.contains("super::"),
+            "{name}: paths start at the crate's root"
+        );
+        for used in uses(name, code, &files) {
+            arrows += 1;
+            if rank(&used) >= rank(name) {
+                wrong.push(format!("{name} uses {used}"));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "upward:\n{}", wrong.join("\n"));
+    let gone = RANKS.iter().find(|file| !files.contains(file));
+    assert_eq!(gone, None, "a file that is listed and not there");
+    assert!(arrows > 100, "the sources were not understood");
+}
+
+#[test]
+fn paths_are_taken_apart() {
+    let code = "use crate::a::{self, b::{C, D}, e};\nlet x = crate::f::g(1);";
+    assert_eq!(
+        paths(code),
+        ["a::self", "a::b::C", "a::b::D", "a::e", "f::g"]
+    );
+    let files = ["a.rs", "a/b.rs", "lib.rs"];
+    assert_eq!(file_of("a::b::C", &files), "a/b.rs");
+    assert_eq!(file_of("a::self", &files), "a.rs");
+    assert_eq!(file_of("Root", &files), "lib.rs");
+    let code = "pub use b::C;\nmod b;";
+    assert_eq!(uses("a.rs", code, &files), ["a/b.rs"]);
+}
+
+#[test]
+fn only_these_files_claim() {
+    let claims = ["Upper::claim(", "Lower::claim(", "Bracket::claim("];
+    let made: Vec<String> = code()
+        .into_iter()
+        .filter(|(name, code)| name != "claim.rs" && claims.iter().any(|c| code.contains(c)))
+        .map(|(name, _)| name)
+        .collect();
+    assert_eq!(made, CLAIMS, "the files that make a bound");
 }
 
 #[test]

@@ -2,9 +2,9 @@
 
 use proptest::prelude::*;
 use proptest::test_runner::RngSeed;
-use sigmax::estimate::jacobian_norm;
 use sigmax::network::{
-    Arithmetic, Certifier, Forward, Lipschitz, Network, Op, StatedBound, confirm_bounds, lipschitz,
+    Arithmetic, Certifier, Forward, Lipschitz, Network, Op, StatedBound, confirm_bounds,
+    jacobian_norm, lipschitz,
 };
 use sigmax::{Conv, Kernel, Options, dense_norm};
 

@@ -10,8 +10,11 @@ use crate::error::Error;
 use crate::kernel::Kernel;
 use crate::layout::multi_index;
 use crate::linalg::Mat;
-use crate::network::lipschitz::{Group, Slack};
-use crate::network::{Affine, Network, Node, NodeId, Op, Pool};
+use crate::network::graph::{Network, Node};
+use crate::network::op::Op;
+use crate::network::op::affine::Affine;
+use crate::network::op::pool::Pool;
+use crate::network::rule::slack::Slack;
 use crate::rounding::{U, add_up, gamma, ldexp, mul_up, scale_up};
 use crate::verify::CheapNorms;
 
@@ -31,8 +34,13 @@ pub(crate) struct LatticeMap {
 }
 
 impl LatticeMap {
-    /// The layer that a node with one input of shape `input` computes, if it is one on the lattice.
-    pub(crate) fn of(node: &Node, input: &[usize]) -> Option<Self> {
+    /// The layer that a node computes, if it is one on the lattice.
+    pub(crate) fn of_node(network: &Network, node: &Node) -> Option<Self> {
+        Self::of(node, &network.nodes[node.inputs.first()?.0].shape)
+    }
+
+    /// The same for an input of shape `input`.
+    fn of(node: &Node, input: &[usize]) -> Option<Self> {
         match &node.op {
             Op::Conv { kernel, conv, .. } => Some(Self {
                 kernel: kernel.clone(),
@@ -81,18 +89,6 @@ impl LatticeMap {
             scale_up(error, self.kernel.exponent())
         } else {
             0.0
-        }
-    }
-
-    /// The nodes from `start` to `end`, each reading the one before, as one layer.
-    pub(crate) fn together(network: &Network, start: NodeId, end: NodeId) -> Option<Self> {
-        let (mut group, mut first) = (Group::of(network, end)?, end);
-        while first > start {
-            (group, first) = group.longer(network, first)?;
-        }
-        match group {
-            Group::Map(map) if first == start => Some(map),
-            _ => None,
         }
     }
 

@@ -1,8 +1,27 @@
 //! The derivative of a network at a point: applied to a direction, or transposed. Approximate.
 
-use crate::network::forward::{Forward, Map};
-use crate::network::pool::argmax;
-use crate::network::{NodeId, Op};
+use crate::error::Error;
+use crate::network::eval::apply::Map;
+use crate::network::eval::forward::Forward;
+use crate::network::graph::NodeId;
+use crate::network::op::Op;
+use crate::network::op::pool::argmax;
+
+/// The network linearised at every input.
+pub(crate) fn differentials<'f>(
+    forward: &'f Forward,
+    inputs: &[f64],
+) -> Result<Vec<Differential<'f>>, Error> {
+    let all: Vec<NodeId> = (0..forward.network().nodes().len()).map(NodeId).collect();
+    let samples = forward.run(inputs, 0.0, &all)?;
+    Ok(samples
+        .into_iter()
+        .map(|nodes| {
+            let values = nodes.into_iter().map(|node| node.values).collect();
+            Differential::new(forward, values)
+        })
+        .collect())
+}
 
 /// A network linearised at one input.
 pub(crate) struct Differential<'f> {
@@ -14,7 +33,7 @@ pub(crate) struct Differential<'f> {
 }
 
 impl<'f> Differential<'f> {
-    pub(crate) fn new(forward: &'f Forward, values: Vec<Vec<f64>>) -> Self {
+    fn new(forward: &'f Forward, values: Vec<Vec<f64>>) -> Self {
         let network = forward.network();
         let places = (0..network.nodes().len())
             .map(|i| match forward.map(i) {

@@ -2,8 +2,8 @@
 
 use std::f64::consts::{FRAC_1_SQRT_2, FRAC_2_SQRT_PI};
 
-use super::Activation;
 use crate::elementary::{Approximation, TINY, atan, erf_erfc, exp, exp_m1, ln_1p};
+use crate::network::op::activation::Activation;
 use crate::rounding::U;
 
 /// Below, x·e^x and what is less are < 10⁻³⁰⁰.

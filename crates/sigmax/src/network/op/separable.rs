@@ -1,7 +1,8 @@
 //! [`Separable`]: a matrix along some axes of a tensor, a Kronecker product as a whole.
 
 use crate::error::Error;
-use crate::network::{AxisMatrix, Pool, op_error};
+use crate::network::op::axis::AxisMatrix;
+use crate::network::op::pool::Pool;
 use crate::rounding::{add_up, mul_up};
 
 /// A matrix along some axes: average pooling, means, linear interpolation.
@@ -31,7 +32,7 @@ impl Separable {
     /// [`Error::Node`] where the windows do not fit, or with `count_padding` where the last window
     /// sticks out of the padded image, for which releases of ONNX differ.
     pub fn average_pool(input: &[usize], pool: &Pool, count_padding: bool) -> Result<Self, Error> {
-        let wrong = |reason: String| op_error("average pool", reason);
+        let wrong = |reason: String| Error::node("average pool", reason);
         let shape = pool.output(input).map_err(wrong)?;
         let mut axes = vec![None];
         let mut inside = true;
@@ -86,7 +87,7 @@ impl Separable {
         let mut axes = vec![None; input.len()];
         for &axis in over {
             let slot = axes.get_mut(axis).ok_or_else(|| {
-                op_error(
+                Error::node(
                     "reduction",
                     format!("axis {axis} of an input of shape {input:?}"),
                 )

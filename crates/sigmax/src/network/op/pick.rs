@@ -2,7 +2,6 @@
 
 use crate::conv::PaddingMode;
 use crate::error::Error;
-use crate::network::op_error;
 use crate::reads::source_pixel;
 use crate::rounding::sqrt_int_up;
 
@@ -32,7 +31,7 @@ impl Pick {
     pub fn reshape(input: &[usize], shape: &[usize]) -> Result<Self, Error> {
         let entries = |shape: &[usize]| shape.iter().try_fold(1usize, |n, &k| n.checked_mul(k));
         if entries(input).is_none() || entries(input) != entries(shape) {
-            return Err(op_error(
+            return Err(Error::node(
                 "reshape",
                 format!("{input:?} and {shape:?} have different numbers of entries, or too many"),
             ));
@@ -64,7 +63,7 @@ impl Pick {
         let mut sorted = axes.to_vec();
         sorted.sort_unstable();
         if !sorted.into_iter().eq(0..input.len()) {
-            return Err(op_error(
+            return Err(Error::node(
                 "transpose",
                 format!("{axes:?} is no permutation of the axes of {input:?}"),
             ));
@@ -86,7 +85,7 @@ impl Pick {
     /// is too large.
     pub fn along(input: &[usize], along: &[Vec<Option<usize>>], fill: f64) -> Result<Self, Error> {
         if along.len() != input.len() {
-            return Err(op_error(
+            return Err(Error::node(
                 "pick",
                 format!("{} lists of indices for the axes of {input:?}", along.len()),
             ));
@@ -96,7 +95,7 @@ impl Pick {
         let mut places = Vec::with_capacity(along.len());
         for (axis, list) in along.iter().enumerate() {
             if list.iter().flatten().any(|&i| i >= input[axis]) {
-                return Err(op_error(
+                return Err(Error::node(
                     "pick",
                     format!("an index beyond axis {axis} of {input:?}"),
                 ));
@@ -118,7 +117,7 @@ impl Pick {
         mode: PaddingMode,
         fill: f64,
     ) -> Result<Self, Error> {
-        let wrong = |reason: String| op_error("pad", reason);
+        let wrong = |reason: String| Error::node("pad", reason);
         if amounts.len() != input.len() {
             return Err(wrong(format!(
                 "{} amounts for the axes of {input:?}",
@@ -167,7 +166,7 @@ impl Pick {
     ) -> Result<Self, Error> {
         let total = shape.iter().try_fold(1usize, |n, &k| n.checked_mul(k));
         if !fill.is_finite() || total.is_none_or(|n| n > MAX_ENTRIES) {
-            return Err(op_error(
+            return Err(Error::node(
                 "pick",
                 format!("{input:?} to {shape:?} with fill {fill}: too large or not finite"),
             ));
@@ -280,7 +279,7 @@ fn check_entries(input: &[usize]) -> Result<(), Error> {
     let entries = input.iter().try_fold(1usize, |n, &k| n.checked_mul(k));
     match entries {
         Some(0..=MAX_ENTRIES) => Ok(()),
-        _ => Err(op_error(
+        _ => Err(Error::node(
             "pick",
             format!("an input of shape {input:?}: too large"),
         )),

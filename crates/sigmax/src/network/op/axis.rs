@@ -2,7 +2,6 @@
 
 use crate::error::Error;
 use crate::linalg::Mat;
-use crate::network::op_error;
 use crate::rounding::{U, add_up, gamma, mul_up, sqrt_up};
 use crate::verify;
 
@@ -50,7 +49,7 @@ impl AxisMatrix {
             .flatten()
             .any(|&(col, weight)| col >= cols || !weight.is_finite());
         if wrong || rows.is_empty() || entries > MAX_ENTRIES {
-            return Err(op_error(
+            return Err(Error::node(
                 "axis matrix",
                 format!("expected finite weights in columns below {cols} and at least one row"),
             ));
@@ -115,7 +114,7 @@ impl AxisMatrix {
     /// [`Error::Node`] for empty or huge axes, or a scale that is not positive.
     pub fn linear(n: usize, m: usize, scale: f64, how: Interpolation) -> Result<Self, Error> {
         if n == 0 || m == 0 || n.max(m) > MAX_LINEAR || !(scale > 0.0) {
-            return Err(op_error(
+            return Err(Error::node(
                 "linear interpolation",
                 format!("from {n} to {m} entries at scale {scale}"),
             ));

@@ -5,10 +5,48 @@ use crate::error::Error;
 use crate::kernel::Kernel;
 use crate::layout::multi_index;
 use crate::linalg::{self, MatMut, MatRef};
+use crate::network::graph::Network;
+use crate::network::op::Op;
+use crate::network::op::pool::Windows;
 use crate::reads::Reads;
 
 /// Entries of a block of columns.
 const BLOCK: usize = 1 << 16;
+
+/// What a node applies.
+pub(crate) enum Map {
+    Conv(ConvMap, Option<Vec<f64>>),
+    Dense(DenseMap, Option<Vec<f64>>),
+    Affine(Vec<f64>, Vec<f64>),
+    PRelu(Vec<f64>),
+    MaxPool(Vec<Windows>),
+    Plain,
+}
+
+impl Map {
+    pub(crate) fn new(network: &Network, index: usize) -> Result<Self, Error> {
+        let node = &network.nodes[index];
+        let shape = &node.shape;
+        Ok(match &node.op {
+            Op::Conv { kernel, conv, bias } => {
+                Self::Conv(ConvMap::new(kernel, conv)?, bias.clone())
+            }
+            Op::Dense { kernel, bias } => Self::Dense(DenseMap::new(kernel), bias.clone()),
+            Op::Affine(affine) => {
+                Self::Affine(affine.scale.expanded(shape), affine.shift.expanded(shape))
+            }
+            Op::PRelu(slopes) => Self::PRelu(slopes.expanded(shape)),
+            Op::MaxPool(pool) => {
+                let input = &network.nodes[node.inputs[0].0].shape;
+                Self::MaxPool(pool.all_windows(input).map_err(|reason| Error::Node {
+                    node: node.name.clone(),
+                    reason,
+                })?)
+            }
+            _ => Self::Plain,
+        })
+    }
+}
 
 /// A convolution at its input size. `gather` is the direction in which the kernel's first axis is
 /// the output, `scatter` its transpose; which of them is the layer depends on whether it is a

@@ -5,7 +5,8 @@ use rayon::prelude::*;
 use crate::claim::Estimate;
 use crate::error::Error;
 use crate::linalg;
-use crate::network::Forward;
+use crate::network::eval::backward::differentials;
+use crate::network::eval::forward::Forward;
 
 /// Estimates the largest ‖J(x)‖₂ over the given inputs, J the Jacobian of the map from the input to
 /// all outputs, by `steps` steps of power iteration at each.
@@ -18,8 +19,7 @@ use crate::network::Forward;
 ///
 /// # Example
 /// ```
-/// use sigmax::estimate::jacobian_norm;
-/// use sigmax::network::{Activation, Forward, NetworkBuilder, Op, lipschitz};
+/// use sigmax::network::{Activation, Forward, NetworkBuilder, Op, jacobian_norm, lipschitz};
 /// use sigmax::{Kernel, Options};
 /// let mut net = NetworkBuilder::new(&[2])?;
 /// let kernel = Kernel::new(&[2, 2], vec![3.0, 0.0, 0.0, 4.0])?;
@@ -34,8 +34,7 @@ use crate::network::Forward;
 /// ```
 pub fn jacobian_norm(forward: &Forward, inputs: &[f64], steps: usize) -> Result<Estimate, Error> {
     let length = forward.network().input().len();
-    let norms: Vec<f64> = forward
-        .differentials(inputs)?
+    let norms: Vec<f64> = differentials(forward, inputs)?
         .par_iter()
         .map(|differential| {
             let mut v = linalg::quasi_random(length, 3);

@@ -4,13 +4,14 @@ use rayon::prelude::*;
 
 use crate::claim::Upper;
 use crate::error::Error;
-use crate::network::activation::softmax::{log_softmax, softmax};
-use crate::network::apply::{ConvMap, DenseMap};
-use crate::network::differential::Differential;
-use crate::network::pool::{Windows, argmax};
-use crate::network::rounds::{Linear, Rounds, SINGLE_TINY, U32};
-use crate::network::{Lipschitz, Network, NodeId, Op};
-use crate::rounding::{add_up, gamma, mul_up, sqrt_up};
+use crate::network::bounds::Lipschitz;
+use crate::network::eval::apply::Map;
+use crate::network::eval::rounds::{Linear, Rounds, SINGLE_TINY, U32, norm_up};
+use crate::network::graph::{Network, Node, NodeId};
+use crate::network::op::Op;
+use crate::network::op::activation::softmax::{log_softmax, softmax};
+use crate::network::op::pool::argmax;
+use crate::rounding::{add_up, mul_up, sqrt_up};
 
 /// Entries that the values of a chunk of samples may take at one node.
 const CHUNK_ENTRIES: usize = 1 << 21;
@@ -38,15 +39,6 @@ pub struct Forward {
 struct Step {
     map: Map,
     rounds: Rounds,
-}
-
-pub(crate) enum Map {
-    Conv(ConvMap, Option<Vec<f64>>),
-    Dense(DenseMap, Option<Vec<f64>>),
-    Affine(Vec<f64>, Vec<f64>),
-    PRelu(Vec<f64>),
-    MaxPool(Vec<Windows>),
-    Plain,
 }
 
 /// The value of a node for one sample.
@@ -116,7 +108,7 @@ impl Forward {
                 last_use[input.0] = i;
             }
         }
-        let longest = network.nodes.iter().map(super::Node::len).max();
+        let longest = network.nodes.iter().map(Node::len).max();
         let through = bounds.nodes().iter().map(|n| n.through.get()).collect();
         Ok(Self {
             network: network.clone(),
@@ -375,19 +367,6 @@ impl Forward {
         &self.steps[index].map
     }
 
-    /// The network linearised at every input.
-    pub(crate) fn differentials(&self, inputs: &[f64]) -> Result<Vec<Differential<'_>>, Error> {
-        let all: Vec<NodeId> = (0..self.network.nodes.len()).map(NodeId).collect();
-        let samples = self.run(inputs, 0.0, &all)?;
-        Ok(samples
-            .into_iter()
-            .map(|nodes| {
-                let values = nodes.into_iter().map(|node| node.values).collect();
-                Differential::new(self, values)
-            })
-            .collect())
-    }
-
     fn input_shape(&self, index: usize) -> &[usize] {
         let input = self.network.nodes[index].inputs[0];
         &self.network.nodes[input.0].shape
@@ -446,44 +425,6 @@ fn check_size(network: &Network) -> Result<(), Error> {
         )));
     }
     Ok(())
-}
-
-impl Map {
-    fn new(network: &Network, index: usize) -> Result<Self, Error> {
-        let node = &network.nodes[index];
-        let shape = &node.shape;
-        Ok(match &node.op {
-            Op::Conv { kernel, conv, bias } => {
-                Self::Conv(ConvMap::new(kernel, conv)?, bias.clone())
-            }
-            Op::Dense { kernel, bias } => Self::Dense(DenseMap::new(kernel), bias.clone()),
-            Op::Affine(affine) => {
-                Self::Affine(affine.scale.expanded(shape), affine.shift.expanded(shape))
-            }
-            Op::PRelu(slopes) => Self::PRelu(slopes.expanded(shape)),
-            Op::MaxPool(pool) => {
-                let input = &network.nodes[node.inputs[0].0].shape;
-                Self::MaxPool(pool.all_windows(input).map_err(|reason| Error::Node {
-                    node: node.name.clone(),
-                    reason,
-                })?)
-            }
-            _ => Self::Plain,
-        })
-    }
-}
-
-/// ‖x‖₂ from above. Squares that underflow lose less than 10⁻³⁰⁰ each.
-pub(crate) fn norm_up(x: &[f64]) -> f64 {
-    let mut sum = 0.0;
-    for chunk in x.chunks(64) {
-        sum += chunk.iter().map(|v| v * v).sum::<f64>();
-    }
-    let roundings = gamma(x.len().min(64) + x.len() / 64 + 4);
-    sqrt_up(add_up(
-        mul_up(sum, 1.0 + 2.0 * roundings),
-        x.len() as f64 * 1e-300,
-    ))
 }
 
 /// Entry by entry the input that wins.

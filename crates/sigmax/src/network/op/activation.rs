@@ -5,8 +5,10 @@ pub(crate) mod softmax;
 mod tests;
 mod value;
 
-use crate::Error;
-use crate::rounding::mul_up;
+use std::f64::consts::FRAC_2_SQRT_PI;
+
+use crate::error::Error;
+use crate::rounding::{add_up, mul_up};
 
 /// An activation function, applied to every entry.
 ///
@@ -82,7 +84,6 @@ const GELU_SLOPE: f64 = 1.128_904_145_186;
 const GELU_TANH_SLOPE: f64 = 1.128_993_068_659;
 const SILU_SLOPE: f64 = 1.099_839_320_129;
 const MISH_SLOPE: f64 = 1.088_498_161_252;
-const ERF_SLOPE: f64 = std::f64::consts::FRAC_2_SQRT_PI.next_up();
 
 impl Activation {
     /// The name of the ONNX operator, or the usual one.
@@ -161,7 +162,8 @@ impl Activation {
             Self::HardSigmoid { alpha, .. } => alpha.abs(),
             Self::HardSwish => 1.5,
             Self::Clip { low, high } if !(low < high) => 0.0,
-            Self::Erf => ERF_SLOPE,
+            // 2/√π, which the constant is next to.
+            Self::Erf => add_up(FRAC_2_SQRT_PI, 0.0),
             Self::Relu
             | Self::Celu { .. }
             | Self::Tanh

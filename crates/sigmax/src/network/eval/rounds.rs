@@ -1,8 +1,9 @@
 //! [`Rounds`]: how rounding errors arise in a node and pass through it (T27, T29).
 
 use crate::kernel::Kernel;
-use crate::network::fuse::magnitude;
-use crate::network::{Network, Op};
+use crate::network::graph::Network;
+use crate::network::op::Op;
+use crate::network::rule::lattice_map::magnitude;
 use crate::rounding::{add_up, div_up, gamma, mul_up, scale_up, sqrt_int_up, sqrt_up};
 
 /// Unit roundoff of float32, 2⁻²⁴.
@@ -157,7 +158,7 @@ impl Rounds {
             Op::Affine(affine) => {
                 rounds.terms = affine.roundings + 3;
                 rounds.flushed = single_factor(own);
-                rounds.constant = super::forward::norm_up(&affine.size.expanded(&node.shape));
+                rounds.constant = norm_up(&affine.size.expanded(&node.shape));
             }
             Op::Separable(separable) => {
                 rounds.terms = separable.terms() + 2;
@@ -275,9 +276,20 @@ impl Rounds {
     }
 }
 
+/// ‖x‖₂ from above. Squares that underflow lose less than 10⁻³⁰⁰ each.
+pub(crate) fn norm_up(x: &[f64]) -> f64 {
+    let mut sum = 0.0;
+    for chunk in x.chunks(64) {
+        sum += chunk.iter().map(|v| v * v).sum::<f64>();
+    }
+    let roundings = gamma(x.len().min(64) + x.len() / 64 + 4);
+    sqrt_up(add_up(
+        mul_up(sum, 1.0 + 2.0 * roundings),
+        x.len() as f64 * 1e-300,
+    ))
+}
+
 /// ‖b‖₂·√n from above for a bias that is repeated n times.
 fn bias_size(bias: Option<&Vec<f64>>, repeated: usize) -> f64 {
-    bias.map_or(0.0, |bias| {
-        mul_up(super::forward::norm_up(bias), sqrt_int_up(repeated))
-    })
+    bias.map_or(0.0, |bias| mul_up(norm_up(bias), sqrt_int_up(repeated)))
 }

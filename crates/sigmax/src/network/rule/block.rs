@@ -1,0 +1,90 @@
+//! Adjacent linear nodes taken together (T24).
+
+use crate::bound::options::Options;
+use crate::claim::Upper;
+use crate::error::Error;
+use crate::network::graph::{Network, NodeId};
+use crate::network::op::Op;
+use crate::network::op::affine::Affine;
+use crate::network::rule::lattice_map::LatticeMap;
+use crate::network::rule::slack::Slack;
+
+/// Most nodes that are taken together.
+const LONGEST: usize = 6;
+
+/// Norms of this node together with linear nodes before it: where each group starts, and its norm.
+pub(crate) fn together(
+    network: &Network,
+    index: usize,
+    options: &Options,
+    slack: Slack,
+) -> Result<Vec<(usize, Upper)>, Error> {
+    let mut found = Vec::new();
+    let mut group = Group::of(network, NodeId(index));
+    let mut start = NodeId(index);
+    for _ in 1..LONGEST {
+        let Some((longer, before)) = group.as_ref().and_then(|g| g.longer(network, start)) else {
+            break;
+        };
+        start = before;
+        if let Group::Map(map) = &longer {
+            found.push((start.0, map.norm(options, slack)?));
+        }
+        group = Some(longer);
+    }
+    Ok(found)
+}
+
+/// The nodes from `start` to `end`, each reading the one before, as one layer.
+pub(crate) fn as_one(network: &Network, start: NodeId, end: NodeId) -> Option<LatticeMap> {
+    let (mut group, mut first) = (Group::of(network, end)?, end);
+    while first > start {
+        (group, first) = group.longer(network, first)?;
+    }
+    match group {
+        Group::Map(map) if first == start => Some(map),
+        _ => None,
+    }
+}
+
+/// Adjacent linear nodes as one.
+enum Group {
+    Diagonal(Affine),
+    Map(LatticeMap),
+}
+
+impl Group {
+    /// One node, where it is linear on the lattice.
+    fn of(network: &Network, id: NodeId) -> Option<Self> {
+        let node = network.node(id);
+        match &node.op {
+            Op::Affine(affine) => Some(Self::Diagonal(affine.clone())),
+            _ => LatticeMap::of_node(network, node).map(Self::Map),
+        }
+    }
+
+    /// This group, which starts at `start`, with the node before it (and that behind a flattening).
+    fn longer(&self, network: &Network, start: NodeId) -> Option<(Self, NodeId)> {
+        let [before] = network.node(start).inputs[..] else {
+            return None;
+        };
+        if let (Self::Map(map), Op::Pick(pick)) = (self, &network.node(before).op) {
+            let source = network.node(before).inputs[0];
+            let node = network.node(source);
+            return match &node.op {
+                Op::Affine(affine) if pick.is_reshape() => {
+                    let map = map.after_flattened(affine, &node.shape)?;
+                    Some((Self::Map(map), source))
+                }
+                _ => None,
+            };
+        }
+        let map = match (self, Self::of(network, before)?) {
+            (Self::Map(map), Self::Diagonal(affine)) => map.after_affine(&affine),
+            (Self::Diagonal(affine), Self::Map(map)) => map.before_affine(affine),
+            (Self::Map(second), Self::Map(first)) => LatticeMap::composed(&first, second),
+            (Self::Diagonal(_), Self::Diagonal(_)) => None,
+        };
+        Some((Self::Map(map?), before))
+    }
+}
