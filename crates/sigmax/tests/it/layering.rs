@@ -52,13 +52,14 @@ fn assert_only(word: &str, allowed: impl Fn(&str) -> bool) {
 }
 
 /// Every file, each after those it may use.
-const RANKS: [&str; 59] = [
+const RANKS: [&str; 60] = [
     "rounding.rs",
     "error.rs",
     "claim.rs",
     "elementary.rs",
     "kernel.rs",
     "conv.rs",
+    "layout.rs",
     "reads.rs",
     "linalg.rs",
     "verify.rs",
