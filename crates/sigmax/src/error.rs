@@ -55,6 +55,12 @@ pub enum Error {
     /// A combination that sigmax does not cover.
     #[error("not covered: {0}")]
     NotCovered(String),
+    /// The processor is not in the state that proofs rely on.
+    #[error(
+        "this thread does not round to nearest with ties to even, or flushes subnormal numbers to \
+         zero, so no bound can be proved in it: restore the default floating-point environment"
+    )]
+    Arithmetic,
     /// A request too large to answer.
     #[error("too large: {0}")]
     TooLarge(String),

@@ -9,7 +9,7 @@ use faer::linalg::matmul::{matmul, triangular};
 use faer::linalg::triangular_solve::solve_lower_triangular_in_place;
 use faer::reborrow::{Reborrow, ReborrowMut};
 use faer::traits::ComplexField;
-use faer::{Accum, Par};
+use faer::{Accum, Auto, Par, Spec};
 
 pub(crate) use faer::{Mat, MatMut, MatRef, c64};
 
@@ -83,7 +83,7 @@ pub(crate) struct Cholesky {
 
 impl Cholesky {
     pub(crate) fn new<T: ComplexField>(n: usize) -> Self {
-        let request = factor::cholesky_in_place_scratch::<T>(n, Par::Seq, Default::default());
+        let request = factor::cholesky_in_place_scratch::<T>(n, Par::Seq, parameters());
         Self {
             memory: MemBuffer::new(request),
         }
@@ -143,14 +143,23 @@ impl Cholesky {
             Default::default(),
             Par::Seq,
             MemStack::new(&mut self.memory),
-            Default::default(),
+            parameters(),
         )
         .is_ok()
     }
 }
 
-/// Largest order up to which faer's Cholesky takes the real part of every pivot itself.
+/// Largest order up to which faer's Cholesky takes the real part of every pivot itself: with
+/// [`parameters`], it solves no triangular system up to there.
 const REAL_PIVOTS: usize = 64;
+
+/// The sizes at which faer splits a factorisation, stated because T17 relies on them.
+fn parameters<T: ComplexField>() -> Spec<factor::LltParams, T> {
+    let mut parameters = <factor::LltParams as Auto<T>>::auto();
+    parameters.recursion_threshold = REAL_PIVOTS;
+    parameters.block_size = 2 * REAL_PIVOTS;
+    parameters.into()
+}
 
 /// One step of subspace iteration for the top singular pairs of the map `forward` with adjoint
 /// `backward`: the left vectors, orthonormal, and the squared singular values, largest first. `v`

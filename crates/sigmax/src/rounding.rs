@@ -15,6 +15,43 @@ pub(crate) const U: f64 = f64::EPSILON / 2.0;
 /// 2π, rounded up.
 pub(crate) const TAU_UP: f64 = std::f64::consts::TAU.next_up();
 
+/// Whether this thread rounds to nearest, ties to even, and keeps subnormal numbers.
+///
+/// Other code in the process can change the state of the processor.
+pub(crate) fn is_ieee() -> bool {
+    let hide = std::hint::black_box::<f64>;
+    are_ieee(
+        |a, b| hide(hide(a) + hide(b)),
+        |a, b| hide(hide(a) * hide(b)),
+    )
+}
+
+/// 1 + u is a tie and goes down to 1, 1 + 3u is one and goes up to 1 + 4u, and so do their negatives:
+/// only "to nearest, ties to even" does all four. Half of the least normal number is subnormal: where
+/// results or operands are flushed to zero, it or its sum with itself is 0.
+fn are_ieee(add: impl Fn(f64, f64) -> f64, mul: impl Fn(f64, f64) -> f64) -> bool {
+    let half = mul(f64::MIN_POSITIVE, 0.5);
+    let is = |x: f64, y: f64| x.to_bits() == y.to_bits();
+    is(add(1.0, U), 1.0)
+        && is(add(1.0, 3.0 * U), 1.0 + 4.0 * U)
+        && is(add(-1.0, -U), -1.0)
+        && is(add(-1.0, -3.0 * U), -1.0 - 4.0 * U)
+        && half.to_bits() == 1 << 51
+        && is(add(half, half), f64::MIN_POSITIVE)
+}
+
+/// Panics in a thread in which [`is_ieee`] is false: nothing that is computed there proves anything.
+///
+/// Entries to the crate refuse with [`Error::Arithmetic`](crate::Error::Arithmetic) before; a
+/// worker whose state differs from that of its caller is a defect of the program around it.
+pub(crate) fn assert_ieee() {
+    assert!(
+        is_ieee(),
+        "this thread does not round to nearest, or flushes subnormal numbers to zero: no bound can \
+         be proved in it"
+    );
+}
+
 /// a + b, rounded up.
 pub(crate) fn add_up(a: f64, b: f64) -> f64 {
     (a + b).next_up()
@@ -212,6 +249,41 @@ mod tests {
         assert_eq!(scale_up(0.75, 2000), f64::INFINITY);
         assert!(scale_up(0.75, -1080) > 0.0);
         assert_eq!(scale_down(0.75, -1080), 0.0);
+    }
+
+    /// Other modes, by software: the sums that are asked for are exact in twice the precision, and an
+    /// error-free transformation gives what they lose.
+    #[test]
+    fn other_modes_of_the_processor_are_noticed() {
+        let lost = |a: f64, b: f64| {
+            let sum = a + b;
+            let c = sum - a;
+            (sum, (a - (sum - c)) + (b - c))
+        };
+        let upward = |a, b| match lost(a, b) {
+            (sum, rest) if rest > 0.0 => sum.next_up(),
+            (sum, _) => sum,
+        };
+        let downward = |a, b| match lost(a, b) {
+            (sum, rest) if rest < 0.0 => sum.next_down(),
+            (sum, _) => sum,
+        };
+        let to_zero = |a: f64, b: f64| {
+            if a + b > 0.0 {
+                downward(a, b)
+            } else {
+                upward(a, b)
+            }
+        };
+        let flush = |x: f64| if x.abs() < f64::MIN_POSITIVE { 0.0 } else { x };
+        let (add, mul) = (|a: f64, b: f64| a + b, |a: f64, b: f64| a * b);
+        assert!(is_ieee());
+        assert!(are_ieee(add, mul));
+        assert!(!are_ieee(upward, mul));
+        assert!(!are_ieee(downward, mul));
+        assert!(!are_ieee(to_zero, mul));
+        assert!(!are_ieee(add, |a, b| flush(a * b)));
+        assert!(!are_ieee(|a, b| flush(a) + flush(b), mul));
     }
 
     #[test]

@@ -2,6 +2,7 @@
 //! group, as [`Layout`] says. Nothing here computes a norm.
 
 pub(crate) mod autocorrelation;
+pub(crate) mod fold;
 
 use std::borrow::Cow;
 
@@ -10,6 +11,7 @@ use crate::error::Error;
 use crate::kernel::Kernel;
 use crate::layout::{Layout, Polyphase};
 use crate::linalg::Mat;
+use crate::rounding;
 
 /// Stride-1 kernels of shape `[rows, cols, k…]`, one per group, whose largest norm is S(K)/2^e.
 pub(crate) struct Lattice<'a> {
@@ -31,6 +33,9 @@ pub(crate) struct Lattice<'a> {
 impl<'a> Lattice<'a> {
     /// Checks the pair and reduces it.
     pub(crate) fn new(kernel: &'a Kernel, conv: &Conv) -> Result<Self, Error> {
+        if !rounding::is_ieee() {
+            return Err(Error::Arithmetic);
+        }
         let layout = Layout::new(kernel.shape(), conv)?;
         let scaled = kernel.scaled();
         let values = match &layout.polyphase {
@@ -118,6 +123,7 @@ impl<'a> Lattice<'a> {
 
 /// One group as a list of matrices K_t with no more rows than columns, taps in row-major order;
 /// axes with a single tap are left out of `k`. Transposing every K_t changes no norm.
+#[derive(Clone)]
 pub(crate) struct TapMatrices {
     pub(crate) k: Vec<usize>,
     pub(crate) matrices: Vec<Mat<f64>>,

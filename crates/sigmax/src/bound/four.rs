@@ -8,7 +8,7 @@ use crate::error::Error;
 use crate::kernel::Kernel;
 use crate::linalg;
 use crate::reshape::{self, Reshape, TapSplit};
-use crate::rounding::{mul_up, scale_up, sqrt_int_up, sqrt_up};
+use crate::rounding::{self, mul_up, scale_up, sqrt_int_up, sqrt_up};
 use crate::symbol::Lattice;
 use crate::verify::{self, CheapNorms, MatrixNorm};
 
@@ -278,6 +278,7 @@ pub(crate) fn layer_upper(bound: f64, lattice: &Lattice<'_>, conv: &Conv) -> Upp
 
 impl ReshapeNorm {
     fn compute(lattice: &Lattice<'_>, reshape: Reshape) -> Self {
+        rounding::assert_ieee();
         let split = reshape.split(&lattice.k);
         let cheap: Vec<f64> = (0..lattice.groups)
             .map(|g| {

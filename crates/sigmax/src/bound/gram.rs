@@ -9,7 +9,8 @@ use crate::error::Error;
 use crate::kernel::Kernel;
 use crate::linalg::{self, Mat, c64};
 use crate::rounding::{
-    add_up, cos_turns_down, div_up, exponent, gamma, ldexp, mul_down, mul_up, scale_up, sqrt_up,
+    self, add_up, cos_turns_down, div_up, exponent, gamma, ldexp, mul_down, mul_up, scale_up,
+    sqrt_up,
 };
 use crate::symbol::Lattice;
 use crate::symbol::autocorrelation::{Autocorrelation, Frequency, half_grid};
@@ -56,10 +57,13 @@ pub fn gram_iteration(
     }
     let mut largest = 0.0f64;
     for group in 0..lattice.groups {
-        let of = Autocorrelation::new(&lattice.tap_matrices(group));
+        let of = Autocorrelation::new(&lattice.tap_matrices(group))?;
         let bounds: Vec<f64> = half_grid(grid, of.k.len())
             .par_iter()
-            .map(|at| square_norm_upper(&of, at, steps))
+            .map(|at| {
+                rounding::assert_ieee();
+                square_norm_upper(&of, at, steps)
+            })
             .collect();
         // Not `max`, which would drop a NaN.
         largest = bounds

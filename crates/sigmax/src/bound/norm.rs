@@ -1,8 +1,8 @@
 //! The norm of a layer between two proved ends.
 
-use crate::bound::bracket;
 use crate::bound::four::{ReshapeNorms, layer_upper};
 use crate::bound::options::{Options, Stop};
+use crate::bound::search;
 use crate::claim::{Bracket, Lower, Upper};
 use crate::conv::Conv;
 use crate::error::Error;
@@ -120,7 +120,7 @@ pub(crate) fn lattice_bracket(
     four: &ReshapeNorms,
     options: &Options,
 ) -> NormBracket {
-    let outcome = bracket::bracket(lattice, four, options);
+    let outcome = search::supremum(lattice, four, options);
     let upper = if outcome.upper > 0.0 {
         layer_upper(outcome.upper, lattice, conv)
     } else {

@@ -9,7 +9,7 @@ use crate::error::Error;
 pub struct Options {
     /// Relative width aimed at: upper ≤ (1 + tolerance)·lower. Default 1e-3.
     pub tolerance: f64,
-    /// When to stop short of it. Default: never.
+    /// When to stop short of it. Default: after about 10¹³ operations.
     pub budget: Budget,
 }
 
@@ -41,10 +41,11 @@ impl Options {
     /// The tolerances that a branch and bound with symbols of the given order works through. Where the
     /// work may be cut short, or is large, coarse passes come first, so that a valid upper end
     /// exists early; what one pass proves is kept for the next.
-    pub(crate) fn passes(&self, order: usize) -> Vec<f64> {
+    pub(crate) fn passes(&self, order: usize, taps: usize) -> Vec<f64> {
         const LARGE: usize = 192;
+        const MANY: usize = 1 << 10;
         let mut passes = Vec::new();
-        if !self.budget.is_unlimited() || order >= LARGE {
+        if !self.budget.is_unlimited() || order >= LARGE || taps >= MANY {
             passes.extend([0.3, 0.1, 0.03, 0.01, 0.003]);
             passes.retain(|&pass| pass > 2.0 * self.tolerance);
         }
@@ -55,6 +56,9 @@ impl Options {
 
 /// Limits on the work of one bracket; whatever is reached first ends it. The bracket so far is
 /// returned: still proved, only wider.
+///
+/// Without a limit, a bracket ends at the tolerance or after about 10¹³ operations, a quarter of an hour
+/// of one core, with [`Stop::Work`].
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Budget {
     /// Most frequencies to test. The result is then reproducible bit for bit.
@@ -87,8 +91,8 @@ impl Budget {
 pub enum Stop {
     /// The tolerance was met.
     Tolerance,
-    /// The budget of tests was used up, or the set-up alone would take more than about 8 GiB or
-    /// 10¹³ operations (kernels with very many taps or channels).
+    /// The budget of tests was used up; without a budget, about 10¹³ operations were; or the set-up
+    /// alone would take more than that, or 8 GiB (kernels with very many taps and channels).
     Work,
     /// The time was used up.
     Time,

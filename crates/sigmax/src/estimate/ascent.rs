@@ -9,10 +9,7 @@
 )]
 
 use crate::linalg;
-use crate::symbol::autocorrelation::{Autocorrelation, Frequency, Phases, QuadraticForm};
-
-/// Denominator of the frequencies found.
-pub(crate) const TURN: u64 = 1 << 40;
+use crate::symbol::autocorrelation::{Autocorrelation, Frequency, Phases, QuadraticForm, TURN};
 
 /// A frequency and a vector with a large ‖F(θ)*v‖/‖v‖.
 #[derive(Clone)]

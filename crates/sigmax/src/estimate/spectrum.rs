@@ -60,7 +60,7 @@ pub fn spectrum(kernel: &Kernel, conv: &Conv, grid: usize) -> Result<Vec<Estimat
     let place = |index: [usize; 3]| (0..varying.len()).fold(0, |flat, a| flat * grid + index[a]);
     let mut squares = vec![0.0f64; shape.iter().product()];
     for group in 0..lattice.groups {
-        let gram = Autocorrelation::new(&lattice.tap_matrices(group));
+        let gram = Autocorrelation::new(&lattice.tap_matrices(group))?;
         let half = half_grid(grid, varying.len());
         let found: Vec<f64> = half
             .par_iter()

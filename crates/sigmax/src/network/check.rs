@@ -19,7 +19,7 @@ use crate::network::rule::block::as_one;
 use crate::network::rule::chain::own_by_rule;
 use crate::network::rule::slack::CERTIFICATE_SLACK;
 use crate::network::rule::through_by_rule;
-use crate::rounding::{div_down, mul_down, scale_down, sub_down};
+use crate::rounding::{self, div_down, mul_down, scale_down, sub_down};
 use crate::symbol::Lattice;
 use crate::symbol::autocorrelation::{Autocorrelation, half_grid, unpack};
 use crate::verify;
@@ -142,9 +142,10 @@ fn norm_holds(kernel: &Kernel, conv: &Conv, bound: f64) -> Result<bool, Error> {
     let scaled = scale_down(layer, -lattice.exponent);
     let target = div_down(scaled, grid_factor(&lattice.k, grid));
     let square = mul_down(target, target);
-    Ok((0..lattice.groups).all(|group| {
-        let of = Autocorrelation::new(&lattice.tap_matrices(group));
-        half_grid(grid, of.k.len()).par_chunks(64).all(|at| {
+    for group in 0..lattice.groups {
+        let of = Autocorrelation::new(&lattice.tap_matrices(group))?;
+        let holds = half_grid(grid, of.k.len()).par_chunks(64).all(|at| {
+            rounding::assert_ieee();
             let (re, im) = of.negated_grams(at);
             let mut cholesky = Cholesky::new::<c64>(of.n);
             let mut gram = Mat::zeros(of.n, of.n);
@@ -152,6 +153,10 @@ fn norm_holds(kernel: &Kernel, conv: &Conv, bound: f64) -> Result<bool, Error> {
                 unpack(re.col_as_slice(j), im.col_as_slice(j), &mut gram);
                 verify::hermitian_at_most(gram.as_mut(), of.error, square, &mut cholesky)
             })
-        })
-    }))
+        });
+        if !holds {
+            return Ok(false);
+        }
+    }
+    Ok(true)
 }

@@ -2,11 +2,15 @@
 
 use rayon::prelude::*;
 
+use crate::error::Error;
 use crate::layout::multi_index;
 use crate::linalg::{self, Mat, MatRef, c64};
 use crate::rounding::{self, TRIG_ERROR, add_up, gamma, mul_up, sqrt_up};
 use crate::symbol::TapMatrices;
 use crate::verify::CheapNorms;
+
+/// Denominator of frequencies that are not tied to a grid.
+pub(crate) const TURN: u64 = 1 << 40;
 
 /// A frequency θ = 2π·`numerator`/`denominator` per axis: an exact fraction of a turn.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -45,8 +49,52 @@ pub(crate) struct Autocorrelation {
     pub(crate) magnitude: f64,
 }
 
+/// What the autocorrelation of a kernel takes.
+pub(crate) struct Cost {
+    /// Bytes, with temporary copies.
+    pub(crate) bytes: f64,
+    /// Operations to set it up.
+    pub(crate) operations: f64,
+    /// Operations to evaluate it at one frequency.
+    pub(crate) evaluation: f64,
+}
+
+impl Cost {
+    pub(crate) fn of(group: &TapMatrices) -> Self {
+        let n = group.matrices[0].nrows() as f64;
+        let inner = group.matrices[0].ncols() as f64;
+        let taps = group.matrices.len() as f64;
+        let shifts = group.k.iter().map(|&k| (2 * k - 1) as f64).product::<f64>() / 2.0;
+        Self {
+            bytes: shifts * n * n * 32.0,
+            // Small products cost more than their operations.
+            operations: taps * taps * n * n * inner * (1.0 + 64.0 / n),
+            evaluation: shifts * (2.0 * n * n + SCALAR * 8.0),
+        }
+    }
+}
+
+/// A scalar operation takes as long as this many of a product of matrices.
+const SCALAR: f64 = 8.0;
+
 impl Autocorrelation {
-    pub(crate) fn new(group: &TapMatrices) -> Self {
+    /// # Errors
+    /// [`Error::TooLarge`] beyond 8 GiB or 10¹³ operations.
+    pub(crate) fn new(group: &TapMatrices) -> Result<Self, Error> {
+        const MAX_BYTES: f64 = (1u64 << 33) as f64;
+        const MAX_OPERATIONS: f64 = (1u64 << 43) as f64;
+        let cost = Cost::of(group);
+        if cost.bytes > MAX_BYTES || cost.operations > MAX_OPERATIONS {
+            return Err(Error::TooLarge(format!(
+                "the autocorrelation of {} taps with {} × {} channels: {:.1e} bytes, {:.1e} \
+                 operations; at most 8 GiB and 10^13",
+                group.matrices.len(),
+                group.matrices[0].nrows(),
+                group.matrices[0].ncols(),
+                cost.bytes,
+                cost.operations,
+            )));
+        }
         let n = group.matrices[0].nrows();
         let inner = group.matrices[0].ncols();
         let taps = group.matrices.len();
@@ -54,7 +102,10 @@ impl Autocorrelation {
         let packed = n * (n + 1) / 2;
         let columns: Vec<Column> = shifts
             .par_iter()
-            .map(|shift| Column::new(&correlate(group, *shift), *shift == [0; 3]))
+            .map(|shift| {
+                rounding::assert_ieee();
+                Column::new(&correlate(group, *shift), *shift == [0; 3])
+            })
             .collect();
         let mut cosine = Mat::zeros(packed, shifts.len());
         let mut sine = Mat::zeros(packed, shifts.len());
@@ -87,7 +138,7 @@ impl Autocorrelation {
             .iter()
             .map(|column| mul_up(2.0, add_up(column.norm, rounding)))
             .collect();
-        Self {
+        Ok(Self {
             n,
             k: group.k.clone(),
             shifts,
@@ -96,7 +147,14 @@ impl Autocorrelation {
             sine,
             error: add_up(mul_up(factor, magnitude), 1e-250),
             magnitude,
-        }
+        })
+    }
+
+    /// Operations of one evaluation and one factorisation.
+    pub(crate) fn operations_per_test(&self) -> f64 {
+        let (n, shifts) = (self.n as f64, self.shifts.len() as f64);
+        let small = SCALAR * (8.0 * shifts + 16.0 * n * n);
+        2.0 * n * n * shifts + 4.0 / 3.0 * n * n * n + small
     }
 
     /// cos⟨s,θ⟩ and sin⟨s,θ⟩ for every shift, each with an absolute error ≤ [`PHASE_ERROR`].

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use sigmax::estimate::{Operator, norm_by_lanczos};
 use sigmax::{
-    Budget, Conv, Error, Kernel, Options, PaddingMode, Stop, audit, dense_norm, gram_iteration,
-    norm_bracket, plan,
+    Budget, Conv, Error, Kernel, Options, PaddingMode, Stop, audit, circular_norm, dense_norm,
+    four_bounds, gram_iteration, norm_bracket,
 };
 
 fn wave(shape: &[usize]) -> Kernel {
@@ -14,20 +14,111 @@ fn wave(shape: &[usize]) -> Kernel {
     Kernel::new(shape, values.collect()).unwrap()
 }
 
+/// ‖F‖ from its entries: T9 is 400 times the norm of a reshape.
 #[test]
 fn kernels_with_very_many_taps_stop_with_a_bracket() {
-    for shape in [&[1, 1, 1024, 1024][..], &[1, 1, 128, 128, 128]] {
+    let kernel = wave(&[2, 2, 430, 430]);
+    let norm = norm_bracket(&kernel, &Conv::new(2), &Options::default()).unwrap();
+    assert_eq!(norm.stop(), Stop::Work);
+    let (lower, upper) = (norm.bracket().lower().get(), norm.bracket().upper().get());
+    assert!(0.0 < lower && upper <= 1.42 * lower, "{lower} {upper}");
+}
+
+#[test]
+fn one_channel_with_very_many_taps_ends_at_the_tolerance() {
+    for shape in [&[1, 1, 150, 150][..], &[1, 2, 20_000], &[1, 1, 20, 20, 20]] {
         let kernel = wave(shape);
         let conv = Conv::new(shape.len() - 2);
         let norm = norm_bracket(&kernel, &conv, &Options::default()).unwrap();
-        assert_eq!(norm.stop(), Stop::Work);
-        let (lower, upper) = (norm.bracket().lower().get(), norm.bracket().upper().get());
-        assert!(0.0 < lower && lower < upper && upper.is_finite());
+        assert_eq!(norm.stop(), Stop::Tolerance, "{shape:?}");
+        let four = four_bounds(&kernel, &conv).unwrap().min();
+        assert!(norm.bracket().upper() < four, "{shape:?}");
+    }
+}
+
+/// A kernel with the matrices `near` and `far` at two opposite corners and 0 between them.
+fn opposite_corners(k: &[usize], near: &[f64], far: &[f64], n: usize) -> Kernel {
+    let taps: usize = k.iter().product();
+    let mut values = vec![0.0; n * n * taps];
+    for entry in 0..n * n {
+        values[entry * taps] = near[entry];
+        values[entry * taps + taps - 1] = far[entry];
+    }
+    let mut shape = vec![n, n];
+    shape.extend(k);
+    Kernel::new(&shape, values).unwrap()
+}
+
+/// F depends on one frequency, ⟨k − 1, θ⟩, whatever the kernel's extents.
+#[test]
+fn taps_at_opposite_corners_are_closed_like_two_neighbours() {
+    for n in [1, 3] {
+        let near: Vec<f64> = (0..n * n)
+            .map(|i| ((i * 37 % 101) as f64 - 50.0) / 50.0)
+            .collect();
+        let far: Vec<f64> = near.iter().rev().map(|x| 0.7 - x).collect();
+        let options = Options::default();
+        let two = opposite_corners(&[2], &near, &far, n);
+        let two = norm_bracket(&two, &Conv::new(1), &options).unwrap();
+        for k in [&[5, 5, 5][..], &[7, 7, 7], &[15, 15, 15], &[101, 101]] {
+            let kernel = opposite_corners(k, &near, &far, n);
+            let norm = norm_bracket(&kernel, &Conv::new(k.len()), &options).unwrap();
+            assert_eq!(norm.stop(), Stop::Tolerance);
+            assert!(norm.tests() <= 100, "{k:?}: {} tests", norm.tests());
+            let (one, other) = (norm.bracket(), two.bracket());
+            assert!(one.lower().get() <= other.upper().get(), "{k:?}");
+            assert!(other.lower().get() <= one.upper().get(), "{k:?}");
+        }
+    }
+}
+
+#[test]
+fn wrap_padding_keeps_to_the_budget_and_to_memory() {
+    let kernel = wave(&[2, 2, 430, 430]);
+    let conv = Conv::new(2)
+        .with_padding(&[(429, 0), (429, 0)])
+        .with_padding_mode(PaddingMode::Circular)
+        .with_input_size(&[430, 430]);
+    let options = Options {
+        tolerance: 1e-3,
+        budget: Budget {
+            tests: Some(0),
+            time: None,
+        },
+    };
+    let norm = circular_norm(&kernel, &conv, &options).unwrap();
+    assert_eq!(norm.stop(), Stop::Work);
+    assert!(norm.bracket().upper() <= four_bounds(&kernel, &Conv::new(2)).unwrap().min());
+}
+
+/// Grids whose image under θ ↦ ⟨k − 1, θ⟩ is smaller, as large, and not a grid of the kernel's own size.
+#[test]
+fn sparse_periodic_layers_have_the_norm_of_the_oracle() {
+    let near = [0.9, -0.3, 0.2, 0.8];
+    let far = [-0.5, 0.7, 0.6, 0.1];
+    for (k, size) in [
+        (&[5, 5, 5][..], &[6, 5, 7][..]),
+        (&[5, 5, 5], &[8, 6, 4]),
+        (&[7, 5], &[12, 8]),
+        (&[7, 5], &[9, 13]),
+        (&[9], &[12]),
+    ] {
+        let kernel = opposite_corners(k, &near, &far, 2);
+        let padding: Vec<(usize, usize)> = k.iter().map(|&k| (k - 1, 0)).collect();
+        let conv = Conv::new(k.len())
+            .with_padding(&padding)
+            .with_padding_mode(PaddingMode::Circular)
+            .with_input_size(size);
+        let norm = circular_norm(&kernel, &conv, &Options::default()).unwrap();
+        let truth = dense_norm(&kernel, &conv).unwrap();
+        assert_eq!(norm.stop(), Stop::Tolerance, "{k:?} {size:?}");
         assert!(
-            plan(&kernel, &conv, &Options::default())
-                .unwrap()
-                .first_cells
-                > 1e5
+            norm.bracket().lower().get() <= truth.upper().get(),
+            "{k:?} {size:?}"
+        );
+        assert!(
+            truth.lower().get() <= norm.bracket().upper().get(),
+            "{k:?} {size:?}"
         );
     }
 }

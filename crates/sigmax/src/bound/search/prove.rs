@@ -3,20 +3,20 @@
 use rayon::prelude::*;
 
 use crate::linalg::{Cholesky, Mat, c64};
-use crate::rounding::sub_down;
+use crate::rounding::{self, sub_down};
 use crate::symbol::autocorrelation::{Autocorrelation, Frequency, unpack};
 use crate::verify;
 
 /// "‖F(θ)‖₂² ≤ t" at one frequency, where t = `square` may be any number.
 #[derive(Clone, Copy)]
-pub(crate) struct Claim {
-    pub(crate) at: Frequency,
-    pub(crate) square: f64,
+pub(super) struct Claim {
+    pub(super) at: Frequency,
+    pub(super) square: f64,
 }
 
 /// For every claim, whether it is proved (T17). The answers do not depend on the number of
 /// threads: chunks have a fixed size and are independent.
-pub(crate) fn prove(of: &Autocorrelation, claims: &[Claim]) -> Vec<bool> {
+pub(super) fn prove(of: &Autocorrelation, claims: &[Claim]) -> Vec<bool> {
     let packed = of.n * (of.n + 1) / 2;
     // Bounded buffers: two packed triangles per frequency, at most about 4 MB per chunk.
     let chunk = (250_000 / packed).clamp(1, 16);
@@ -34,6 +34,7 @@ pub(crate) fn prove(of: &Autocorrelation, claims: &[Claim]) -> Vec<bool> {
 }
 
 fn prove_chunk(of: &Autocorrelation, claims: &[Claim]) -> Vec<bool> {
+    rounding::assert_ieee();
     let frequencies: Vec<Frequency> = claims.iter().map(|claim| claim.at).collect();
     let (re, im) = of.negated_grams(&frequencies);
     let mut workspace = Cholesky::new::<c64>(of.n);
