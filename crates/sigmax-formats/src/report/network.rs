@@ -89,6 +89,12 @@ impl NetworkBounds {
     #[must_use]
     pub fn new(bounds: &Lipschitz, layers: &[Option<NodeId>], notes: &[String]) -> Self {
         let nodes = bounds.network().nodes();
+        let mut layer_of = vec![None; nodes.len()];
+        for (place, node) in layers.iter().enumerate().rev() {
+            if let Some(slot) = node.and_then(|id| layer_of.get_mut(id.index())) {
+                *slot = Some(place);
+            }
+        }
         let rows = nodes.iter().zip(bounds.nodes()).enumerate();
         Self {
             upper: bounds.upper(),
@@ -105,9 +111,7 @@ impl NetworkBounds {
                         Rule::Fused(first) => Some(first.index()),
                         _ => None,
                     },
-                    layer: layers
-                        .iter()
-                        .position(|node| node.is_some_and(|id| id.index() == i)),
+                    layer: layer_of[i],
                 })
                 .collect(),
             jacobian: None,

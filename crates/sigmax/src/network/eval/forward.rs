@@ -165,12 +165,14 @@ impl Forward {
         let mut values: Vec<Option<Chunk>> = Vec::new();
         values.resize_with(self.steps.len(), || None);
         let mut kept: Vec<Vec<Evaluated>> = (0..count).map(|_| Vec::new()).collect();
+        let mut wanted = vec![false; self.steps.len()];
+        keep.iter().for_each(|id| wanted[id.0] = true);
         values[0] = Some(self.input(images, inexact));
         for i in 1..self.steps.len() {
             let chunk = self.node(i, count, &values);
             values[i] = Some(chunk);
             for input in &self.network.nodes[i].inputs {
-                if self.last_use[input.0] == i && !keep.contains(input) {
+                if self.last_use[input.0] == i && !wanted[input.0] {
                     values[input.0] = None;
                 }
             }

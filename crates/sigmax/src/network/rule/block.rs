@@ -35,11 +35,14 @@ pub(crate) fn together(
     Ok(found)
 }
 
-/// The nodes from `start` to `end`, each reading the one before, as one layer.
+/// The nodes from `start` to `end`, each reading the one before, as one layer; `None` where
+/// [`together`] would not take as many.
 pub(crate) fn as_one(network: &Network, start: NodeId, end: NodeId) -> Option<LatticeMap> {
     let (mut group, mut first) = (Group::of(network, end)?, end);
-    while first > start {
-        (group, first) = group.longer(network, first)?;
+    for _ in 1..LONGEST {
+        if first > start {
+            (group, first) = group.longer(network, first)?;
+        }
     }
     match group {
         Group::Map(map) if first == start => Some(map),
