@@ -7,7 +7,7 @@
 MODEL is an ONNX file or a PyTorch state dict (.th, .pt, .pth), nested in a dict or not.
 
 For every layer, the symbol is evaluated on a full regular grid of frequencies (256x256 for a 2D
-layer) and the largest singular value over all of them is taken, so that (docs/theory.md, T15)
+layer) and the largest singular value over all of them is taken, so that (crates/sigmax/docs/theory.md, T15)
 
     grid <= S <= grid * factor,      factor = product over the axes of 1/cos(pi (k-1) / (2N)).
 

@@ -6,7 +6,7 @@
 1. The SHA-256 of the model, the claim and the assumptions are the known ones.
 2. The network is built anew from the ONNX file; the nodes that the certificates list have to be its nodes.
 3. Norms S of convolutions and matrices, taken together with diagonal nodes where the file says so: T3, T5, and T15
-   of docs/theory.md, S <= max ||F|| over a grid / prod cos(pi (k-1)/(2N)). At each of its points, for G = F F* and
+   of crates/sigmax/docs/theory.md, S <= max ||F|| over a grid / prod cos(pi (k-1)/(2N)). At each of its points, for G = F F* and
    ANY matrix L, G <= (t + ||t - G - L L*||_F) I; L is the Cholesky factor that LAPACK proposes. All else is
    computed anew by its rule, with 150 digits, and has to be at most what is stated.
 4. Every image is evaluated in integers of unit 2^-192 (58 digits), with a bound of all that is rounded. Logits

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Enclose the slopes of the activations (docs/theory.md, T26) by interval arithmetic.
+"""Enclose the slopes of the activations (crates/sigmax/docs/theory.md, T26) by interval arithmetic.
 
 sup |f'| over the whole real line is enclosed: on |x| <= END by subdivision, f'(cell) being in
 f'(mid) + f''(cell)(cell - mid), and beyond by TAIL. The derivatives come from the definition, by the

@@ -12,7 +12,7 @@ rounds. The other methods are written here in a few lines of NumPy and PyTorch:
   at the size that the layer has in the network, on the half of the frequencies that a real kernel
   needs, the layers spread over the threads;
 * Gram iteration: 5 and 10 steps in f32 at 32x32 (Delattre et al., ICML 2023), with the factor of the
-  frequency grid (docs/theory.md, T15) that makes it a bound for zero padding.
+  frequency grid (crates/sigmax/docs/theory.md, T15) that makes it a bound for zero padding.
 
 Tightness is the value over sigmax's proved lower end of the norm; `below` counts the layers where a
 value is smaller than that lower end, hence no bound. The time of the methods above is that of the

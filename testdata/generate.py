@@ -6,7 +6,7 @@
 
 For every case, `norm_lower <= S <= norm_upper`, where S is the norm of the layer on the infinite
 lattice: the supremum over all frequencies of the spectral norm of the symbol F. Strides and groups
-are part of S, what non-zero padding adds is not (docs/theory.md, T3 to T7).
+are part of S, what non-zero padding adds is not (crates/sigmax/docs/theory.md, T3 to T7).
 
 Shapes are `[c_out, c_in/groups, k...]`, or `[c_in, c_out/groups, k...]` where `transposed` is true;
 values are row-major. There are two kinds of enclosures:

@@ -59,7 +59,7 @@
 //! [`Estimate`](sigmax::Estimate), below what it estimates. Only [`prove`] and [`finish`] return
 //! proved bounds.
 //!
-//! Theorem numbers (T1 …) refer to `docs/theory.md`.
+//! Theorem numbers (T1 …) refer to [`sigmax::theory`].
 //!
 //! # Features
 //!

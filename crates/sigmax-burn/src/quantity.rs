@@ -26,7 +26,7 @@ pub enum Quantity {
     #[default]
     Four,
     /// `√(Πk)·‖M_A‖₂` for the reshape with this name (`"R"`, `"S"`, `"T"`, `"U"`, …, see
-    /// [`sigmax::Reshape::name`]). `"T"` and `"U"` exist for every convolution; a linear layer has
+    /// [`sigmax::bound::Reshape::name`]). `"T"` and `"U"` exist for every convolution; a linear layer has
     /// `"T"` only.
     Reshape(String),
     /// The smallest of the weighted four `√(Σα⁻²)·√(Σβ⁻²)·‖D_α M_A D_β‖₂` (T12), the weights

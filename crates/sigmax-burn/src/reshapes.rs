@@ -1,7 +1,7 @@
 //! The bounds from reshapes, and their gradients: T9, T11, T12.
 
 use burn::tensor::Tensor;
-use sigmax::Reshape;
+use sigmax::bound::Reshape;
 
 use crate::buffer::Buffer;
 use crate::error::Error;

@@ -198,7 +198,7 @@ pub(crate) struct CertifyArgs {
 
     /// Certificates that also hold for an execution in float32
     ///
-    /// Whatever the order in which sums are formed; docs/theory.md, T29, has what is assumed.
+    /// Whatever the order in which sums are formed; crates/sigmax/docs/theory.md, T29, has what is assumed.
     #[arg(long)]
     pub(crate) float32: bool,
 

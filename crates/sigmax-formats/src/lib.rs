@@ -12,7 +12,7 @@
 //! let model = Model::open("resnet32.onnx".as_ref())?;
 //! for layer in &model.layers {
 //!     let kernel = model.read_kernel(layer)?;
-//!     let norm = sigmax::norm_bracket(&kernel, &layer.conv, &sigmax::Options::default());
+//!     let norm = sigmax::bound::norm_bracket(&kernel, &layer.conv, &sigmax::Options::default());
 //! }
 //! # Ok::<(), sigmax_formats::Error>(())
 //! ```

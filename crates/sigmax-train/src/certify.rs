@@ -58,7 +58,7 @@ fn kernel(layer: &Layer, state: &StateDict) -> Result<Kernel, Error> {
 /// A layer without weight, or whose weight is not finite.
 pub fn bounds(layers: &[Layer], state: &StateDict) -> Result<Vec<Upper>, Error> {
     let bound = |layer: &Layer| {
-        let bounds = sigmax::four_bounds(&kernel(layer, state)?, &layer.conv);
+        let bounds = sigmax::bound::four_bounds(&kernel(layer, state)?, &layer.conv);
         let bounds = bounds.map_err(|source| Error::Layer {
             path: layer.path.clone(),
             source,

@@ -9,10 +9,9 @@
 )]
 
 use divan::{Bencher, black_box};
+use sigmax::bound::{four_bounds, four_gradient, gram_iteration, norm_bracket, weighted_four};
 use sigmax::estimate::four_by_power_iteration;
-use sigmax::{
-    Conv, Kernel, Options, four_bounds, four_gradient, gram_iteration, norm_bracket, weighted_four,
-};
+use sigmax::{Conv, Kernel, Options};
 
 fn main() {
     divan::main();

@@ -39,6 +39,7 @@ pub struct Audit {
 
 /// Time per part of an audit.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Timing {
     /// The four bounds.
     pub four: Duration,

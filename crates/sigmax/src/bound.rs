@@ -9,3 +9,11 @@ pub(crate) mod norm;
 pub(crate) mod options;
 mod search;
 pub(crate) mod weighted;
+
+pub use crate::reshape::Reshape;
+pub use circular::circular_norm;
+pub use dense::dense_norm;
+pub use four::{Differential, FourBounds, four_bounds, four_gradient};
+pub use gram::gram_iteration;
+pub use norm::{NormBracket, Quantity, norm_bracket};
+pub use weighted::{GroupWeights, WeightedFour, weighted_four};

@@ -2,7 +2,7 @@
 //!
 //! A bound and an estimate are different types with no conversion between them, and only this
 //! crate can make a bound. Whoever holds an [`Upper`] holds the conclusion of a theorem in
-//! `docs/theory.md`, rounding included; whoever holds an [`Estimate`] holds a number.
+//! [`theory`](crate::theory), rounding included; whoever holds an [`Estimate`] holds a number.
 //!
 //! ```compile_fail,E0308
 //! use sigmax::{Estimate, Upper};

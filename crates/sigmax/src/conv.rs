@@ -2,6 +2,7 @@
 
 use crate::error::Error;
 use crate::kernel::Kernel;
+use crate::named::named;
 use crate::rounding;
 
 /// How a layer fills the pixels outside its input.
@@ -30,6 +31,12 @@ impl PaddingMode {
         }
     }
 }
+
+named!(
+    PaddingMode,
+    "padding mode",
+    [Zeros, Circular, Reflect, Replicate]
+);
 
 /// The geometry of a convolution with m = 0 to 3 spatial axes (m = 0: a dense layer).
 ///

@@ -6,9 +6,6 @@ use std::sync::Arc;
 use crate::error::Error;
 use crate::rounding;
 
-/// Most spatial axes a kernel may have.
-pub const MAX_AXES: usize = 3;
-
 /// The weight of a convolution or dense layer: finite f64 values of shape
 /// `[channels, channels, k_1, …, k_m]`, m = 0 (dense) to 3.
 ///
@@ -37,6 +34,9 @@ pub struct Kernel {
 }
 
 impl Kernel {
+    /// Most spatial axes.
+    pub const MAX_AXES: usize = 3;
+
     /// Checks and takes a weight tensor.
     ///
     /// # Errors
@@ -113,9 +113,11 @@ impl Kernel {
         }
     }
 
-    /// The values in their own scale; beyond the range of f64 they become 0 or ±∞ (which no kernel
-    /// that was made by [`Kernel::new`] does).
-    pub(crate) fn values(&self) -> Vec<f64> {
+    /// The values in their own scale, row-major: what [`Kernel::new`] was given.
+    ///
+    /// Entries more than 2¹⁰⁷³ times smaller than the largest may have lost digits.
+    #[must_use]
+    pub fn values(&self) -> Vec<f64> {
         let whole = |&v: &f64| rounding::ldexp(v, self.exponent);
         self.scaled.iter().map(whole).collect()
     }
@@ -164,7 +166,7 @@ pub(crate) fn length(shape: &[usize]) -> Result<usize, Error> {
             reason: reason.to_owned(),
         })
     };
-    if !(2..=2 + MAX_AXES).contains(&shape.len()) {
+    if !(2..=2 + Kernel::MAX_AXES).contains(&shape.len()) {
         return wrong("expected 2 channel axes and 0 to 3 spatial axes");
     }
     if shape.contains(&0) {
@@ -215,6 +217,23 @@ mod tests {
             error.to_string(),
             "the kernel has inf at index [1, 0, 1] (flat index 7); every entry must be finite"
         );
+    }
+
+    #[test]
+    fn values_come_back_as_they_were() {
+        let values = vec![1e300, -0.3, 5e-320, 0.0];
+        for values in [values, vec![-7e-310, 5e-324, 0.0, 1e-320]] {
+            let kernel = Kernel::new(&[2, 2], values.clone()).expect("valid");
+            let close = |a: &f64, b: &f64| (a - b).abs() <= 1e-250;
+            assert!(
+                kernel
+                    .values()
+                    .iter()
+                    .zip(&values)
+                    .all(|(a, b)| close(a, b))
+            );
+            assert_eq!(kernel.values()[0].to_bits(), values[0].to_bits());
+        }
     }
 
     #[test]

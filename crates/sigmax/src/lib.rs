@@ -1,11 +1,25 @@
 //! Proved bounds on the norms of convolution layers.
 //!
 //! A layer is a [`Kernel`] with a geometry, [`Conv`]. Its norm, the largest factor by which it can
-//! stretch a signal in ℓ₂, is between two proved ends after [`norm_bracket`]; [`four_bounds`] are
-//! the cheap upper bounds of Singla & Feizi (ICLR 2021), [`weighted_four`] a tighter relative.
+//! stretch a signal in ℓ₂, is between two proved ends after [`bound::norm_bracket`]; [`bound::four_bounds`]
+//! are
+//! the cheap upper bounds of Singla & Feizi (ICLR 2021), [`bound::weighted_four`] a tighter relative.
 //! [`audit`] gives all of them. What is not proved is in [`estimate`] and has a type of its own.
 //!
-//! Theorem numbers (T1 …) refer to `docs/theory.md`.
+//! # What is proved, what is assumed
+//!
+//! An [`Upper`], a [`Lower`] and a [`Bracket`] are conclusions of theorems, rounding of this program
+//! included, about the values as they are given (f16, bf16 and f32 widen exactly) and for real
+//! arithmetic in the layer or network they speak of. Only this crate makes them, whatever holds one
+//! gives it out to be read only, and an [`Estimate`] does not convert into one. Work that is cut
+//! short by a [`Budget`] leaves a bracket wider, not less proved. Theorem numbers (T1 …) refer to
+//! [`theory`].
+//!
+//! It is assumed that the processor's f64 arithmetic is that of IEEE 754, to nearest; that products of
+//! matrices and Cholesky factors of the dense library are sums of products in some order (its
+//! decompositions are not believed); and that compiler, library and hardware compute what they are
+//! told. A certificate for float32 executions ([`network::Arithmetic::Float32`]) also assumes what T29
+//! states of the program that runs the network.
 //!
 //! ```
 //! use sigmax::{Conv, Kernel, Options, audit};
@@ -28,7 +42,7 @@
 )]
 
 mod audit;
-mod bound;
+pub mod bound;
 mod claim;
 mod conv;
 mod elementary;
@@ -37,6 +51,7 @@ pub mod estimate;
 mod kernel;
 pub mod layout;
 mod linalg;
+mod named;
 pub mod network;
 mod reads;
 mod reshape;
@@ -45,15 +60,19 @@ mod symbol;
 mod verify;
 
 pub use audit::{Audit, Timing, audit};
-pub use bound::circular::circular_norm;
-pub use bound::dense::dense_norm;
-pub use bound::four::{Differential, FourBounds, four_bounds, four_gradient};
-pub use bound::gram::gram_iteration;
-pub use bound::norm::{NormBracket, Quantity, norm_bracket};
+pub use bound::norm::{NormBracket, Quantity};
 pub use bound::options::{Budget, Options, Stop};
-pub use bound::weighted::{GroupWeights, WeightedFour, weighted_four};
 pub use claim::{Bracket, Estimate, Lower, Upper};
 pub use conv::{Conv, PaddingMode};
 pub use error::Error;
-pub use kernel::{Kernel, MAX_AXES};
-pub use reshape::Reshape;
+pub use kernel::Kernel;
+
+/// The theorems that the bounds follow from, with their proofs, rounding included.
+#[allow(
+    rustdoc::broken_intra_doc_links,
+    rustdoc::invalid_html_tags,
+    reason = "mathematics has brackets of its own"
+)]
+pub mod theory {
+    #![doc = include_str!("../docs/theory.md")]
+}

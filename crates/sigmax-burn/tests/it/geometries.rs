@@ -3,7 +3,8 @@
 use burn::module::Module;
 use burn::nn::conv::{Conv1d, Conv1dConfig, Conv2d, ConvTranspose2d, ConvTranspose2dConfig};
 use burn::tensor::Device;
-use sigmax::{Conv, Options, four_gradient};
+use sigmax::bound::four_gradient;
+use sigmax::{Conv, Options};
 use sigmax_burn::{ProvedLayer, Quantity, SpectralPenaltyConfig, prove};
 
 use crate::support::{Numbers, autodiff, close, conv2d, fill, in_f64, kernel, replace, values};

@@ -3,7 +3,8 @@
 use burn::module::Module;
 use burn::nn::conv::Conv2d;
 use burn::tensor::Tensor;
-use sigmax::{Conv, four_gradient};
+use sigmax::Conv;
+use sigmax::bound::four_gradient;
 use sigmax_burn::{Form, Quantity, SpectralPenaltyConfig};
 
 use crate::support::{Numbers, autodiff, conv2d, geometry, in_f64, kernel, net, replace, values};

@@ -3,7 +3,8 @@
 use burn::module::Module;
 use burn::optim::{GradientsParams, SgdConfig};
 use burn::tensor::{DType, Device, Tensor, TensorData};
-use sigmax::{Conv, Options, four_bounds};
+use sigmax::bound::four_bounds;
+use sigmax::{Conv, Options};
 use sigmax_burn::{
     Error, LayerSelection, Quantity, SpectralReparamConfig, SpectralScale, finish, prove,
 };

@@ -85,7 +85,8 @@ fn the_optimiser_of_a_checkpoint_is_not_a_layer() {
     // The norm of a 1×1 convolution is that of its matrix: ‖(3, 4)‖ and 5.
     for (layer, norm) in model.layers.iter().zip([5.0, 5.0]) {
         let kernel = model.read_kernel(layer).unwrap();
-        let bracket = sigmax::norm_bracket(&kernel, &layer.conv, &sigmax::Options::default());
+        let bracket =
+            sigmax::bound::norm_bracket(&kernel, &layer.conv, &sigmax::Options::default());
         assert!(bracket.unwrap().bracket().contains(norm));
     }
 }

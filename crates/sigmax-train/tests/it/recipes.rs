@@ -2,7 +2,8 @@
 
 use std::path::Path;
 
-use sigmax::{Conv, Kernel, Options, norm_bracket};
+use sigmax::bound::norm_bracket;
+use sigmax::{Conv, Kernel, Options};
 use sigmax_train::data::Source;
 use sigmax_train::files;
 

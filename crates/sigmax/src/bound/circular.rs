@@ -24,7 +24,7 @@ use crate::symbol::Lattice;
 /// # Assumes
 /// The output is as large as the periodic operator's: stride divides the input size and
 /// the padding adds up to dilation·(k − 1) (less any remainder the stride drops). Other paddings
-/// are refused: [`norm_bracket`](crate::norm_bracket) bounds them.
+/// are refused: [`norm_bracket`](crate::bound::norm_bracket) bounds them.
 ///
 /// # Errors
 /// [`Error`] where kernel and geometry do not fit, the padding is not circular, the input size is

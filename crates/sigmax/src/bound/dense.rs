@@ -29,7 +29,8 @@ const MAX_ENTRIES: usize = 1 << 25;
 ///
 /// # Example
 /// ```
-/// use sigmax::{Conv, Kernel, dense_norm};
+/// use sigmax::bound::dense_norm;
+/// use sigmax::{Conv, Kernel};
 /// let kernel = Kernel::new(&[1, 1, 3], vec![1.0, -2.0, 1.0])?;
 /// let conv = Conv::new(1).with_padding(&[(1, 1)]).with_input_size(&[3]);
 /// let norm = dense_norm(&kernel, &conv)?;

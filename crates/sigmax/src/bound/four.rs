@@ -18,7 +18,8 @@ use crate::verify::{self, CheapNorms, MatrixNorm};
 /// (polyphase) kernel; in one dimension there are two, in three eight; a dense layer has one, T.
 ///
 /// ```compile_fail,E0616
-/// use sigmax::{Conv, Kernel, four_bounds};
+/// use sigmax::bound::four_bounds;
+/// use sigmax::{Conv, Kernel};
 /// let kernel = |value| Kernel::new(&[1, 1], vec![value]);
 /// let mut four = four_bounds(&kernel(9.0)?, &Conv::new(0))?;
 /// four.min = four_bounds(&kernel(1.0)?, &Conv::new(0))?.min(); // this does not compile
@@ -99,7 +100,8 @@ impl Differential {
 ///
 /// # Example
 /// ```
-/// use sigmax::{Conv, Kernel, four_bounds};
+/// use sigmax::bound::four_bounds;
+/// use sigmax::{Conv, Kernel};
 /// // The second difference 1, −2, 1 has norm 4; its reshapes have norm √6.
 /// let kernel = Kernel::new(&[1, 1, 3], vec![1.0, -2.0, 1.0])?;
 /// let four = four_bounds(&kernel, &Conv::new(1))?;

@@ -26,7 +26,7 @@ pub(crate) const MAX_STEPS: u32 = 15;
 ///
 /// # Cost
 /// `steps` products of order-n complex matrices at N^m/2 frequencies. The branch and bound of
-/// [`norm_bracket`](crate::norm_bracket) is both faster and tighter; this is here to compare, and as the
+/// [`norm_bracket`](crate::bound::norm_bracket) is both faster and tighter; this is here to compare, and as the
 /// proof of its differentiable sibling,
 /// [`gram_iteration_gradient`](crate::estimate::gram_iteration_gradient).
 ///
@@ -38,7 +38,8 @@ pub(crate) const MAX_STEPS: u32 = 15;
 ///
 /// # Example
 /// ```
-/// use sigmax::{Conv, Kernel, gram_iteration};
+/// use sigmax::bound::gram_iteration;
+/// use sigmax::{Conv, Kernel};
 /// let kernel = Kernel::new(&[1, 1, 3], vec![1.0, -2.0, 1.0])?;
 /// let upper = gram_iteration(&kernel, &Conv::new(1), 5, 64)?.get();
 /// assert!((4.0..4.01).contains(&upper));

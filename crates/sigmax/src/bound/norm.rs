@@ -7,11 +7,13 @@ use crate::claim::{Bracket, Lower, Upper};
 use crate::conv::Conv;
 use crate::error::Error;
 use crate::kernel::Kernel;
+use crate::named::named;
 use crate::rounding::scale_down;
 use crate::symbol::Lattice;
 
 /// What the two ends of a [`NormBracket`] enclose.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum Quantity {
     /// For zero padding, or none, the supremum of the layer's norm over all input sizes,
     /// `S(K) = sup_θ ‖F(θ)‖₂`; at a given size the layer's norm may lie below the lower end. With
@@ -33,10 +35,13 @@ impl Quantity {
     }
 }
 
+named!(Quantity, "quantity", [Lattice, Circular]);
+
 /// A norm between two proved ends, and how the method came to stop there.
 ///
 /// ```compile_fail,E0616
-/// use sigmax::{Conv, Kernel, Options, norm_bracket};
+/// use sigmax::bound::norm_bracket;
+/// use sigmax::{Conv, Kernel, Options};
 /// let kernel = |value| Kernel::new(&[1, 1], vec![value]);
 /// let mut norm = norm_bracket(&kernel(9.0)?, &Conv::new(0), &Options::default())?;
 /// let other = norm_bracket(&kernel(1.0)?, &Conv::new(0), &Options::default())?;
@@ -99,7 +104,8 @@ impl NormBracket {
 ///
 /// # Example
 /// ```
-/// use sigmax::{Conv, Kernel, Options, norm_bracket};
+/// use sigmax::bound::norm_bracket;
+/// use sigmax::{Conv, Kernel, Options};
 /// let kernel = Kernel::new(&[1, 1, 3], vec![1.0, -2.0, 1.0])?;
 /// let norm = norm_bracket(&kernel, &Conv::new(1), &Options::default())?;
 /// assert!(norm.bracket().contains(4.0)); // at θ = π

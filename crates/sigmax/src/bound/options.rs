@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use crate::error::Error;
+use crate::named::named;
 
 /// Tolerance and budget of a bracket.
 #[derive(Clone, Debug, PartialEq)]
@@ -88,6 +89,7 @@ impl Budget {
 
 /// Why a bracket ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum Stop {
     /// The tolerance was met.
     Tolerance,
@@ -112,3 +114,5 @@ impl Stop {
         }
     }
 }
+
+named!(Stop, "stop", [Tolerance, Work, Time, Precision]);

@@ -35,6 +35,7 @@ impl WeightedFour {
 
 /// Weights of one group: `S(K) ≤ √(Σα⁻²)·√(Σβ⁻²)·‖D_α M_A D_β‖₂`.
 #[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
 pub struct GroupWeights {
     /// Group.
     pub group: usize,
@@ -51,7 +52,7 @@ pub struct GroupWeights {
 ///
 /// # Guarantee
 /// Proved for the weights found, rounding included, whatever the optimisation did; never above
-/// [`FourBounds::min`](crate::FourBounds::min).
+/// [`FourBounds::min`](crate::bound::FourBounds::min).
 ///
 /// # Cost
 /// About 150 products of the kernel with a vector and one Gram matrix and Cholesky factorisation.
@@ -64,7 +65,8 @@ pub struct GroupWeights {
 ///
 /// # Example
 /// ```
-/// use sigmax::{Conv, Kernel, four_bounds, weighted_four};
+/// use sigmax::bound::{four_bounds, weighted_four};
+/// use sigmax::{Conv, Kernel};
 /// let kernel = Kernel::new(&[1, 1, 3], vec![1.0, -2.0, 1.0])?;
 /// let weighted = weighted_four(&kernel, &Conv::new(1))?;
 /// // The norm is 4 = Σ|K|, which weights reach: α_t⁻² proportional to |K_t|.

@@ -12,6 +12,7 @@ use crate::symbol::autocorrelation::{Frequency, half_grid};
 
 /// A number and its derivative with respect to every kernel entry; nothing is proved.
 #[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
 pub struct EstimateDifferential {
     /// The value.
     pub value: Estimate,
@@ -23,11 +24,11 @@ pub struct EstimateDifferential {
 /// p = 2^`steps`, and its gradient.
 ///
 /// In exact arithmetic the value is an upper bound of the layer's norm, at every number of steps;
-/// in floating point it is an estimate, and [`gram_iteration`](crate::gram_iteration) is its proof.
+/// in floating point it is an estimate, and [`gram_iteration`](crate::bound::gram_iteration) is its proof.
 /// Differentiable wherever one frequency attains the maximum.
 ///
 /// # Errors
-/// As [`gram_iteration`](crate::gram_iteration).
+/// As [`gram_iteration`](crate::bound::gram_iteration).
 ///
 /// # Source
 /// T15, T18; ∂/∂F = value·G^{p−1}F / tr(G^p).

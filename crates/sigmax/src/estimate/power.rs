@@ -17,7 +17,7 @@ use crate::symbol::Lattice;
 /// [`Error`] where kernel and geometry do not fit.
 ///
 /// # Source
-/// Singla & Feizi, ICLR 2021, section 3; [`four_bounds`](crate::four_bounds) proves the same numbers.
+/// Singla & Feizi, ICLR 2021, section 3; [`four_bounds`](crate::bound::four_bounds) proves the same numbers.
 pub fn four_by_power_iteration(
     kernel: &Kernel,
     conv: &Conv,

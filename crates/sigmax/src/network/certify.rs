@@ -4,6 +4,7 @@ use crate::bound::options::Options;
 use crate::claim::{Lower, Upper};
 use crate::error::Error;
 use crate::kernel::Kernel;
+use crate::named::named;
 use crate::network::bounds::Lipschitz;
 use crate::network::eval::forward::{Evaluated, Forward};
 use crate::network::eval::rounds::{
@@ -43,6 +44,8 @@ impl Arithmetic {
         }
     }
 }
+
+named!(Arithmetic, "arithmetic", [Real, Float32]);
 
 /// Certifies the classifications of a network.
 ///
@@ -171,6 +174,16 @@ enum Errors {
     /// Such that any other evaluation whose error bound is no larger confirms it: its values may lie
     /// on the other side, two bounds away, and it subtracts one more.
     Thrice,
+}
+
+/// Without the weights.
+impl std::fmt::Debug for Certifier {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Certifier")
+            .field("arithmetic", &self.arithmetic)
+            .field("classes", &self.classes)
+            .finish_non_exhaustive()
+    }
 }
 
 impl Certifier {

@@ -186,6 +186,12 @@ impl Op {
     }
 }
 
+impl std::fmt::Display for Op {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.pad(self.name())
+    }
+}
+
 fn fit_conv(
     kernel: &Kernel,
     conv: &mut Conv,

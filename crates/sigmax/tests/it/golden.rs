@@ -1,7 +1,8 @@
 //! The golden suite `testdata/cases.toml`: norms known by hand or enclosed by an independent program.
 
 use serde::Deserialize;
-use sigmax::{Conv, Kernel, Options, PaddingMode, audit, gram_iteration, norm_bracket};
+use sigmax::bound::{gram_iteration, norm_bracket};
+use sigmax::{Conv, Kernel, Options, PaddingMode, audit};
 
 #[derive(Deserialize)]
 struct Suite {

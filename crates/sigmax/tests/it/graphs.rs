@@ -777,6 +777,7 @@ fn interpolated<T: Num>(lane: &[T], m: usize, how: Interpolation) -> Vec<T> {
                 }
                 Interpolation::AlignCorners => T::int(i).mul(last).div(T::int(m - 1)),
                 Interpolation::Asymmetric => scaled(T::int(i)),
+                other => panic!("the oracle has no {other}"),
             };
             let at = at.max(zero).min(last);
             let low = (at.get().floor() as usize).min(n - 1);
@@ -839,6 +840,7 @@ fn activated<T: Num>(activation: &Activation, x: T) -> T {
         }
         Activation::Erf => x.function(erf),
         Activation::Atan => x.function(f64::atan),
+        other => panic!("the oracle has no {other}"),
     }
 }
 

@@ -6,10 +6,11 @@
 
 use proptest::prelude::*;
 use proptest::test_runner::RngSeed;
-use sigmax::{
-    Bracket, Conv, Kernel, Options, PaddingMode, Stop, audit, circular_norm, dense_norm,
-    four_bounds, four_gradient, gram_iteration, norm_bracket, weighted_four,
+use sigmax::bound::{
+    circular_norm, dense_norm, four_bounds, four_gradient, gram_iteration, norm_bracket,
+    weighted_four,
 };
+use sigmax::{Bracket, Conv, Kernel, Options, PaddingMode, Stop, audit};
 
 use crate::cases::{Layer, layer};
 

@@ -2,8 +2,9 @@
 
 use proptest::prelude::*;
 use proptest::test_runner::RngSeed;
+use sigmax::bound::{dense_norm, four_bounds, four_gradient};
 use sigmax::layout::Layout;
-use sigmax::{Conv, Kernel, dense_norm, four_bounds, four_gradient};
+use sigmax::{Conv, Kernel};
 
 use crate::cases::gaussian;
 

@@ -2,11 +2,9 @@
 
 use std::time::Duration;
 
+use sigmax::bound::{circular_norm, dense_norm, four_bounds, gram_iteration, norm_bracket};
 use sigmax::estimate::{Operator, norm_by_lanczos};
-use sigmax::{
-    Budget, Conv, Error, Kernel, Options, PaddingMode, Stop, audit, circular_norm, dense_norm,
-    four_bounds, gram_iteration, norm_bracket,
-};
+use sigmax::{Budget, Conv, Error, Kernel, Options, PaddingMode, Stop, audit};
 
 fn wave(shape: &[usize]) -> Kernel {
     let total = shape.iter().product();

@@ -2,11 +2,12 @@
 
 use proptest::prelude::*;
 use proptest::test_runner::RngSeed;
+use sigmax::bound::dense_norm;
 use sigmax::network::{
     Arithmetic, Certifier, Forward, Lipschitz, Network, Op, StatedBound, confirm_bounds,
     jacobian_norm, lipschitz,
 };
-use sigmax::{Conv, Kernel, Options, dense_norm};
+use sigmax::{Conv, Kernel, Options};
 
 use crate::graphs::{Draw, Graph, Kinds, graph};
 use crate::networks::stated;

@@ -2,11 +2,11 @@
 //! as a test that a method with that mistake would fail. One needs the inside of the branch and bound
 //! and is a unit test of `bound/bracket.rs`: `cosines_are_not_multiplied_per_cell`.
 
-use sigmax::estimate::{four_by_power_iteration, norm_by_power_iteration, reshape_norm};
-use sigmax::{
-    Conv, Kernel, Options, PaddingMode, circular_norm, dense_norm, four_bounds, gram_iteration,
-    norm_bracket, weighted_four,
+use sigmax::bound::{
+    circular_norm, dense_norm, four_bounds, gram_iteration, norm_bracket, weighted_four,
 };
+use sigmax::estimate::{four_by_power_iteration, norm_by_power_iteration, reshape_norm};
+use sigmax::{Conv, Kernel, Options, PaddingMode};
 
 fn kernel(shape: &[usize], values: &[f64]) -> Kernel {
     Kernel::new(shape, values.to_vec()).unwrap()

@@ -2,7 +2,8 @@
 
 use serde::ser::{SerializeMap, SerializeStruct};
 use serde::{Serialize, Serializer};
-use sigmax::{Audit, FourBounds, Timing};
+use sigmax::bound::FourBounds;
+use sigmax::{Audit, Timing};
 
 use crate::model::layer::LayerSpec;
 use crate::report::ink::json::{Number, document, line, list};

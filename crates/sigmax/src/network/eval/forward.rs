@@ -84,6 +84,15 @@ struct State {
     peak: Linear,
 }
 
+/// Without the weights.
+impl std::fmt::Debug for Forward {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Forward")
+            .field("nodes", &self.steps.len())
+            .finish_non_exhaustive()
+    }
+}
+
 impl Forward {
     /// Prepares the weights of the network that the bounds are of.
     ///

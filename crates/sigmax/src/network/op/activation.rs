@@ -14,6 +14,7 @@ use crate::rounding::{add_up, mul_up};
 ///
 /// The parameters are those of the ONNX operators of the same names.
 #[derive(Clone, Copy, Debug, PartialEq)]
+#[non_exhaustive]
 pub enum Activation {
     /// max(x, 0).
     Relu,
@@ -87,6 +88,7 @@ const MISH_SLOPE: f64 = 1.088_498_161_252;
 
 impl Activation {
     /// The name of the ONNX operator, or the usual one.
+    #[must_use]
     pub fn name(&self) -> &'static str {
         match self {
             Self::Relu => "Relu",
@@ -191,6 +193,12 @@ impl Activation {
             }
             _ => None,
         }
+    }
+}
+
+impl std::fmt::Display for Activation {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.pad(self.name())
     }
 }
 

@@ -2,6 +2,7 @@
 
 use crate::error::Error;
 use crate::linalg::Mat;
+use crate::named::named;
 use crate::rounding::{U, add_up, gamma, mul_up, sqrt_up};
 use crate::verify;
 
@@ -24,7 +25,8 @@ pub struct AxisMatrix {
 }
 
 /// How an axis is resized by linear interpolation: where output pixel i lies in the input.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum Interpolation {
     /// At (i + ½)/scale − ½.
     HalfPixel,
@@ -35,6 +37,25 @@ pub enum Interpolation {
     /// At i/scale.
     Asymmetric,
 }
+
+impl Interpolation {
+    /// The name of ONNX.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::HalfPixel => "half_pixel",
+            Self::PytorchHalfPixel => "pytorch_half_pixel",
+            Self::AlignCorners => "align_corners",
+            Self::Asymmetric => "asymmetric",
+        }
+    }
+}
+
+named!(
+    Interpolation,
+    "interpolation",
+    [HalfPixel, PytorchHalfPixel, AlignCorners, Asymmetric]
+);
 
 impl AxisMatrix {
     /// Rows of (column, weight), for an axis of `cols` entries; weights known exactly.
