@@ -97,7 +97,7 @@ pub use form::Form;
 pub use geometry::LayerGeometry;
 pub use layer::{Layer, LayerKind, layers};
 pub use penalty::{LayerEstimate, SpectralLoss, SpectralPenalty};
-pub use prove::{ProvedLayer, finish, prove};
+pub use prove::{ProvedLayer, finish, kernels, prove};
 pub use quantity::Quantity;
 pub use reparam::{SpectralReparam, SpectralReparamConfig, SpectralScale};
 pub use selection::LayerSelection;

@@ -45,17 +45,52 @@ pub fn prove<M: Module>(
     selection: &LayerSelection,
     options: &Options,
 ) -> Result<Vec<ProvedLayer>, Error> {
+    each_kernel(model, selection, |layer, kernel| {
+        audit(layer, &kernel, options)
+    })
+}
+
+/// The selected layers of a model with their weights as the core takes them, in the model's order:
+/// for whatever the core computes beside [`prove`].
+///
+/// # Errors
+/// As [`prove`].
+///
+/// # Example
+/// ```
+/// use burn::nn::conv::Conv2dConfig;
+/// use sigmax_burn::{LayerSelection, kernels};
+/// let conv = Conv2dConfig::new([3, 8], [3, 3]).init(&Default::default());
+/// let (layer, kernel) = &kernels(&conv, &LayerSelection::new())?[0];
+/// assert_eq!(kernel.shape(), [8, 3, 3, 3]);
+/// assert_eq!(layer.conv.axes(), 2);
+/// # Ok::<(), sigmax_burn::Error>(())
+/// ```
+pub fn kernels<M: Module>(
+    model: &M,
+    selection: &LayerSelection,
+) -> Result<Vec<(Layer, Kernel)>, Error> {
+    each_kernel(model, selection, |layer, kernel| Ok((layer, kernel)))
+}
+
+/// Takes one kernel after the other out of the model.
+fn each_kernel<M: Module, T>(
+    model: &M,
+    selection: &LayerSelection,
+    take: impl Fn(Layer, Kernel) -> Result<T, Error>,
+) -> Result<Vec<T>, Error> {
     let model = model.valid().materialize();
     let selected = selection.select(&layers(&model))?;
     let mut wanted = selected.into_iter().peekable();
-    let mut proved = Vec::new();
+    let mut taken = Vec::new();
     visit_weights(&model, |layer, weight| {
-        if let Some(next) = wanted.next_if(|next| next.path == layer.path) {
-            proved.push(audit(next, &weight.tensor().into_data(), options));
+        if let Some(layer) = wanted.next_if(|next| next.path == layer.path) {
+            let kernel = kernel(&layer, &weight.tensor().into_data());
+            taken.push(kernel.and_then(|kernel| take(layer, kernel)));
         }
     });
     all_reached(wanted)?;
-    proved.into_iter().collect()
+    taken.into_iter().collect()
 }
 
 /// A layer that the walk did not come to has no proof: a module of the user's own may visit in one
@@ -70,9 +105,8 @@ fn all_reached(mut left: impl Iterator<Item = Layer>) -> Result<(), Error> {
     }
 }
 
-fn audit(layer: Layer, weights: &TensorData, options: &Options) -> Result<ProvedLayer, Error> {
-    let kernel = kernel(&layer, weights)?;
-    let audit = sigmax::audit(&kernel, &layer.conv, options)
+fn audit(layer: Layer, kernel: &Kernel, options: &Options) -> Result<ProvedLayer, Error> {
+    let audit = sigmax::audit(kernel, &layer.conv, options)
         .map_err(|source| Error::core(&layer.path, source))?;
     Ok(ProvedLayer { layer, audit })
 }
@@ -200,7 +234,7 @@ impl Rescale<'_> {
         let dtype = weight.dtype();
         let mut data = weight.to_data();
         let original = values(layer, &data)?;
-        let mut proved = audit(layer.clone(), &data, self.options)?;
+        let mut proved = audit(layer.clone(), &kernel(layer, &data)?, self.options)?;
         // Relative room for the rounding of the rescaled weights; grows until it suffices.
         let (mut factor, mut room) = (1.0, f64::EPSILON);
         for _ in 0..ATTEMPTS {
@@ -210,7 +244,7 @@ impl Rescale<'_> {
             }
             factor *= self.target / upper * (1.0 - room);
             data = scaled(&original, factor, data.shape().clone(), dtype);
-            proved = audit(layer.clone(), &data, self.options)?;
+            proved = audit(layer.clone(), &kernel(layer, &data)?, self.options)?;
             room *= 64.0;
         }
         let upper = proved.audit.upper().get();

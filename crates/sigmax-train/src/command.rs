@@ -4,14 +4,15 @@ use std::io::Write;
 use std::path::Path;
 
 use burn::tensor::Device;
+use sigmax_burn::ProvedLayer;
 
-use crate::certify::{self, Certified};
 use crate::cli::{self, Cli, Command, EvaluateArgs, TrainArgs};
 use crate::data::{Data, Source};
 use crate::error::Error;
 use crate::evaluate::evaluate;
 use crate::files;
-use crate::model::{Layer, Network, Task};
+use crate::model::{Network, Task};
+use crate::norms;
 use crate::overhead;
 use crate::progress::Progress;
 use crate::recipe::Recipe;
@@ -90,8 +91,7 @@ impl Task for Training<'_> {
                 100.0 * score.accuracy
             )?;
         }
-        let layers = model.layers();
-        let other = compare(args.compare.as_deref(), &layers)?;
+        let other = compare(args.compare.as_deref(), &model)?;
         let control = Control {
             folder: args.out.clone(),
             resume: args.resume,
@@ -107,7 +107,7 @@ impl Task for Training<'_> {
             return Ok(());
         }
         let weights = state::read(&trained.model);
-        let proved = certify::certify(&layers, &weights)?;
+        let proved = norms::prove(&trained.model)?;
         let other = other
             .as_ref()
             .map(|(name, layers)| (name.as_str(), &layers[..]));
@@ -116,20 +116,22 @@ impl Task for Training<'_> {
             let page = report::page(recipe, &trained.history, &proved, other);
             files::write_atomically(&folder.join(REPORT), page.as_bytes())?;
         }
-        certify::print(&proved, other, out)
+        norms::print(&proved, other, out)
     }
 }
 
 /// Proves the norms of the model in another run's folder.
-fn compare(
+fn compare<N: Network>(
     folder: Option<&Path>,
-    layers: &[Layer],
-) -> Result<Option<(String, Vec<Certified>)>, Error> {
+    model: &N,
+) -> Result<Option<(String, Vec<ProvedLayer>)>, Error> {
     let Some(folder) = folder else {
         return Ok(None);
     };
-    let weights = files::read_weights(&folder.join(MODEL))?;
-    let proved = certify::certify(layers, &weights)?;
+    let path = folder.join(MODEL);
+    let weights = files::read_weights(&path)?;
+    let other = state::load(model.clone(), weights).map_err(Error::in_file(&path))?;
+    let proved = norms::prove(&other)?;
     Ok(Some((folder.display().to_string(), proved)))
 }
 
@@ -171,7 +173,7 @@ impl Task for Evaluation<'_> {
             100.0 * score.accuracy,
             score.loss
         )?;
-        let proved = certify::certify(&model.layers(), &state::read(&model))?;
-        certify::print(&proved, None, self.out)
+        let proved = norms::prove(&model)?;
+        norms::print(&proved, None, self.out)
     }
 }

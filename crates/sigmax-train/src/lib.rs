@@ -2,13 +2,12 @@
 //!
 //! The binary `sigmax-train` is a thin shell around this library: [`data`] reads the official
 //! files, [`model`] has the networks, [`train`](train::train) trains one by a
-//! [`Recipe`](recipe::Recipe), [`certify`] lets the core prove what came out.
+//! [`Recipe`](recipe::Recipe), [`norms`] lets the core prove what came out.
 #![cfg_attr(
     test,
     allow(clippy::unwrap_used, reason = "a panic is how a test fails")
 )]
 
-pub mod certify;
 pub mod checkpoint;
 pub mod cli;
 pub mod command;
@@ -18,6 +17,7 @@ pub mod evaluate;
 pub mod files;
 pub mod metrics;
 pub mod model;
+pub mod norms;
 pub mod overhead;
 pub mod penalty;
 pub mod progress;
@@ -27,6 +27,5 @@ pub mod rng;
 pub mod schedule;
 pub mod sgd;
 pub mod state;
-pub mod svg;
 pub mod table;
 pub mod train;

@@ -2,10 +2,12 @@
 
 use std::fmt::Write;
 
-use crate::certify::{self, Certified};
+use sigmax_burn::ProvedLayer;
+use sigmax_formats::report::{LineChart, Series, escape};
+
 use crate::metrics::Epoch;
+use crate::norms::{self, Row};
 use crate::recipe::Recipe;
-use crate::svg::{Chart, Series, escape};
 
 const STYLE: &str = "body{font:16px/1.5 system-ui,sans-serif;color:#1d2733;background:#fff;\
 max-width:860px;margin:2rem auto;padding:0 1rem}h1{font-size:1.4rem}h2{font-size:1.1rem;\
@@ -22,8 +24,8 @@ fn line(name: &str, history: &[Epoch], value: impl Fn(&Epoch) -> f64) -> Series 
     }
 }
 
-fn charts(history: &[Epoch], layers: &[String], penalised: bool) -> Vec<Chart> {
-    let chart = |title: &str, y: &str, series: Vec<Series>| Chart {
+fn charts(history: &[Epoch], layers: &[String], penalised: bool) -> Vec<LineChart> {
+    let chart = |title: &str, y: &str, series: Vec<Series>| LineChart {
         title: title.to_owned(),
         x: "epoch".to_owned(),
         y: y.to_owned(),
@@ -75,22 +77,22 @@ fn charts(history: &[Epoch], layers: &[String], penalised: bool) -> Vec<Chart> {
     all
 }
 
-fn table(layers: &[Certified]) -> String {
+fn table(layers: &[ProvedLayer]) -> String {
     let mut html = "<table><tr><th>layer</th><th>weight</th><th>stride</th><th>four</th>\
         <th>weighted four</th><th>norm ≥</th><th>norm ≤</th></tr>"
         .to_owned();
-    for c in layers {
+    for row in layers.iter().map(Row::new) {
         // Writing to a String does not fail.
         let _ = write!(
             html,
             "<tr><td>{}</td><td>{}</td><td>{}</td><td>{}</td><td>{}</td><td>{}</td><td>{}</td></tr>",
-            escape(&c.layer.path),
-            c.shape_text(),
-            c.stride_text("–"),
-            certify::at_most(c.four),
-            certify::at_most(c.weighted),
-            certify::at_least(c.norm.lower()),
-            certify::at_most(c.norm.upper()),
+            escape(row.path),
+            row.shape,
+            row.stride.as_deref().unwrap_or("–"),
+            row.four,
+            row.weighted,
+            row.lower,
+            row.upper,
         );
     }
     html + "</table>"
@@ -101,11 +103,14 @@ fn table(layers: &[Certified]) -> String {
 pub fn page(
     recipe: &Recipe,
     history: &[Epoch],
-    layers: &[Certified],
-    other: Option<(&str, &[Certified])>,
+    layers: &[ProvedLayer],
+    other: Option<(&str, &[ProvedLayer])>,
 ) -> String {
     let title = escape(&recipe.title());
-    let paths: Vec<String> = layers.iter().map(|c| c.layer.path.clone()).collect();
+    let paths: Vec<String> = layers
+        .iter()
+        .map(|proved| proved.layer().path.clone())
+        .collect();
     let mut html = format!(
         "<!DOCTYPE html><html lang=\"en\"><head><meta charset=\"utf-8\"><meta name=\"viewport\" \
          content=\"width=device-width\"><title>{title}</title><style>{STYLE}</style></head><body>\
@@ -131,16 +136,16 @@ pub fn page(
         html += "<h2>Curves</h2>";
         let penalised = recipe.penalty != crate::recipe::PenaltyKind::None;
         for chart in charts(history, &paths, penalised) {
-            html += &chart.to_svg();
+            html += &chart.svg();
         }
     }
     html += "<h2>Layers at the end</h2><p>Every number is proved, rounding included: uppers are \
         rounded up, lowers down. ";
-    html += &escape(certify::NORM_NOTE);
+    html += &escape(norms::NORM_NOTE);
     html += "</p>";
     html += &table(layers);
     let product =
-        |layers: &[Certified]| certify::product(layers).map_or("–".into(), certify::at_most);
+        |layers: &[ProvedLayer]| norms::product(layers).map_or("–".into(), norms::at_most);
     let _ = write!(
         html,
         "<p>Product of the proved upper ends: {}",
@@ -152,7 +157,7 @@ pub fn page(
     let _ = write!(
         html,
         ".</p><p>{}</p></body></html>",
-        escape(certify::PRODUCT_NOTE)
+        escape(norms::PRODUCT_NOTE)
     );
     html
 }

@@ -5,7 +5,6 @@ use std::time::Instant;
 
 use burn::tensor::Device;
 
-use crate::certify;
 use crate::checkpoint::{Checkpoint, Position};
 use crate::data::{Data, Images};
 use crate::error::Error;
@@ -13,6 +12,7 @@ use crate::evaluate::{Score, batch, cross_entropy, evaluate, right_answers, scal
 use crate::files::write_atomically;
 use crate::metrics::{self, Epoch};
 use crate::model::Network;
+use crate::norms;
 use crate::penalty::Penalty;
 use crate::progress::{LayerNumber, Progress, Step};
 use crate::recipe::Recipe;
@@ -279,7 +279,7 @@ impl<N: Network> Run<'_, N> {
         if last || !self.control.evaluate_last_only {
             test = evaluate(&self.model, self.test, source, self.device);
             validation = evaluate(&self.model, &self.validation, source, self.device);
-            bounds = certify::bounds(&self.model.layers(), &state::read(&self.model))?;
+            bounds = norms::bounds(&self.model)?;
         }
         let sums = std::mem::take(&mut self.position.sums);
         let images = sums.images as f64;

@@ -5,6 +5,7 @@ pub(crate) mod chart;
 pub(crate) mod curve;
 pub(crate) mod decimal;
 pub(crate) mod json;
+pub(crate) mod lines;
 pub(crate) mod page;
 pub(crate) mod paint;
 pub(crate) mod printable;

@@ -8,14 +8,13 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use burn::tensor::Device;
 use serde_json::{Value, json};
 
-use crate::certify;
 use crate::data::Data;
 use crate::error::Error;
 use crate::files::write_atomically;
 use crate::model::{Network, Task};
+use crate::norms;
 use crate::progress::Progress;
 use crate::recipe::Recipe;
-use crate::state;
 use crate::train::{Control, train};
 
 /// What is kept of a finished run.
@@ -191,9 +190,7 @@ impl Task for Single<'_> {
             self.device,
             &mut silent,
         )?;
-        let weights = state::read(&trained.model);
-        let proved = certify::certify(&trained.model.layers(), &weights)?;
-        let product = certify::product(&proved);
+        let product = norms::product(&norms::prove(&trained.model)?);
         let last = trained
             .history
             .last()
@@ -202,7 +199,7 @@ impl Task for Single<'_> {
             validation: last.validation_accuracy,
             test: last.test_accuracy,
             train: last.train_accuracy,
-            product: product.map_or("-".into(), certify::at_most),
+            product: product.map_or("-".into(), norms::at_most),
             seconds: trained.history.iter().map(|e| e.seconds).sum(),
         })
     }

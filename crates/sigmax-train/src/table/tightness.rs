@@ -4,16 +4,16 @@
 use std::io::Write;
 
 use burn::tensor::Device;
+use sigmax_burn::ProvedLayer;
 
-use crate::certify::{self, Certified};
 use crate::cli::{self, TightnessArgs};
 use crate::data::Data;
 use crate::error::Error;
 use crate::model::{Network, Task};
+use crate::norms::{self, Row};
 use crate::penalty::Penalty;
 use crate::progress::Progress;
 use crate::recipe::{PenaltyKind, Recipe};
-use crate::state;
 use crate::train::{Control, train};
 
 /// Trains twice, with the penalty of the options (by default the four) and without, and prints.
@@ -58,8 +58,8 @@ pub(super) fn run(args: &TightnessArgs, out: &mut dyn Write) -> Result<(), Error
 }
 
 /// A layer at the end of a run.
-struct Row {
-    proved: Certified,
+struct Line {
+    proved: ProvedLayer,
     /// Estimates of the four bounds, of the weighted four and of the norm, as the penalties track
     /// them; `None` for dense layers beside convolutions.
     estimates: [Option<f64>; 3],
@@ -68,7 +68,7 @@ struct Row {
 }
 
 struct Outcome {
-    rows: Vec<Row>,
+    rows: Vec<Line>,
     accuracy: f64,
 }
 
@@ -95,7 +95,7 @@ impl Task for Single<'_> {
             &mut silent,
         )?;
         let model = &trained.model;
-        let proved = certify::certify(&model.layers(), &state::read(model))?;
+        let proved = norms::prove(model)?;
         let mut estimates = Vec::new();
         for penalty in KINDS {
             let recipe = Recipe {
@@ -113,9 +113,9 @@ impl Task for Single<'_> {
         };
         let rows = proved
             .into_iter()
-            .map(|proved| Row {
-                estimates: [0, 1, 2].map(|i| of(&estimates[i], &proved.layer.path)),
-                tracked: of(&tracked, &proved.layer.path),
+            .map(|proved| Line {
+                estimates: [0, 1, 2].map(|i| of(&estimates[i], &proved.layer().path)),
+                tracked: of(&tracked, &proved.layer().path),
                 proved,
             })
             .collect();
@@ -140,27 +140,27 @@ fn print(recipe: &Recipe, outcome: &Outcome, out: &mut dyn Write) -> Result<(), 
     )?;
     let shown = |value: Option<f64>| value.map_or("–".to_owned(), |v| format!("{v:.4}"));
     for row in &outcome.rows {
-        let c = &row.proved;
-        let lower = c.norm.lower().get();
+        let (text, audit) = (Row::new(&row.proved), row.proved.audit());
+        let lower = audit.norm().bracket().lower().get();
         writeln!(
             out,
             "| {} | {} | {} | {} | {} | {:.3} | {:.3} | {} | {} | {} | {} |",
-            c.layer.path,
-            certify::at_least(c.norm.lower()),
-            certify::at_most(c.norm.upper()),
-            certify::at_most(c.four),
-            certify::at_most(c.weighted),
-            c.four.get() / lower,
-            c.weighted.get() / lower,
+            text.path,
+            text.lower,
+            text.upper,
+            text.four,
+            text.weighted,
+            audit.four().min().get() / lower,
+            audit.weighted_four().upper().get() / lower,
             shown(row.estimates[0]),
             shown(row.estimates[1]),
             shown(row.estimates[2]),
             shown(row.tracked),
         )?;
     }
-    let proved: Vec<Certified> = outcome.rows.iter().map(|row| row.proved.clone()).collect();
-    let product = certify::product(&proved);
-    let product = product.map_or("–".into(), certify::at_most);
+    let proved: Vec<ProvedLayer> = outcome.rows.iter().map(|row| row.proved.clone()).collect();
+    let product = norms::product(&proved);
+    let product = product.map_or("–".into(), norms::at_most);
     writeln!(out, "\nProduct of the proved upper ends: {product}\n")?;
     out.flush()?;
     Ok(())

@@ -3,7 +3,8 @@
 use crate::report::ink::decimal::{Rounding, decimal};
 
 /// Text with the characters that mark up replaced.
-pub(crate) fn escape(text: &str) -> String {
+#[must_use]
+pub fn escape(text: &str) -> String {
     text.chars().fold(String::new(), |mut out, c| {
         match c {
             '&' => out.push_str("&amp;"),
@@ -76,6 +77,13 @@ impl Linear {
                 label: label(x),
             })
             .collect()
+    }
+
+    /// About `count` whole numbers.
+    pub(crate) fn whole_ticks(&self, count: usize) -> Vec<Tick> {
+        // Steps of at least 1 are whole.
+        let most = (self.high - self.low).clamp(1.0, count as f64);
+        self.ticks(most as usize)
     }
 
     /// The multiples of a round step within the axis.
