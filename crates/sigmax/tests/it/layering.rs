@@ -323,3 +323,33 @@ fn the_crates_depend_on_each_other_in_one_direction() {
         ["sigmax", "sigmax-burn", "sigmax-formats"]
     );
 }
+
+#[test]
+fn packages_include_nothing_from_outside() {
+    let crates = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let mut seen = 0;
+    for entry in std::fs::read_dir(&crates).unwrap() {
+        let package = entry.unwrap().path().canonicalize().unwrap();
+        let folders = ["src", "examples", "benches"].map(|folder| package.join(folder));
+        for file in folders
+            .iter()
+            .filter(|f| f.is_dir())
+            .flat_map(|f| sources(f))
+        {
+            let text = std::fs::read_to_string(&file).unwrap();
+            let macros = ["include_str!(", "include_bytes!(", "include!("];
+            for rest in macros.iter().flat_map(|word| text.split(word).skip(1)) {
+                let path = rest.trim_start().strip_prefix('"').unwrap();
+                let path = path.split('"').next().unwrap();
+                let included = file.parent().unwrap().join(path).canonicalize().unwrap();
+                assert!(
+                    included.starts_with(&package),
+                    "{} includes {path}, which its package does not hold",
+                    file.display()
+                );
+                seen += 1;
+            }
+        }
+    }
+    assert!(seen > 0, "nothing is included: the rule checks nothing");
+}
