@@ -137,6 +137,19 @@ fn the_grid_does_not_count_its_end_point_twice() {
 }
 
 #[test]
+fn a_factor_common_to_stride_and_dilation_is_subsampling() {
+    // y[j] = x[2j] + x[2j + 2]: on the even pixels the kernel [1, 1] of stride 1, of norm 2. As two
+    // phases with one tap each, which is right without the dilation, it would be √2.
+    let pair = kernel(&[1, 1, 2], &[1.0, 1.0]);
+    let conv = Conv::new(1).with_stride(&[2]).with_dilation(&[2]);
+    let norm = norm_bracket(&pair, &conv, &fine()).unwrap().bracket();
+    assert!(norm.contains(2.0) && norm.upper().get() < 2.0001);
+    assert_bounds_hold(&pair, &conv, &[&[5], &[8]]);
+    let four = four_bounds(&pair, &conv).unwrap().min().get();
+    assert!((2.0..2.0001).contains(&four), "{four}");
+}
+
+#[test]
 fn stride_is_not_ignored() {
     // Disjoint 2×2 patches, summed: norm √4 = 2. Without the stride it would be 4.
     let patches = kernel(&[1, 1, 2, 2], &[1.0; 4]);
