@@ -120,9 +120,10 @@ fn the_gradients_are_those_of_the_core() {
         ];
         for (weight, conv) in weights {
             let found = values(&weight.grad(&gradients).unwrap());
-            let expected = four_gradient(&kernel(&weight), &conv).unwrap().gradient;
+            let expected = four_gradient(&kernel(&weight), &conv).unwrap();
+            let expected = expected.gradient();
             let scale = expected.iter().fold(0.0f64, |m, v| m.max(v.abs()));
-            for (a, b) in found.iter().zip(&expected) {
+            for (a, b) in found.iter().zip(expected) {
                 // Both are singular vectors from iterations in f64, good to about 1e-7 here.
                 assert!((a - b).abs() <= 1e-5 * scale, "{conv:?}: {a}, not {b}");
             }
