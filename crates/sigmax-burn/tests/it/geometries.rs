@@ -54,10 +54,12 @@ fn config((stride, dilation): ([usize; 2], [usize; 2])) -> SpectralPenaltyConfig
 }
 
 /// Calls `check` with every layer's estimate and what the core proves of it.
-fn compare(quantity: &Quantity, check: impl Fn(f64, &ProvedLayer)) {
+fn compare(quantity: &Quantity, initial: usize, check: impl Fn(f64, &ProvedLayer)) {
     let model = net(&Device::default());
     for steps in STEPS {
-        let config = config(steps).with_quantity(quantity.clone());
+        let config = config(steps)
+            .with_quantity(quantity.clone())
+            .with_initial_steps(initial);
         let penalty = config.init(&model).unwrap();
         let estimates = penalty.evaluate(&model).unwrap().layers();
         let proved = prove(&model, config.layer_selection(), &Options::default()).unwrap();
@@ -72,14 +74,14 @@ fn compare(quantity: &Quantity, check: impl Fn(f64, &ProvedLayer)) {
 
 #[test]
 fn the_four_are_those_of_the_core() {
-    compare(&Quantity::Four, |estimate, proved| {
+    compare(&Quantity::Four, 2000, |estimate, proved| {
         close(estimate, proved.audit().four().min().get(), 2e-6);
     });
 }
 
 #[test]
 fn the_weighted_four_are_between_the_norm_and_the_core() {
-    compare(&Quantity::WeightedFour, |estimate, proved| {
+    compare(&Quantity::WeightedFour, 400, |estimate, proved| {
         let audit = proved.audit();
         assert!(estimate >= audit.norm().bracket().lower().get() * (1.0 - 1e-9));
         // The core stops its optimisation after a fixed number of rounds.
@@ -89,7 +91,7 @@ fn the_weighted_four_are_between_the_norm_and_the_core() {
 
 #[test]
 fn the_tracked_norm_is_that_of_the_core() {
-    compare(&Quantity::TrackedNorm, |estimate, proved| {
+    compare(&Quantity::TrackedNorm, 60, |estimate, proved| {
         let norm = proved.audit().norm().bracket();
         // Below the norm but for the rounding of sums of fewer than 300 products in f64.
         assert!(estimate <= norm.upper().get() * (1.0 + 1e-12), "{norm:?}");
