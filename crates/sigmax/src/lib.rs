@@ -49,6 +49,7 @@ mod elementary;
 mod error;
 pub mod estimate;
 mod kernel;
+mod krylov;
 pub mod layout;
 mod linalg;
 mod named;

@@ -5,6 +5,7 @@
 //! order, with or without fused multiply-add, and pivots are real numbers. No value it returns is
 //! believed beyond that.
 
+use crate::krylov;
 use crate::linalg::{self, Cholesky, Mat, MatMut, MatRef, c64};
 use crate::rounding::{add_up, div_down, gamma, mul_down, mul_up, sqrt_down, sqrt_up, sub_down};
 
@@ -70,18 +71,24 @@ pub(crate) struct CheapNorms {
 
 impl CheapNorms {
     pub(crate) fn of(a: MatRef<'_, f64>) -> Self {
+        // Both bounds are those of the transpose: along what is contiguous.
+        let a = if a.row_stride() == 1 {
+            a
+        } else {
+            a.transpose()
+        };
         let (m, n) = (a.nrows(), a.ncols());
         let mut row_sums = vec![0.0; m];
         let (mut squares, mut largest_column) = (0.0, 0.0f64);
+        let mut sizes = vec![0.0; m];
+        let ones = vec![1.0; m];
         for j in 0..n {
-            let (mut sum, mut square) = (0.0, 0.0);
-            for (x, row) in a.col(j).iter().zip(&mut row_sums) {
-                let size = x.abs();
-                *row += size;
-                sum += size;
-                square += size * size;
+            for ((size, x), row) in sizes.iter_mut().zip(a.col(j).iter()).zip(&mut row_sums) {
+                *size = x.abs();
+                *row += *size;
             }
-            squares += square;
+            let sum = krylov::dot(&sizes, &ones);
+            squares += krylov::dot(&sizes, &sizes);
             // Not `max`, which would drop a NaN.
             if !(sum <= largest_column) {
                 largest_column = sum;
@@ -147,8 +154,8 @@ pub(crate) fn matrix_norm(a: MatRef<'_, f64>) -> MatrixNorm {
 /// An approximate top eigenpair of a symmetric positive semidefinite matrix.
 pub(crate) fn top_of_gram(gram: MatRef<'_, f64>) -> (f64, Vec<f64>) {
     let n = gram.nrows();
-    let start = linalg::quasi_random(n, 7);
-    let ritz = linalg::lanczos(&start, 120, 1e-10, |x, y| {
+    let start = krylov::quasi_random(n, 7);
+    let ritz = krylov::lanczos(&start, 120, 1e-10, |x, y| {
         linalg::product(linalg::column_mut(y), gram, linalg::column(x));
     });
     (ritz.value.max(0.0), ritz.vector)
@@ -183,8 +190,8 @@ pub(crate) fn matrix_norm_lower(a: MatRef<'_, f64>, v: &[f64]) -> f64 {
     // ‖fl(Av) − Av‖ ≤ γ·‖|A|‖₂·‖v‖, and both squared lengths are sums of squares.
     let slack = mul_up(gamma(a.ncols() + 2), sqrt_up(CheapNorms::of(a).smaller()));
     let roundings = gamma(a.nrows() + a.ncols() + 8);
-    let numerator = mul_down(linalg::dot(&image, &image), 1.0 - 2.0 * roundings);
-    let denominator = mul_up(linalg::dot(v, v), 1.0 + 2.0 * roundings);
+    let numerator = mul_down(krylov::dot(&image, &image), 1.0 - 2.0 * roundings);
+    let denominator = mul_up(krylov::dot(v, v), 1.0 + 2.0 * roundings);
     if !(denominator > 1e-250) {
         return 0.0;
     }

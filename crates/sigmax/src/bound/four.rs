@@ -6,6 +6,7 @@ use crate::claim::Upper;
 use crate::conv::Conv;
 use crate::error::Error;
 use crate::kernel::Kernel;
+use crate::krylov;
 use crate::linalg;
 use crate::reshape::{self, Reshape, TapSplit};
 use crate::rounding::{self, mul_up, scale_up, sqrt_int_up, sqrt_up};
@@ -163,7 +164,7 @@ fn top_pair(matrix: &linalg::Mat<f64>, vector: &[f64]) -> (Vec<f64>, Vec<f64>) {
         matrix.transpose()
     };
     let mut middle = vec![0.0; short.ncols()];
-    let ritz = linalg::lanczos(vector, 200, 0.0, |x, y| {
+    let ritz = krylov::lanczos(vector, 200, 0.0, |x, y| {
         linalg::product(
             linalg::column_mut(&mut middle),
             short.transpose(),
@@ -177,7 +178,7 @@ fn top_pair(matrix: &linalg::Mat<f64>, vector: &[f64]) -> (Vec<f64>, Vec<f64>) {
         short.transpose(),
         linalg::column(&ritz.vector),
     );
-    linalg::normalise(&mut other);
+    krylov::normalise(&mut other);
     if wide {
         (ritz.vector, other)
     } else {

@@ -26,7 +26,7 @@ use crate::bound::search::row::{MANY_TAPS, Row};
 use crate::bound::search::spent::Spent;
 use crate::bound::search::torus::{Cover, Torus};
 use crate::estimate::ascent::{self, Peak};
-use crate::linalg;
+use crate::krylov;
 use crate::rounding::{
     add_up, div_down, gamma, mul_down, mul_up, sqrt_down, sqrt_int_up, sub_down,
 };
@@ -282,6 +282,7 @@ impl Search<'_, '_> {
         g: usize,
     ) -> Result<Option<Group<C>>, Stop> {
         const SEEDS: usize = 4;
+        const ROUGH: f64 = 1e-2;
         let rows = taps.matrices[0].nrows();
         if rows == 1
             && taps.matrices.len() >= MANY_TAPS
@@ -331,7 +332,14 @@ impl Search<'_, '_> {
         seeds.sort_by(|a, b| b.value.total_cmp(&a.value));
         seeds.truncate(SEEDS);
         for seed in seeds {
-            self.climb(&mut group, seed);
+            // Most seeds lead to one peak, or to lower ones: a rough ascent tells.
+            let rough = group.cover.ascend(&group.of, seed, ROUGH);
+            let known = group.peak.as_ref().map_or(0.0, |peak| peak.value);
+            if rough.value > (1.0 - ROUGH) * known {
+                self.climb(&mut group, rough);
+            } else {
+                group.remember(&rough);
+            }
         }
         Ok(Some(group))
     }
@@ -376,10 +384,7 @@ impl Search<'_, '_> {
     fn climb<C: Cover>(&mut self, group: &mut Group<C>, seed: Peak) {
         let gain = (0.02 * self.spent.options.tolerance).clamp(1e-12, 1e-3);
         let peak = group.cover.ascend(&group.of, seed, gain);
-        if group.witnesses.len() == WITNESSES {
-            group.witnesses.remove(0);
-        }
-        group.witnesses.push(group.of.quadratic_form(&peak.vector));
+        group.remember(&peak);
         self.best = self.best.max(peak.value.max(0.0).sqrt());
         if group.peak.as_ref().is_none_or(|p| p.value < peak.value) {
             group.peak = Some(peak);
@@ -475,6 +480,14 @@ impl Search<'_, '_> {
 }
 
 impl<C: Cover> Group<C> {
+    /// Keeps a vector as a witness.
+    fn remember(&mut self, peak: &Peak) {
+        if self.witnesses.len() == WITNESSES {
+            self.witnesses.remove(0);
+        }
+        self.witnesses.push(self.of.quadratic_form(&peak.vector));
+    }
+
     /// Whether a known vector shows the claim to be false (so that testing it is a waste).
     fn refutes(&self, claim: &Claim) -> bool {
         if self.of.n == 1 {
@@ -503,11 +516,11 @@ fn symbol_norm_lower(of: &Autocorrelation, peak: &Peak) -> f64 {
     // 2·magnitude + error.
     let roundings = mul_up(4.0, gamma(8 * of.n + 32));
     let slack = mul_up(roundings, add_up(mul_up(2.0, of.magnitude), of.error));
-    let square = linalg::dot(v, v);
+    let square = krylov::dot(v, v);
     if !(square > 0.25 && square < 4.0) {
         return 0.0;
     }
-    let quotient = div_down(linalg::dot(v, &image), square);
+    let quotient = div_down(krylov::dot(v, &image), square);
     // The rounding of ‖v‖² is relative; the quotient is at most the largest eigenvalue of Ĝ.
     let quotient = sub_down(quotient, mul_up(quotient.abs(), roundings));
     sqrt_down(sub_down(quotient, add_up(slack, of.error)))
@@ -517,7 +530,8 @@ fn symbol_norm_lower(of: &Autocorrelation, peak: &Peak) -> f64 {
 mod tests {
     use super::*;
     use crate::bound::search::torus::Cell;
-    use crate::linalg::{Mat, quasi_random};
+    use crate::krylov::quasi_random;
+    use crate::linalg::Mat;
     use crate::symbol::autocorrelation::TURN;
 
     fn autocorrelation(k: &[usize], rows: usize, cols: usize, values: &[f64]) -> Autocorrelation {

@@ -5,6 +5,7 @@ use crate::claim::Upper;
 use crate::conv::Conv;
 use crate::error::Error;
 use crate::kernel::Kernel;
+use crate::krylov::{self, MAX_PAIRS};
 use crate::linalg::{self, Mat};
 use crate::reshape::{self, Reshape};
 use crate::rounding::{add_up, div_up, gamma, mul_up, sqrt_up};
@@ -129,70 +130,117 @@ fn best_weights(
     four: &ReshapeNorms,
     group: usize,
 ) -> Option<(f64, GroupWeights)> {
+    /// One that is so far behind after the first stage does not catch up in the second.
+    const BEHIND: f64 = 1.03;
     let mut candidates: Vec<&ReshapeNorm> = four.reshapes.iter().collect();
     candidates.sort_by(|a, b| a.groups[group].total_cmp(&b.groups[group]));
     candidates.truncate(2);
-    let mut found: Vec<Fit> = candidates
+    let mut fits: Vec<Fit> = candidates
         .into_iter()
-        .map(|r| Fit::optimise(lattice, r, group))
+        .map(|r| Fit::new(lattice, r, group))
         .collect();
-    found.sort_by(|a, b| a.value.total_cmp(&b.value));
-    let fit = found.into_iter().next()?;
+    for stage in STAGES {
+        for fit in &mut fits {
+            fit.improve(&stage);
+        }
+        fits.sort_by(|a, b| a.best.value.total_cmp(&b.best.value));
+        let limit = BEHIND * fits[0].best.value;
+        fits.retain(|fit| fit.best.value <= limit);
+    }
+    let fit = fits.into_iter().next()?;
+    let (alpha, beta) = (weights(&fit.best.rows), weights(&fit.best.cols));
     Some((
-        fit.prove(),
+        prove(&fit.matrix, &alpha, &beta),
         GroupWeights {
             group,
             reshape: fit.reshape,
-            alpha: fit.alpha,
-            beta: fit.beta,
+            alpha,
+            beta,
         },
     ))
+}
+
+/// A part of the iteration for weights.
+struct Stage {
+    /// p in (Σσ^(2p))^(1/2p), the smooth norm that is minimised.
+    power: i32,
+    /// Step in the logarithm of the shares.
+    step: f64,
+    rounds: usize,
+}
+
+const STAGES: [Stage; 2] = [
+    Stage {
+        power: 8,
+        step: 0.5,
+        rounds: 12,
+    },
+    Stage {
+        power: 40,
+        step: 0.25,
+        rounds: 8,
+    },
+];
+
+/// Shares a = α⁻²/Σα⁻² of the taps of A, and of the other taps.
+#[derive(Clone)]
+struct Shares {
+    rows: Vec<f64>,
+    cols: Vec<f64>,
+    /// The bound these give, approximately.
+    value: f64,
 }
 
 /// Weights in progress.
 struct Fit {
     reshape: Reshape,
     matrix: Mat<f64>,
-    alpha: Vec<f64>,
-    beta: Vec<f64>,
-    /// The bound these weights give, approximately.
-    value: f64,
+    shares: Shares,
+    best: Shares,
+    /// Approximate right singular vectors.
+    v: Mat<f64>,
+    round: usize,
 }
 
 impl Fit {
+    fn new(lattice: &Lattice<'_>, norm: &ReshapeNorm, group: usize) -> Self {
+        let matrix = reshape::matrix(lattice, group, &norm.split);
+        let equal = |taps: usize| vec![1.0 / taps as f64; taps];
+        let shares = Shares {
+            rows: equal(norm.split.held),
+            cols: equal(norm.split.free),
+            value: f64::INFINITY,
+        };
+        let pairs = MAX_PAIRS.min(matrix.nrows()).min(matrix.ncols());
+        let start = krylov::quasi_random(matrix.ncols() * pairs, 11);
+        Self {
+            reshape: norm.reshape,
+            v: Mat::from_fn(matrix.ncols(), pairs, |i, j| start[j * matrix.ncols() + i]),
+            matrix,
+            best: shares.clone(),
+            shares,
+            round: 0,
+        }
+    }
+
     /// Fixed-point iteration for the weights. With a = α⁻²/Σα⁻² and the top pair (u, v) of
     /// D_α M_A D_β, the bound is stationary where a_t = ‖u_t‖² (and likewise β, v). At the optimum
     /// several singular values tend to meet, so the energies are averaged over the top few pairs,
     /// weighted by σ^(2p), which is the same condition for the smooth (Σσ^(2p))^(1/2p) in place of
     /// σ₁. One step of subspace iteration per round keeps the pairs up to date.
-    fn optimise(lattice: &Lattice<'_>, norm: &ReshapeNorm, group: usize) -> Self {
-        const PAIRS: usize = 8;
-        /// (p, step in the logarithm of the shares, rounds).
-        const SCHEDULE: [(i32, f64, usize); 2] = [(8, 0.5, 12), (40, 0.25, 8)];
-        let matrix = reshape::matrix(lattice, group, &norm.split);
-        let (held, free) = (norm.split.held, norm.split.free);
-        let mut share_rows = vec![1.0 / held as f64; held];
-        let mut share_cols = vec![1.0 / free as f64; free];
-        let pairs = PAIRS.min(matrix.nrows()).min(matrix.ncols());
-        let start = linalg::quasi_random(matrix.ncols() * pairs, 11);
-        let mut v = Mat::from_fn(matrix.ncols(), pairs, |i, j| start[j * matrix.ncols() + i]);
-        let mut best = (f64::INFINITY, share_rows.clone(), share_cols.clone());
+    fn improve(&mut self, stage: &Stage) {
+        let matrix = &self.matrix;
+        let pairs = self.v.ncols();
+        // Small steps, and many of them, where they cost nothing.
         let more = ((1 << 13) / (matrix.nrows() * matrix.ncols())).clamp(1, 10);
-        for (round, (power, step)) in SCHEDULE
-            .iter()
-            .flat_map(|&(power, step, rounds)| {
-                // Small steps, and many of them, where they cost nothing.
-                let step = step / (more as f64).sqrt();
-                std::iter::repeat_n((power, step), rounds * more)
-            })
-            .enumerate()
-        {
-            let alpha: Vec<f64> = share_rows.iter().map(|a| 1.0 / a.sqrt()).collect();
-            let beta: Vec<f64> = share_cols.iter().map(|b| 1.0 / b.sqrt()).collect();
+        let step = stage.step / (more as f64).sqrt();
+        for _ in 0..stage.rounds * more {
+            let alpha = repeated(&self.shares.rows, matrix.nrows());
+            let beta = repeated(&self.shares.cols, matrix.ncols());
             let mut top = None;
-            for _ in 0..if round == 0 { 4 } else { 1 } {
-                top = linalg::subspace_step(
-                    &mut v,
+            for _ in 0..if self.round == 0 { 4 } else { 1 } {
+                top = krylov::subspace_step(
+                    &mut self.v,
                     |v| {
                         scale_rows(v, &beta);
                         let mut u = Mat::zeros(matrix.nrows(), pairs);
@@ -211,48 +259,38 @@ impl Fit {
                 );
             }
             let Some((u, squares)) = top else { break };
-            let value = squares[0].max(0.0).sqrt();
-            if round > 2 && value < best.0 {
-                best = (value, share_rows.clone(), share_cols.clone());
+            self.shares.value = squares[0].max(0.0).sqrt();
+            if self.round > 2 && self.shares.value < self.best.value {
+                self.best = self.shares.clone();
             }
+            self.round += 1;
             let importance: Vec<f64> = squares
                 .iter()
-                .map(|s| (s / squares[0]).clamp(0.0, 1.0).powi(power))
+                .map(|s| (s / squares[0]).clamp(0.0, 1.0).powi(stage.power))
                 .collect();
-            rebalance(&mut share_rows, &u, &importance, step);
-            rebalance(&mut share_cols, &v, &importance, step);
-        }
-        let weights = |shares: &[f64]| shares.iter().map(|a| 1.0 / a.sqrt()).collect();
-        Self {
-            reshape: norm.reshape,
-            matrix,
-            alpha: weights(&best.1),
-            beta: weights(&best.2),
-            value: best.0,
+            rebalance(&mut self.shares.rows, &u, &importance, step);
+            rebalance(&mut self.shares.cols, &self.v, &importance, step);
         }
     }
+}
 
-    /// √(Σα⁻²)·√(Σβ⁻²)·‖D_α M_A D_β‖₂ from above.
-    fn prove(&self) -> f64 {
-        let (held, free) = (self.alpha.len(), self.beta.len());
-        let scaled = Mat::from_fn(self.matrix.nrows(), self.matrix.ncols(), |r, c| {
-            self.alpha[r % held] * self.beta[c % free] * self.matrix[(r, c)]
-        });
-        // Two roundings per entry: |Δ| ≤ γ₂|entry| (and underflow far below), so
-        // ‖Δ‖₂ ≤ γ₃·‖scaled‖_F.
-        let frobenius = sqrt_up(CheapNorms::of(scaled.as_ref()).frobenius_squared);
-        let norm = add_up(
-            verify::matrix_norm(scaled.as_ref()).upper,
-            add_up(mul_up(gamma(3), frobenius), 1e-200),
-        );
-        mul_up(
-            norm,
-            mul_up(
-                sum_of_inverse_squares(&self.alpha),
-                sum_of_inverse_squares(&self.beta),
-            ),
-        )
-    }
+/// √(Σα⁻²)·√(Σβ⁻²)·‖D_α M_A D_β‖₂ from above.
+fn prove(matrix: &Mat<f64>, alpha: &[f64], beta: &[f64]) -> f64 {
+    let (held, free) = (alpha.len(), beta.len());
+    let scaled = Mat::from_fn(matrix.nrows(), matrix.ncols(), |r, c| {
+        alpha[r % held] * beta[c % free] * matrix[(r, c)]
+    });
+    // Two roundings per entry: |Δ| ≤ γ₂|entry| (and underflow far below), so
+    // ‖Δ‖₂ ≤ γ₃·‖scaled‖_F.
+    let frobenius = sqrt_up(CheapNorms::of(scaled.as_ref()).frobenius_squared);
+    let norm = add_up(
+        verify::matrix_norm(scaled.as_ref()).upper,
+        add_up(mul_up(gamma(3), frobenius), 1e-200),
+    );
+    mul_up(
+        norm,
+        mul_up(sum_of_inverse_squares(alpha), sum_of_inverse_squares(beta)),
+    )
 }
 
 /// √(Σw⁻²) from above.
@@ -265,13 +303,21 @@ fn sum_of_inverse_squares(weights: &[f64]) -> f64 {
     sqrt_up(sum)
 }
 
-/// Multiplies row (channel, tap) by the weight of its tap.
+/// The weights α_t = 1/√a_t of shares a.
+fn weights(shares: &[f64]) -> Vec<f64> {
+    shares.iter().map(|a| 1.0 / a.sqrt()).collect()
+}
+
+/// The same for all rows (channel, tap).
+fn repeated(shares: &[f64], rows: usize) -> Vec<f64> {
+    weights(shares).into_iter().cycle().take(rows).collect()
+}
+
+/// Multiplies every row by its weight.
 fn scale_rows(m: &mut Mat<f64>, weights: &[f64]) {
     for j in 0..m.ncols() {
-        for channel in m.col_as_slice_mut(j).chunks_exact_mut(weights.len()) {
-            for (x, w) in channel.iter_mut().zip(weights) {
-                *x *= w;
-            }
+        for (x, w) in m.col_as_slice_mut(j).iter_mut().zip(weights) {
+            *x *= w;
         }
     }
 }
@@ -285,7 +331,7 @@ fn rebalance(shares: &mut [f64], columns: &Mat<f64>, importance: &[f64], step: f
     let mut energy = vec![0.0; taps];
     for (j, weight) in importance.iter().enumerate() {
         let column = columns.col_as_slice(j);
-        let scale = weight / linalg::dot(column, column).max(f64::MIN_POSITIVE);
+        let scale = weight / krylov::dot(column, column).max(f64::MIN_POSITIVE);
         for channel in column.chunks_exact(taps) {
             for (e, x) in energy.iter_mut().zip(channel) {
                 *e += scale * x * x;
@@ -299,7 +345,7 @@ fn rebalance(shares: &mut [f64], columns: &Mat<f64>, importance: &[f64], step: f
     let least = 1e-6 / taps as f64;
     for (share, e) in shares.iter_mut().zip(&energy) {
         // The logarithm moves by `step`: ratio^step by repeated halving.
-        *share = (*share * linalg::power(e / total / *share, step)).max(least);
+        *share = (*share * krylov::power(e / total / *share, step)).max(least);
     }
     let total: f64 = shares.iter().sum();
     for share in shares {

@@ -8,7 +8,7 @@
     reason = "an estimate: the frequency it returns is exact, its value is recomputed with a proof"
 )]
 
-use crate::linalg;
+use crate::krylov;
 use crate::symbol::autocorrelation::{Autocorrelation, Frequency, Phases, QuadraticForm, TURN};
 
 /// A frequency and a vector with a large ‖F(θ)*v‖/‖v‖.
@@ -39,11 +39,11 @@ pub(crate) fn top(
     let start = match start {
         Some(vector) => vector,
         None => {
-            fresh = linalg::quasi_random(2 * of.n, 3);
+            fresh = krylov::quasi_random(2 * of.n, 3);
             &fresh
         }
     };
-    let ritz = linalg::lanczos(start, steps, tolerance, |x, y| gram.apply(x, y));
+    let ritz = krylov::lanczos(start, steps, tolerance, |x, y| gram.apply(x, y));
     Peak {
         at,
         vector: ritz.vector,
@@ -79,7 +79,7 @@ impl QuadraticForm {
 
     /// p(θ) from the phases of θ.
     pub(crate) fn with(&self, (cos, sin): &Phases) -> f64 {
-        linalg::dot(&self.cosine, cos) + linalg::dot(&self.sine, sin)
+        krylov::dot(&self.cosine, cos) + krylov::dot(&self.sine, sin)
     }
 
     /// A local maximum of p near `from`, rounded to a multiple of 1/[`TURN`].

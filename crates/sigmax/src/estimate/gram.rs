@@ -5,6 +5,7 @@ use crate::claim::Estimate;
 use crate::conv::Conv;
 use crate::error::Error;
 use crate::kernel::Kernel;
+use crate::krylov;
 use crate::layout::multi_index;
 use crate::linalg::{self, Mat, c64};
 use crate::symbol::Lattice;
@@ -129,7 +130,7 @@ impl Powers {
                 break;
             }
             let g_scaled = Mat::from_fn(g.nrows(), g.ncols(), |i, j| g[(i, j)] / size);
-            value *= linalg::power(size, root);
+            value *= krylov::power(size, root);
             root *= 0.5;
             if step + 1 < steps {
                 g = linalg::hermitian_square(&g_scaled);

@@ -5,6 +5,7 @@ use crate::conv::Conv;
 use crate::error::Error;
 use crate::estimate::operator::Operator;
 use crate::kernel::Kernel;
+use crate::krylov;
 use crate::linalg::{self, Mat, MatRef};
 use crate::reshape::{self, Reshape};
 use crate::rounding;
@@ -42,13 +43,13 @@ pub fn four_by_power_iteration(
 }
 
 fn power_iteration(a: MatRef<'_, f64>, steps: usize) -> f64 {
-    let mut v = linalg::quasi_random(a.ncols(), 5);
+    let mut v = krylov::quasi_random(a.ncols(), 5);
     let mut u = vec![0.0; a.nrows()];
     let mut norm = 0.0;
     for _ in 0..steps {
-        linalg::normalise(&mut v);
+        krylov::normalise(&mut v);
         linalg::product(linalg::column_mut(&mut u), a, linalg::column(&v));
-        norm = linalg::dot(&u, &u).sqrt();
+        norm = krylov::dot(&u, &u).sqrt();
         linalg::product(
             linalg::column_mut(&mut v),
             a.transpose(),
@@ -69,12 +70,12 @@ pub fn norm_by_power_iteration(
 ) -> Result<Estimate, Error> {
     let unit = kernel.rescaled();
     let layer = Operator::new(&unit, conv)?;
-    let mut v = linalg::quasi_random(layer.input_len(), 5);
+    let mut v = krylov::quasi_random(layer.input_len(), 5);
     let mut norm = 0.0;
     for _ in 0..steps {
-        linalg::normalise(&mut v);
+        krylov::normalise(&mut v);
         let u = layer.apply(&v);
-        norm = linalg::dot(&u, &u).sqrt();
+        norm = krylov::dot(&u, &u).sqrt();
         v = layer.apply_transpose(&u);
     }
     Ok(Estimate::new(rounding::ldexp(norm, kernel.exponent())))
@@ -88,8 +89,8 @@ pub fn norm_by_power_iteration(
 pub fn norm_by_lanczos(kernel: &Kernel, conv: &Conv, steps: usize) -> Result<Estimate, Error> {
     let unit = kernel.rescaled();
     let layer = Operator::new(&unit, conv)?;
-    let start = linalg::quasi_random(layer.input_len(), 5);
-    let ritz = linalg::lanczos(&start, steps, 1e-14, |x, y| {
+    let start = krylov::quasi_random(layer.input_len(), 5);
+    let ritz = krylov::lanczos(&start, steps, 1e-14, |x, y| {
         y.copy_from_slice(&layer.apply_transpose(&layer.apply(x)));
     });
     Ok(Estimate::new(rounding::ldexp(
@@ -129,15 +130,20 @@ pub fn reshape_norm(kernel: &Kernel, conv: &Conv) -> Result<Estimate, Error> {
     } else {
         matrix.transpose()
     };
-    let start = linalg::quasi_random(short.nrows(), 13);
+    let start = krylov::quasi_random(short.nrows(), 13);
     let mut middle = vec![0.0; short.ncols()];
-    let ritz = linalg::lanczos(&start, 120, 1e-12, |x, y| {
-        linalg::product(
-            linalg::column_mut(&mut middle),
-            short.transpose(),
-            linalg::column(x),
-        );
-        linalg::product(linalg::column_mut(y), short, linalg::column(&middle));
+    // Tens of products with a small Gram matrix cost less than with its factors.
+    let gram = (short.nrows() <= 128).then(|| linalg::gram(short));
+    let ritz = krylov::lanczos(&start, 120, 1e-12, |x, y| match &gram {
+        Some(gram) => linalg::product(linalg::column_mut(y), gram.as_ref(), linalg::column(x)),
+        None => {
+            linalg::product(
+                linalg::column_mut(&mut middle),
+                short.transpose(),
+                linalg::column(x),
+            );
+            linalg::product(linalg::column_mut(y), short, linalg::column(&middle));
+        }
     });
     Ok(Estimate::new(rounding::ldexp(
         ritz.value.max(0.0).sqrt(),

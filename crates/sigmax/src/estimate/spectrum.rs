@@ -115,7 +115,7 @@ mod tests {
 
     #[test]
     fn no_value_is_far_above_the_norm_and_a_fine_grid_comes_close() {
-        let values = crate::linalg::quasi_random(6 * 5 * 9, 11);
+        let values = crate::krylov::quasi_random(6 * 5 * 9, 11);
         let kernel = Kernel::new(&[6, 5, 3, 3], values).unwrap();
         let conv = Conv::new(2).with_stride(&[2, 1]);
         let norm = audit(&kernel, &conv, &Options::default()).unwrap().norm();

@@ -4,7 +4,7 @@ use rayon::prelude::*;
 
 use crate::claim::Estimate;
 use crate::error::Error;
-use crate::linalg;
+use crate::krylov;
 use crate::network::eval::backward::differentials;
 use crate::network::eval::forward::Forward;
 
@@ -37,12 +37,12 @@ pub fn jacobian_norm(forward: &Forward, inputs: &[f64], steps: usize) -> Result<
     let norms: Vec<f64> = differentials(forward, inputs)?
         .par_iter()
         .map(|differential| {
-            let mut v = linalg::quasi_random(length, 3);
+            let mut v = krylov::quasi_random(length, 3);
             let mut norm = 0.0;
             for _ in 0..steps {
-                linalg::normalise(&mut v);
+                krylov::normalise(&mut v);
                 let u = differential.apply(&v);
-                norm = linalg::dot(&u, &u).sqrt();
+                norm = krylov::dot(&u, &u).sqrt();
                 v = differential.apply_transpose(&u);
             }
             norm

@@ -316,16 +316,16 @@ impl HermitianGram {
     /// w = Ĝ v with vectors stored as (real part, imaginary part).
     pub(crate) fn apply(&self, v: &[f64], w: &mut [f64]) {
         let n = self.re.nrows();
-        let (x, y) = v.split_at(n);
-        let mut cross = vec![0.0; n];
+        w.fill(0.0);
         let (u, z) = w.split_at_mut(n);
-        let (re, im) = (self.re.as_ref(), self.im.as_ref());
-        linalg::product(linalg::column_mut(u), re, linalg::column(x));
-        linalg::product(linalg::column_mut(&mut cross), im, linalg::column(y));
-        linalg::axpy(-1.0, &cross, u);
-        linalg::product(linalg::column_mut(z), re, linalg::column(y));
-        linalg::product(linalg::column_mut(&mut cross), im, linalg::column(x));
-        linalg::axpy(1.0, &cross, z);
+        for j in 0..n {
+            let (x, y) = (v[j], v[n + j]);
+            let columns = self.re.col_as_slice(j).iter().zip(self.im.col_as_slice(j));
+            for ((u, z), (re, im)) in u.iter_mut().zip(z.iter_mut()).zip(columns) {
+                *u += re * x - im * y;
+                *z += re * y + im * x;
+            }
+        }
     }
 }
 

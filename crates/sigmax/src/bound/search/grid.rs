@@ -257,7 +257,8 @@ impl Cover for Grid {
 mod tests {
     use super::*;
     use crate::bound::search::prove::{Claim, prove};
-    use crate::linalg::{Mat, quasi_random};
+    use crate::krylov::quasi_random;
+    use crate::linalg::Mat;
     use crate::symbol::TapMatrices;
 
     fn one_channel(k: &[usize], seed: u64) -> TapMatrices {

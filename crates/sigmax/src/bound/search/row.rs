@@ -391,7 +391,8 @@ fn contract(
 mod tests {
     use super::*;
     use crate::bound::options::Options;
-    use crate::linalg::{Mat, quasi_random};
+    use crate::krylov::quasi_random;
+    use crate::linalg::Mat;
     use crate::symbol::autocorrelation::Autocorrelation;
 
     fn row_kernel(k: &[usize], rows: usize, cols: usize, seed: u64) -> TapMatrices {
