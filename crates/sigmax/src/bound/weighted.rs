@@ -130,8 +130,6 @@ fn best_weights(
     four: &ReshapeNorms,
     group: usize,
 ) -> Option<(f64, GroupWeights)> {
-    /// One that is so far behind after the first stage does not catch up in the second.
-    const BEHIND: f64 = 1.03;
     let mut candidates: Vec<&ReshapeNorm> = four.reshapes.iter().collect();
     candidates.sort_by(|a, b| a.groups[group].total_cmp(&b.groups[group]));
     candidates.truncate(2);
@@ -139,14 +137,12 @@ fn best_weights(
         .into_iter()
         .map(|r| Fit::new(lattice, r, group))
         .collect();
-    for stage in STAGES {
-        for fit in &mut fits {
-            fit.improve(&stage);
+    for fit in &mut fits {
+        for stage in &STAGES {
+            fit.improve(stage);
         }
-        fits.sort_by(|a, b| a.best.value.total_cmp(&b.best.value));
-        let limit = BEHIND * fits[0].best.value;
-        fits.retain(|fit| fit.best.value <= limit);
     }
+    fits.sort_by(|a, b| a.best.value.total_cmp(&b.best.value));
     let fit = fits.into_iter().next()?;
     let (alpha, beta) = (weights(&fit.best.rows), weights(&fit.best.cols));
     Some((
