@@ -10,7 +10,7 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use sigmax::four_bounds;
+use sigmax::bound::four_bounds;
 use sigmax_formats::Model;
 use sigmax_formats::report::{Rounding, decimal};
 

@@ -5,14 +5,15 @@
 //! cover all frequencies, the norm is at most U. A cell closed at U is closed at any larger U, so cells
 //! never have to be revisited when a better lower bound raises the target.
 //!
-//! What the frequencies are, and the threshold, is a [`Cover`]: all of the torus, or the grid of a
+//! What the frequencies are, and the threshold, is a [`Cover`](cover::Cover): all of the torus, or the grid of a
 //! periodic layer.
 
+mod cover;
 pub(crate) mod grid;
 mod prove;
 mod row;
 mod spent;
-pub(crate) mod torus;
+mod torus;
 
 use std::collections::VecDeque;
 
@@ -20,11 +21,12 @@ use rayon::prelude::*;
 
 use crate::bound::four::{ReshapeNorm, ReshapeNorms, root_of_taps};
 use crate::bound::options::{Options, Stop};
+use crate::bound::search::cover::Cover;
 use crate::bound::search::grid::Grid;
 use crate::bound::search::prove::{Claim, prove};
 use crate::bound::search::row::{MANY_TAPS, Row};
 use crate::bound::search::spent::Spent;
-use crate::bound::search::torus::{Cover, Torus};
+use crate::bound::search::torus::Torus;
 use crate::estimate::ascent::{self, Peak};
 use crate::krylov;
 use crate::rounding::{
@@ -286,9 +288,9 @@ impl Search<'_, '_> {
         let rows = taps.matrices[0].nrows();
         if rows == 1
             && taps.matrices.len() >= MANY_TAPS
-            && let Some(torus) = cover.torus()
+            && let Some(k) = cover.whole()
         {
-            return self.evaluate(&taps, torus, g).map(|()| None);
+            return self.evaluate(&taps, &Torus::new(k), g).map(|()| None);
         }
         let cost = autocorrelation::Cost::of(&taps);
         let cells = cover.count();
@@ -302,8 +304,8 @@ impl Search<'_, '_> {
         let of = match Autocorrelation::new(&taps) {
             Ok(of) if affordable.is_ok() && cells <= MAX_CELLS => of,
             _ => {
-                if let Some(torus) = cover.torus() {
-                    self.evaluate(&taps, torus, g)?;
+                if let Some(k) = cover.whole() {
+                    self.evaluate(&taps, &Torus::new(k), g)?;
                 }
                 return Err(Stop::Work);
             }

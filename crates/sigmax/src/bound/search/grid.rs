@@ -1,6 +1,6 @@
 //! The frequencies of a periodic layer: boxes of a finite grid (T1, T16).
 
-use crate::bound::search::torus::{Cover, Torus};
+use crate::bound::search::cover::Cover;
 use crate::error::Error;
 use crate::estimate::ascent::{self, Peak};
 use crate::rounding::{
@@ -248,7 +248,7 @@ impl Cover for Grid {
         peak
     }
 
-    fn torus(&self) -> Option<&Torus> {
+    fn whole(&self) -> Option<&[usize]> {
         None
     }
 }

@@ -1,9 +1,13 @@
-//! [`Spent`]: what a search has used of its budget.
+//! What a search has used of its budget, and the work after which it ends without one.
 
 use std::time::Instant;
 
 use crate::bound::options::{Options, Stop};
 
+/// Operations after which a search without a budget ends: about a quarter of an hour of one core.
+const DEFAULT_WORK: f64 = (1u64 << 43) as f64;
+/// Operations of one step that cannot be interrupted.
+const MAX_STEP: f64 = (1u64 << 43) as f64;
 /// What a search has used of its budget.
 pub(crate) struct Spent<'a> {
     pub(crate) options: &'a Options,
@@ -54,8 +58,3 @@ impl<'a> Spent<'a> {
         }
     }
 }
-
-/// Operations after which a search without a budget ends: about a quarter of an hour of one core.
-const DEFAULT_WORK: f64 = (1u64 << 43) as f64;
-/// Operations of one step that cannot be interrupted.
-const MAX_STEP: f64 = (1u64 << 43) as f64;

@@ -1,28 +1,9 @@
 //! All frequencies: cells of the torus (T16).
 
+use crate::bound::search::cover::Cover;
 use crate::estimate::ascent::{self, Peak};
 use crate::rounding::{cos_turns_down, mul_down, sub_down};
 use crate::symbol::autocorrelation::{Autocorrelation, Frequency, TURN};
-
-/// Frequencies as cells that are closed one by one.
-pub(crate) trait Cover {
-    /// A set of frequencies around a centre.
-    type Cell: Copy;
-    /// About how many first cells there are.
-    fn count(&self) -> f64;
-    /// Cells that cover all frequencies, up to θ → −θ.
-    fn first(&self) -> Vec<Self::Cell>;
-    /// Smaller cells that cover a cell; none where it cannot be split.
-    fn split(&self, cell: &Self::Cell) -> Vec<Self::Cell>;
-    fn centre(&self, cell: &Self::Cell) -> Frequency;
-    /// The largest t found for which "‖F(c)‖² ≤ t" closes the cell at `target`; any number ≤ 0 where
-    /// there is none.
-    fn threshold(&mut self, of: &Autocorrelation, cell: &Self::Cell, target: f64) -> f64;
-    /// Climbs to a local maximum of ‖F‖ among these frequencies.
-    fn ascend(&self, of: &Autocorrelation, from: Peak, gain: f64) -> Peak;
-    /// The torus, where these are all frequencies.
-    fn torus(&self) -> Option<&Torus>;
-}
 
 /// A cell of the torus, in units of 1/[`TURN`] of a turn: the interval |Δ₁| ≤ w₁ in one dimension,
 /// the diamond |Δ₁|/w₁ + |Δ₂|/w₂ ≤ 1 in two, diamond × interval in three.
@@ -237,8 +218,8 @@ impl Cover for Torus {
         ascent::ascend(of, from, gain)
     }
 
-    fn torus(&self) -> Option<&Torus> {
-        Some(self)
+    fn whole(&self) -> Option<&[usize]> {
+        Some(&self.k)
     }
 }
 
