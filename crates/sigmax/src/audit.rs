@@ -7,12 +7,12 @@ use crate::bound::four::{FourBounds, ReshapeNorms};
 use crate::bound::norm::{NormBracket, lattice_bracket};
 use crate::bound::options::Options;
 use crate::bound::weighted::{Weighted, WeightedFour};
-use crate::claim::{Bracket, Estimate, Lower, Upper};
+use crate::claim::{Bracket, Enclosure, Estimate, Lower, Upper};
 use crate::conv::{Conv, PaddingMode};
 use crate::error::Error;
 use crate::estimate;
 use crate::kernel::Kernel;
-use crate::rounding::{mul_down, mul_up};
+use crate::rounding::{mul_down, mul_up, sub_down};
 use crate::symbol::Lattice;
 
 /// The audit of one layer, which it holds: what is proved of it cannot be taken for another's.
@@ -146,6 +146,42 @@ impl Audit {
             0.0
         };
         self.norm.bracket = Bracket::claim(Lower::claim(lower), upper(bracket.upper()));
+        self
+    }
+}
+
+/// Of weights that are computed (T30).
+impl Audit {
+    /// The audit of a layer with the kernel f·K + E, `factor` holding |f| and S(E) ≤ `error`, from that
+    /// of K.
+    ///
+    /// Every upper end is one of a norm of the layer, and ‖layer of E‖ ≤ ‖P‖·S(E) by T7: the ends move
+    /// outward by that much.
+    pub(crate) fn within(mut self, factor: Enclosure, error: f64) -> Self {
+        if factor == Enclosure::ONE && error <= 0.0 {
+            return self;
+        }
+        self.layer = None;
+        let error = mul_up(error, self.padding_factor);
+        let upper = |bound: Upper| {
+            let product = mul_up(bound.get(), factor.upper);
+            Upper::claim(product).plus(Upper::claim(error))
+        };
+        for (_, bound) in &mut self.four.bounds {
+            *bound = upper(*bound);
+        }
+        self.four.min = upper(self.four.min);
+        self.weighted_four.upper = upper(self.weighted_four.upper);
+        let middle = 0.5 * factor.lower + 0.5 * factor.upper;
+        self.reshape_norm = Estimate::new(middle * self.reshape_norm.get());
+        let bracket = self.norm.bracket;
+        let product = mul_down(bracket.lower().get(), factor.lower);
+        let lower = Lower::claim(if error > 0.0 {
+            sub_down(product, error)
+        } else {
+            product
+        });
+        self.norm.bracket = Bracket::claim(lower, upper(bracket.upper()));
         self
     }
 }

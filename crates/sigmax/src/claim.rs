@@ -38,6 +38,13 @@ pub struct Bracket {
     upper: Upper,
 }
 
+/// `lower` ≤ a non-negative number ≤ `upper`.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Enclosure {
+    pub(crate) lower: f64,
+    pub(crate) upper: f64,
+}
+
 /// A number about which nothing is proved.
 #[derive(Clone, Copy, Debug, PartialEq, PartialOrd)]
 pub struct Estimate(f64);
@@ -190,5 +197,20 @@ impl Estimate {
     #[must_use]
     pub fn get(self) -> f64 {
         self.0
+    }
+}
+
+impl Enclosure {
+    pub(crate) const ONE: Self = Self {
+        lower: 1.0,
+        upper: 1.0,
+    };
+
+    /// `value`, which is known to within `error`.
+    pub(crate) fn around(value: f64, error: f64) -> Self {
+        Self {
+            lower: rounding::sub_down(value, error).max(0.0),
+            upper: rounding::add_up(value, error),
+        }
     }
 }

@@ -59,6 +59,7 @@ mod reshape;
 mod rounding;
 mod symbol;
 mod verify;
+pub mod weight;
 
 pub use audit::{Audit, Timing, audit};
 pub use bound::norm::{NormBracket, Quantity};

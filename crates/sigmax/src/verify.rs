@@ -5,6 +5,7 @@
 //! order, with or without fused multiply-add, and pivots are real numbers. No value it returns is
 //! believed beyond that.
 
+use crate::kernel::Kernel;
 use crate::krylov;
 use crate::linalg::{self, Cholesky, Mat, MatMut, MatRef, c64};
 use crate::rounding::{add_up, div_down, gamma, mul_down, mul_up, sqrt_down, sqrt_up, sub_down};
@@ -110,6 +111,19 @@ impl CheapNorms {
     pub(crate) fn smaller(&self) -> f64 {
         self.frobenius_squared.min(self.one_times_infinity)
     }
+}
+
+/// √(‖B‖₁‖B‖_∞) for B = Σ_t |K_t| in units of 2^e, from above: ‖B‖₂ ≥ S(|K|) ≥ S(K).
+pub(crate) fn magnitude(kernel: &Kernel) -> f64 {
+    let (rows, cols) = (kernel.shape()[0], kernel.shape()[1]);
+    let taps: usize = kernel.spatial().iter().product();
+    let values = kernel.scaled();
+    let b = Mat::from_fn(rows, cols, |r, c| {
+        let taps_of = &values[(r * cols + c) * taps..][..taps];
+        taps_of.iter().map(|v| v.abs()).sum::<f64>()
+    });
+    let bound = CheapNorms::of(b.as_ref()).smaller();
+    mul_up(sqrt_up(bound), 1.0 + 2.0 * gamma(taps + 2))
 }
 
 /// The norm of a real matrix with its proof.

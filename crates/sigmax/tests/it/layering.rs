@@ -52,7 +52,7 @@ fn assert_only(word: &str, allowed: impl Fn(&str) -> bool) {
 }
 
 /// Every file, each after those it may use.
-const RANKS: [&str; 67] = [
+const RANKS: [&str; 72] = [
     "rounding.rs",
     "error.rs",
     "named.rs",
@@ -91,6 +91,11 @@ const RANKS: [&str; 67] = [
     "bound/weighted.rs",
     "bound.rs",
     "audit.rs",
+    "weight.rs",
+    "weight/low_rank.rs",
+    "weight/masked.rs",
+    "weight/spectral.rs",
+    "weight/weight_norm.rs",
     "network/op/activation/softmax.rs",
     "network/op/activation.rs",
     "network/op/activation/value.rs",

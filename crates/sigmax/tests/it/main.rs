@@ -18,3 +18,4 @@ mod networks;
 mod num;
 mod soak;
 mod traps;
+mod weights;

@@ -3,8 +3,8 @@
 use crate::kernel::Kernel;
 use crate::network::graph::Network;
 use crate::network::op::Op;
-use crate::network::rule::lattice_map::magnitude;
 use crate::rounding::{add_up, div_up, gamma, mul_up, scale_up, sqrt_int_up, sqrt_up};
+use crate::verify::magnitude;
 
 /// Unit roundoff of float32, 2⁻²⁴.
 pub(crate) const U32: f64 = 1.0 / (1u64 << 24) as f64;

@@ -9,14 +9,13 @@ use crate::conv::{Conv, MAX_EXTENT, PaddingMode};
 use crate::error::Error;
 use crate::kernel::Kernel;
 use crate::layout::multi_index;
-use crate::linalg::Mat;
 use crate::network::graph::{Network, Node};
 use crate::network::op::Op;
 use crate::network::op::affine::Affine;
 use crate::network::op::pool::Pool;
 use crate::network::rule::slack::Slack;
 use crate::rounding::{U, add_up, gamma, ldexp, mul_up, scale_up};
-use crate::verify::CheapNorms;
+use crate::verify::magnitude;
 
 /// Most entries of a composed kernel, and most products to compute it.
 const MAX_ENTRIES: usize = 1 << 22;
@@ -316,19 +315,6 @@ fn compose_kernels(
         }
     }
     Some(([&[rows2, inputs][..], k].concat(), values))
-}
-
-/// √(‖B‖₁‖B‖_∞) for B = Σ_t |K_t| in units of 2^e, from above: ‖B‖₂ ≥ S(|K|) ≥ S(K).
-pub(crate) fn magnitude(kernel: &Kernel) -> f64 {
-    let (rows, cols) = (kernel.shape()[0], kernel.shape()[1]);
-    let taps: usize = kernel.spatial().iter().product();
-    let values = kernel.scaled();
-    let b = Mat::from_fn(rows, cols, |r, c| {
-        let taps_of = &values[(r * cols + c) * taps..][..taps];
-        taps_of.iter().map(|v| v.abs()).sum::<f64>()
-    });
-    let bound = CheapNorms::of(b.as_ref()).smaller();
-    mul_up(crate::rounding::sqrt_up(bound), 1.0 + 2.0 * gamma(taps + 2))
 }
 
 /// Average pooling with windows inside of the image as a grouped convolution with entries 1/Πk.
