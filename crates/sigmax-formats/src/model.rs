@@ -12,10 +12,12 @@ pub(crate) mod skipped;
 mod statedict;
 mod tensor;
 mod torch;
+mod weight;
 
 use std::path::{Path, PathBuf};
 
 use sigmax::Kernel;
+use sigmax::weight::Weight;
 
 use crate::bytes::gzip::decompress;
 use crate::bytes::source::Source;
@@ -26,8 +28,9 @@ use crate::model::layer::{LayerId, LayerSpec};
 use crate::model::network::{NetworkError, NetworkModel, NoNetwork};
 use crate::model::onnx::Graph;
 use crate::model::skipped::Skipped;
-use crate::model::statedict::StateDict;
+use crate::model::statedict::Sorted;
 use crate::model::tensor::Tensor;
+use crate::model::weight::Stored;
 
 /// The layers of a model file, with the file kept open to read their weights.
 #[derive(Debug)]
@@ -89,7 +92,7 @@ impl Model {
             Content::Gzip => Err(unknown(&source, "gzip inside gzip".to_owned())),
             Content::Model(Format::Onnx) => {
                 let graph = Graph::read(&source, folder)?;
-                let mut model = Self::new(Format::Onnx, source, StateDict::default());
+                let mut model = Self::new(Format::Onnx, source, Sorted::default());
                 model.layers_of(graph)?;
                 Ok(model)
             }
@@ -99,12 +102,12 @@ impl Model {
                     Format::TorchZip => torch::read_zip(&source)?,
                     Format::TorchLegacy | Format::Onnx => torch::read_legacy(&source)?,
                 };
-                Ok(Self::new(format, source, dict))
+                Ok(Self::new(format, source, dict.sort()))
             }
         }
     }
 
-    fn new(format: Format, source: Source, mut dict: StateDict) -> Self {
+    fn new(format: Format, source: Source, mut dict: Sorted) -> Self {
         for (place, layer) in dict.layers.iter_mut().enumerate() {
             layer.id = LayerId(place);
         }
@@ -139,24 +142,49 @@ impl Model {
         self.graph.as_ref().map_or_else(Vec::new, Graph::external)
     }
 
-    /// Reads the weight of one layer, widened exactly to f64.
+    /// Reads the weight of one layer: as it is stored, or computed from the factors that the file holds
+    /// instead, with the error of that enclosed.
     ///
     /// [`LayerSpec::scale`] is not multiplied in.
     ///
     /// # Errors
-    /// [`Error`] where the file cannot be read (any more), the values are not finite, or shape and
-    /// geometry do not fit.
+    /// [`Error`] where the file cannot be read (any more), the values are not finite, the factors do not
+    /// make a weight, or shape and geometry do not fit.
+    pub fn read_weight(&self, layer: &LayerSpec) -> Result<Weight, Error> {
+        let wrong = |source: sigmax::Error| self.wrong_kernel(layer, source);
+        let weight = match &layer.weight {
+            Stored::Whole(tensor) => {
+                let values = tensor.read(&self.source)?;
+                Weight::exact(Kernel::new(&layer.shape, values).map_err(wrong)?)
+            }
+            Stored::Factors(recipe) => recipe.read(&self.source)?.map_err(wrong)?,
+        };
+        layer.conv.check(weight.kernel()).map_err(wrong)?;
+        Ok(weight)
+    }
+
+    /// Reads the weight of one layer that is stored as it is, widened exactly to f64.
+    ///
+    /// [`LayerSpec::scale`] is not multiplied in.
+    ///
+    /// # Errors
+    /// As [`Model::read_weight`], and where the weight is computed from factors: no kernel is it exactly.
     pub fn read_kernel(&self, layer: &LayerSpec) -> Result<Kernel, Error> {
-        let values = layer.weight.read(&self.source)?;
-        let wrong = |source: sigmax::Error| Error::Kernel {
+        if let Stored::Factors(_) = layer.weight {
+            let reason = "the weight is computed from factors, and no kernel is it exactly; read it with \
+                          Model::read_weight";
+            return Err(self.source.bad_tensor(&layer.tensor, reason));
+        }
+        Ok(self.read_weight(layer)?.kernel().clone())
+    }
+
+    fn wrong_kernel(&self, layer: &LayerSpec, source: sigmax::Error) -> Error {
+        Error::Kernel {
             file: self.file().to_owned(),
             layer: layer.name.clone(),
             tensor: layer.tensor.clone(),
             source: Box::new(source),
-        };
-        let kernel = Kernel::new(&layer.shape, values).map_err(wrong)?;
-        layer.conv.check(&kernel).map_err(wrong)?;
-        Ok(kernel)
+        }
     }
 
     /// The network of an ONNX model, with all its weights: for one sample, the batch axis left out.

@@ -13,6 +13,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use rayon::ThreadPool;
+use sigmax::weight::Weight;
 use sigmax::{Kernel, Options};
 use sigmax_formats::report::{Outcome, Row};
 use sigmax_formats::{LayerId, LayerSpec, Model};
@@ -145,16 +146,15 @@ impl Work {
 
     fn audit(&self, layer: &LayerSpec, options: &Options) -> Outcome {
         let known = self.kernels.get(&layer.id()).cloned();
-        let kernel = match known.map_or_else(|| self.model.read_kernel(layer), Ok) {
-            Ok(kernel) => kernel,
+        let read = || self.model.read_weight(layer);
+        let weight = match known.map_or_else(read, |kernel| Ok(Weight::exact(kernel))) {
+            Ok(weight) => weight,
             Err(sigmax_formats::Error::Kernel { source, .. }) if is_limit(&source) => {
                 return Outcome::Refused(source.to_string());
             }
             Err(error) => return Outcome::Bad(error.to_string()),
         };
-        let audit = self
-            .pool
-            .install(|| sigmax::audit(&kernel, &layer.conv, options));
+        let audit = self.pool.install(|| weight.audit(&layer.conv, options));
         match audit {
             Ok(audit) if self.kernels.contains_key(&layer.id()) => {
                 Outcome::Audited(Box::new(audit.scaled(layer.scale)))

@@ -21,14 +21,14 @@ pub fn spectra_of_worst(report: &Report, model: &Model) -> Vec<Spectrum> {
         .into_par_iter()
         .filter_map(|place| {
             let layer = &report.rows[place].layer;
-            let kernel = model.read_kernel(layer).ok()?;
+            let weight = model.read_weight(layer).ok()?;
             let grid = if layer.conv.axes() == 1 {
                 GRID_1D
             } else {
                 GRID
             };
-            let values = sigmax::estimate::spectrum(&kernel, &layer.conv, grid).ok()?;
-            let scale = layer.scale.abs();
+            let values = sigmax::estimate::spectrum(weight.kernel(), &layer.conv, grid).ok()?;
+            let scale = layer.scale.abs() * weight.factor().get();
             Some(Spectrum {
                 layer: place,
                 grid,

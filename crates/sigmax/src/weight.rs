@@ -5,8 +5,6 @@ mod masked;
 mod spectral;
 mod weight_norm;
 
-pub use spectral::Updates;
-
 use crate::audit::{Audit, audit};
 use crate::bound::options::Options;
 use crate::claim::{Enclosure, Estimate};
@@ -43,6 +41,15 @@ pub struct Weight {
     factor: Enclosure,
     /// S(E) ≤ `error`.
     error: f64,
+}
+
+/// What happens to u and v before σ is computed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Updates {
+    /// Nothing: σ = uᵀMv, as PyTorch evaluates it.
+    None,
+    /// A power step at every evaluation, each from the last one's vectors: σ is not one number.
+    Every,
 }
 
 impl Weight {

@@ -3,6 +3,7 @@
 use sigmax::Conv;
 
 use crate::model::tensor::Tensor;
+use crate::model::weight::{Recipe, Stored};
 
 /// What a layer computes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -64,7 +65,8 @@ pub struct LayerId(pub(crate) usize);
 pub struct LayerSpec {
     /// The node's name, or that of the module in a state dict; unique in the model.
     pub name: String,
-    /// The name of the weight tensor.
+    /// The name of the weight tensor; of a weight that is computed from several, the name that it has
+    /// in its module.
     pub tensor: String,
     /// What the layer computes.
     pub op: Op,
@@ -86,7 +88,7 @@ pub struct LayerSpec {
     pub notes: Vec<String>,
     /// The place of its node in the graph; without a graph, its place among the layers.
     pub(crate) id: LayerId,
-    pub(crate) weight: Tensor,
+    pub(crate) weight: Stored,
 }
 
 impl LayerSpec {
@@ -98,11 +100,23 @@ impl LayerSpec {
 
     /// A dense layer (rank 2) or a convolution with the default geometry.
     pub(crate) fn assumed(name: String, weight: Tensor) -> Self {
-        let shape = weight.shape().to_vec();
+        let (tensor, shape) = (weight.name.clone(), weight.shape().to_vec());
+        Self::stored(name, tensor, shape, Stored::Whole(weight))
+    }
+
+    /// The same with a weight that is computed.
+    pub(crate) fn computed(name: String, tensor: String, recipe: Recipe) -> Self {
+        let (shape, note) = (recipe.shape().to_vec(), recipe.note());
+        let mut layer = Self::stored(name, tensor, shape, Stored::Factors(Box::new(recipe)));
+        layer.notes.push(note);
+        layer
+    }
+
+    fn stored(name: String, tensor: String, shape: Vec<usize>, weight: Stored) -> Self {
         let op = if shape.len() > 2 { Op::Conv } else { Op::Dense };
         Self {
             name,
-            tensor: weight.name.clone(),
+            tensor,
             op,
             op_type: op.name().to_owned(),
             conv: Conv::new(shape.len().saturating_sub(2)),

@@ -4,16 +4,17 @@
 //! by the `safetensors` crate; this module adds that no name occurs twice, which JSON allows and of
 //! which the crate keeps the last, and that the tensors end where the file ends.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::fmt;
 
 use safetensors::tensor::{Dtype, Metadata, TensorInfo};
 use serde::de::{Deserialize, Deserializer, Error as _, IgnoredAny, MapAccess, Visitor};
 
 use crate::bytes::element::Element;
+use crate::bytes::float8::Float8;
 use crate::bytes::source::Source;
 use crate::error::Error;
-use crate::model::statedict::StateDict;
+use crate::model::statedict::{Adapters, Content, Role, StateDict};
 use crate::model::tensor::{Place, Tensor};
 
 /// Longest header, the same as in the `safetensors` crate.
@@ -27,20 +28,26 @@ pub(crate) fn read(source: &Source) -> Result<StateDict, Error> {
     source.limit("the length of the safetensors header", MAX_HEADER, length)?;
     let header: Header = serde_json::from_slice(&source.read(8, length)?)
         .map_err(|error| source.malformed(8, format!("safetensors header: {error}")))?;
-    let mut tensors = header.0;
+    let mut tensors = header.tensors;
     tensors.sort_by_key(|(_, info)| info.data_offsets);
     let data = 8 + length;
     check(source, data, tensors.clone())?;
-    let mut dict = StateDict::default();
+    let mut dict = StateDict::new(Adapters::of(&header.metadata));
     for (name, info) in tensors {
-        let Some(element) = element(info.dtype) else {
-            dict.skip(&format!("{:?}", info.dtype), &name);
-            continue;
+        let content = if let Some(element) = element(info.dtype) {
+            let place = Place::Raw(data + info.data_offsets.0 as u64);
+            let tensor = Tensor::row_major(&name, element, place, info.shape)
+                .ok_or_else(|| source.bad_tensor(&name, "its size overflows"))?;
+            Content::Float(tensor)
+        } else {
+            let (dtype, shape) = (format!("{:?}", info.dtype), info.shape);
+            if is_integer(info.dtype) {
+                Content::Integer { dtype, shape }
+            } else {
+                Content::Other { dtype, shape }
+            }
         };
-        let place = Place::Raw(data + info.data_offsets.0 as u64);
-        let tensor = Tensor::row_major(&name, element, place, info.shape)
-            .ok_or_else(|| source.bad_tensor(&name, "its size overflows"))?;
-        dict.add(tensor);
+        dict.add(&name, Role::Parameter, content);
     }
     Ok(dict)
 }
@@ -64,6 +71,11 @@ fn check(source: &Source, data: u64, tensors: Vec<(String, TensorInfo)>) -> Resu
 
 fn element(dtype: Dtype) -> Option<Element> {
     match dtype {
+        Dtype::F8_E4M3 => Some(Element::F8(Float8::E4m3Fn)),
+        Dtype::F8_E4M3FNUZ => Some(Element::F8(Float8::E4m3Fnuz)),
+        Dtype::F8_E5M2 => Some(Element::F8(Float8::E5m2)),
+        Dtype::F8_E5M2FNUZ => Some(Element::F8(Float8::E5m2Fnuz)),
+        Dtype::F8_E8M0 => Some(Element::F8(Float8::E8m0Fnu)),
         Dtype::F16 => Some(Element::F16),
         Dtype::BF16 => Some(Element::Bf16),
         Dtype::F32 => Some(Element::F32),
@@ -72,8 +84,35 @@ fn element(dtype: Dtype) -> Option<Element> {
     }
 }
 
-/// The JSON header without its `__metadata__`.
-struct Header(Vec<(String, TensorInfo)>);
+fn is_integer(dtype: Dtype) -> bool {
+    matches!(
+        dtype,
+        Dtype::BOOL
+            | Dtype::U8
+            | Dtype::I8
+            | Dtype::I16
+            | Dtype::U16
+            | Dtype::I32
+            | Dtype::U32
+            | Dtype::I64
+            | Dtype::U64
+    )
+}
+
+/// The JSON header.
+struct Header {
+    tensors: Vec<(String, TensorInfo)>,
+    /// `__metadata__`, where it is an object of texts, as the format wants it.
+    metadata: BTreeMap<String, String>,
+}
+
+/// Metadata of another form are passed over.
+#[derive(serde::Deserialize)]
+#[serde(untagged)]
+enum Metadatum {
+    Texts(BTreeMap<String, String>),
+    Ignored(IgnoredAny),
+}
 
 impl<'de> Deserialize<'de> for Header {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
@@ -93,16 +132,20 @@ impl<'de> Visitor<'de> for HeaderVisitor {
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Header, A::Error> {
         let mut tensors = Vec::new();
         let mut names = HashSet::new();
+        let mut metadata = BTreeMap::new();
         while let Some(name) = map.next_key::<String>()? {
             if !names.insert(name.clone()) {
                 return Err(A::Error::custom(format!("{name:?} occurs twice")));
             }
             if name == "__metadata__" {
-                map.next_value::<IgnoredAny>()?;
+                match map.next_value()? {
+                    Metadatum::Texts(texts) => metadata = texts,
+                    Metadatum::Ignored(_) => {}
+                }
             } else {
                 tensors.push((name, map.next_value()?));
             }
         }
-        Ok(Header(tensors))
+        Ok(Header { tensors, metadata })
     }
 }

@@ -146,11 +146,14 @@ impl Tensor {
         Some(self)
     }
 
-    /// The entries converted to another type, rounded as a cast does; `None` for the one
-    /// conversion whose rounding is not the same everywhere (f64 to a 16-bit type).
+    /// The entries converted to another type, rounded as a cast does; `None` for conversions whose
+    /// rounding is not the same everywhere (f64 to a 16-bit type, anything to an 8-bit one).
     pub(crate) fn cast(mut self, to: Element) -> Option<Self> {
         let from = self.element();
         if from == Element::F64 && matches!(to, Element::F16 | Element::Bf16) {
+            return None;
+        }
+        if from != to && to.is_eight_bit() {
             return None;
         }
         if from != to {

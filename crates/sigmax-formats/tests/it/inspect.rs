@@ -2,9 +2,9 @@
 
 use std::path::PathBuf;
 
-use sigmax::Conv;
 use sigmax::estimate::Operator;
-use sigmax_formats::Model;
+use sigmax::{Conv, Kernel};
+use sigmax_formats::{LayerSpec, Model};
 
 /// A file of `testdata/models`.
 pub(crate) fn path(name: &str) -> PathBuf {
@@ -20,19 +20,27 @@ pub(crate) fn open(name: &str) -> Model {
 
 /// `name shape` of every layer.
 pub(crate) fn layers(model: &Model) -> Vec<String> {
-    let text = |layer: &sigmax_formats::LayerSpec| format!("{} {:?}", layer.name, layer.shape);
+    let text = |layer: &LayerSpec| format!("{} {:?}", layer.name, layer.shape);
     model.layers.iter().map(text).collect()
 }
 
-/// The entries of a layer's kernel, in row-major order: what the layer makes of every unit image
-/// of the kernel's own size.
-pub(crate) fn values(model: &Model, name: &str) -> Vec<f64> {
+/// The layer of that name.
+#[track_caller]
+pub(crate) fn layer<'a>(model: &'a Model, name: &str) -> &'a LayerSpec {
     let layer = model.layers.iter().find(|layer| layer.name == name);
-    let layer = layer.unwrap_or_else(|| panic!("no layer {name:?} in {:?}", layers(model)));
-    let kernel = model.read_kernel(layer).unwrap();
+    layer.unwrap_or_else(|| panic!("no layer {name:?} in {:?}", layers(model)))
+}
+
+/// The entries of a layer's kernel, in row-major order.
+pub(crate) fn values(model: &Model, name: &str) -> Vec<f64> {
+    entries(&model.read_kernel(layer(model, name)).unwrap())
+}
+
+/// The entries of a kernel, in row-major order: what it makes of every unit image of its own size.
+pub(crate) fn entries(kernel: &Kernel) -> Vec<f64> {
     let size = kernel.spatial().to_vec();
     let conv = Conv::new(size.len()).with_input_size(&size);
-    let operator = Operator::new(&kernel, &conv).unwrap();
+    let operator = Operator::new(kernel, &conv).unwrap();
     let columns = operator.input_len();
     let mut values = vec![0.0; columns * operator.output_len()];
     for column in 0..columns {
@@ -85,11 +93,11 @@ pub(crate) fn fails(bytes: Vec<u8>, parts: &[&str]) {
     }
 }
 
-/// Opens bytes and reads all kernels; errors are fine.
+/// Opens bytes and reads all weights; errors are fine.
 pub(crate) fn survives(bytes: Vec<u8>) {
     if let Ok(model) = Model::from_bytes("input", bytes) {
         for layer in &model.layers {
-            let _ = model.read_kernel(layer);
+            let _ = model.read_weight(layer);
         }
     }
 }

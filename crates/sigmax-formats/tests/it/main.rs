@@ -7,6 +7,8 @@
 
 mod build;
 mod content;
+mod factors;
+mod float8;
 mod geometry;
 mod html;
 mod images;

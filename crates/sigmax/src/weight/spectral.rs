@@ -7,7 +7,7 @@ use crate::linalg::MatRef;
 use crate::rounding::{add_up, div_down, div_up, gamma, mul_down, mul_up, scale_down, scale_up};
 use crate::rounding::{ldexp, sub_down};
 use crate::verify::matrix_norm;
-use crate::weight::{UNDERFLOW, Weight, length, scaled, wrong_length};
+use crate::weight::{UNDERFLOW, Updates, Weight, length, scaled, wrong_length};
 
 /// Readings of a kernel as a matrix whose σ differ by less are one.
 const SAME: f64 = 1e-9;
@@ -18,15 +18,6 @@ const OUT: f64 = 0.2;
 const FAR: f64 = 0.7;
 /// Lengths below are too near to the constants (10⁻¹² to 10⁻⁶) that implementations add.
 const SHORT: f64 = 1e-3;
-
-/// What happens to u and v before σ is computed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Updates {
-    /// Nothing: σ = uᵀMv, as PyTorch evaluates it.
-    None,
-    /// A power step at every evaluation, each from the last one's vectors: σ is not one number.
-    Every,
-}
 
 impl Weight {
     /// W/(uᵀMv), M being W as a matrix with `u.len()` rows: one axis against all others.

@@ -8,6 +8,7 @@ use crate::model::layer::{GeometrySource, LayerId, LayerSpec, Op};
 use crate::model::names::Names;
 use crate::model::skipped::Skipped;
 use crate::model::tensor::Tensor;
+use crate::model::weight::Stored;
 
 use super::facts::{Constant, Context, Fact};
 use super::order::{label, node_error};
@@ -80,7 +81,7 @@ fn finish(id: LayerId, node: &Node, name: String, draft: Draft) -> LayerSpec {
         scale: draft.scale,
         notes: draft.notes,
         id,
-        weight: draft.weight,
+        weight: Stored::Whole(draft.weight),
     }
 }
 

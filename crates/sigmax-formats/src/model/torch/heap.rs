@@ -1,6 +1,7 @@
 //! [`Heap`]: the values that a pickle builds, as one list that refers to itself by index.
 
 use crate::bytes::element::Element;
+use crate::bytes::float8::Float8;
 
 /// Most values of one pickle. A checkpoint of ten thousand tensors has some 200 000.
 const MAX_VALUES: usize = 1 << 22;
@@ -103,7 +104,17 @@ const fn float(storage: &'static str, name: &'static str, element: Element, size
     }
 }
 
-static TABLE: [Dtype; 17] = [
+/// A type that has no storage class of its own: tensors of it name it beside an untyped storage.
+const fn float8(name: &'static str, format: Float8) -> Dtype {
+    float("", name, Element::F8(format), 1)
+}
+
+static TABLE: [Dtype; 22] = [
+    float8("float8_e4m3fn", Float8::E4m3Fn),
+    float8("float8_e4m3fnuz", Float8::E4m3Fnuz),
+    float8("float8_e5m2", Float8::E5m2),
+    float8("float8_e5m2fnuz", Float8::E5m2Fnuz),
+    float8("float8_e8m0fnu", Float8::E8m0Fnu),
     float("FloatStorage", "float32", Element::F32, 4),
     float("DoubleStorage", "float64", Element::F64, 8),
     float("HalfStorage", "float16", Element::F16, 2),
@@ -129,7 +140,8 @@ impl Dtype {
         let class = ["torch.cuda.", "torch.storage.", "torch."]
             .iter()
             .find_map(|module| class.strip_prefix(module))?;
-        TABLE.iter().find(|dtype| dtype.storage == class)
+        let mut classes = TABLE.iter().filter(|dtype| !dtype.storage.is_empty());
+        classes.find(|dtype| dtype.storage == class)
     }
 
     /// The type `torch.float32`, ….

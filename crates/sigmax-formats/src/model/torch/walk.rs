@@ -9,7 +9,7 @@ use std::collections::HashSet;
 
 use crate::bytes::source::Source;
 use crate::error::Error;
-use crate::model::statedict::StateDict;
+use crate::model::statedict::{Content, Role, StateDict};
 use crate::model::tensor::{Tensor, count, span};
 use crate::model::torch::heap::{Dtype, Heap, Id, TensorParts, Value};
 use crate::model::torch::storage::Storages;
@@ -41,34 +41,28 @@ pub(super) fn state_dict(
         found: Vec::new(),
         names: 0,
     };
-    walk.visit(top, &mut String::new(), 0, Role::Weight)?;
+    walk.visit(top, &mut String::new(), 0, Role::Parameter)?;
     let prefix = walk.common_prefix();
     let mut dict = StateDict::default();
     for found in &walk.found {
         let name = found.path.strip_prefix(&prefix).unwrap_or(&found.path);
         let name = if name.is_empty() { "tensor" } else { name };
-        match (found.role, heap.get(found.tensor)) {
-            (Role::Optimiser, _) => dict.skip("optimiser state", name),
-            (Role::Buffer, _) => dict.skip("buffer", name),
-            (Role::Weight, Value::Tensor(parts)) => {
-                add(&mut dict, source, heap, storages, name, parts)?;
-            }
-            (Role::Weight, Value::Unreadable(maker)) => {
+        let content = match (found.role, heap.get(found.tensor)) {
+            // Nobody reads it: where it is does not matter.
+            (Role::Optimiser, _) => Content::Other {
+                dtype: String::new(),
+                shape: Vec::new(),
+            },
+            (_, Value::Tensor(parts)) => content(source, heap, storages, name, parts)?,
+            (_, Value::Unreadable(maker)) => {
                 let (kind, reason) = unreadable(heap.global(*maker).unwrap_or_default());
-                dict.skipped.refuse(name, kind, reason);
+                Content::Unreadable { kind, reason }
             }
-            (Role::Weight, _) => {}
-        }
+            _ => continue,
+        };
+        dict.add(name, found.role, content);
     }
     Ok(dict)
-}
-
-/// What the tensors of a container are for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Role {
-    Weight,
-    Optimiser,
-    Buffer,
 }
 
 /// A container on the way to a tensor.
@@ -147,7 +141,8 @@ impl<'a> Walk<'a> {
         attributes
     }
 
-    /// A pickled `torch.nn.Module`: what `state_dict()` would list.
+    /// A pickled `torch.nn.Module`: what `state_dict()` would list, then what it keeps besides (a
+    /// tensor or a list of modules that is no registered part of it is computed with all the same).
     fn module(
         &mut self,
         attributes: &[(Id, Id)],
@@ -164,12 +159,7 @@ impl<'a> Walk<'a> {
                 }
                 Some("_buffers") => {
                     let items = self.members(value);
-                    let buffer = if role == Role::Weight {
-                        Role::Buffer
-                    } else {
-                        role
-                    };
-                    self.dict(items, path, holder, buffer)?;
+                    self.dict(items, path, holder, role.unregistered())?;
                 }
                 Some("_modules") => {
                     let items = self.members(value);
@@ -177,6 +167,18 @@ impl<'a> Walk<'a> {
                     self.dict(items, path, inner, role)?;
                 }
                 _ => {}
+            }
+        }
+        for &(key, value) in attributes {
+            let Some(name) = heap.text(key) else {
+                continue;
+            };
+            // The last is the list of a recurrent layer's parameters, in another order.
+            let known = ["_parameters", "_buffers", "_modules", "_flat_weights"].contains(&name);
+            // A tensor that has a name already.
+            let seen = self.visited[value.index()];
+            if !known && !seen && self.leads_on(value) {
+                self.child(name, value, path, holder, role.unregistered())?;
             }
         }
         Ok(())
@@ -238,7 +240,8 @@ impl<'a> Walk<'a> {
         role: Role,
     ) -> Result<(), Error> {
         for (index, &value) in items.iter().enumerate() {
-            if self.leads_on(value) {
+            let seen = role == Role::Buffer && self.visited[value.index()];
+            if !seen && self.leads_on(value) {
                 self.child(&index.to_string(), value, path, holder, role)?;
             }
         }
@@ -297,6 +300,7 @@ impl<'a> Walk<'a> {
     }
 
     fn find(&mut self, tensor: Id, path: &str, holder: usize, role: Role) -> Result<(), Error> {
+        self.visited[tensor.index()] = true;
         self.names += path.len() as u64;
         self.source
             .limit("the length of all names", MAX_NAMES, self.names)?;
@@ -353,7 +357,7 @@ impl<'a> Walk<'a> {
     }
 
     fn may_be_layer(&self, found: &Found) -> bool {
-        found.role == Role::Weight
+        found.role == Role::Parameter
             && match self.heap.get(found.tensor) {
                 Value::Tensor(parts) => self
                     .heap
@@ -364,41 +368,34 @@ impl<'a> Walk<'a> {
     }
 }
 
-/// Checks a tensor against its storage and adds it.
-fn add(
-    dict: &mut StateDict,
+/// Checks a tensor against its storage.
+fn content(
     source: &Source,
     heap: &Heap,
     storages: &Storages<'_>,
     name: &str,
     parts: &TensorParts,
-) -> Result<(), Error> {
+) -> Result<Content, Error> {
     let Value::Storage(storage) = heap.get(parts.storage) else {
         return Err(source.bad_tensor(name, "it has no storage"));
     };
+    let shape = heap.sizes(parts.size);
     let dtype = match parts.dtype.map(|id| heap.global(id).unwrap_or_default()) {
-        None => storage.dtype,
-        Some(global) => match Dtype::named(global) {
-            Some(dtype) => dtype,
-            None => {
-                dict.skip(
-                    global.strip_prefix("torch.").unwrap_or("another type"),
-                    name,
-                );
-                return Ok(());
-            }
-        },
+        None => Ok(storage.dtype),
+        Some(global) => Dtype::named(global)
+            .ok_or_else(|| global.strip_prefix("torch.").unwrap_or("another type")),
     };
-    let Some(element) = dtype.element else {
-        dict.skip(dtype.name, name);
-        return Ok(());
+    let (dtype, element) = match dtype {
+        Ok(dtype) => match dtype.element {
+            Some(element) => (dtype, element),
+            None => return Ok(other_type(dtype.name, shape)),
+        },
+        Err(name) => return Ok(other_type(name, shape)),
     };
     let overflow = || source.bad_tensor(name, "its size overflows");
-    let (Some(shape), Some(strides), Some(offset)) = (
-        heap.sizes(parts.size),
-        heap.sizes(parts.stride),
-        heap.natural(parts.offset),
-    ) else {
+    let (Some(shape), Some(strides), Some(offset)) =
+        (shape, heap.sizes(parts.stride), heap.natural(parts.offset))
+    else {
         return Err(overflow()); // more than usize holds: the machine has checked the rest
     };
     let strides = without_idle_strides(&shape, strides);
@@ -421,16 +418,29 @@ fn add(
         ));
     }
     if entries > reach {
-        dict.skipped.refuse(
-            name,
-            "expanded tensor",
-            "some of its entries share memory; call .contiguous() on it before saving",
-        );
-        return Ok(());
+        return Ok(Content::Unreadable {
+            kind: "expanded tensor",
+            reason: "some of its entries share memory; call .contiguous() on it before saving"
+                .to_owned(),
+        });
     }
     let tensor = Tensor::strided(name, element, bytes.start + begin, shape, strides);
-    dict.add(tensor.ok_or_else(overflow)?);
-    Ok(())
+    Ok(Content::Float(tensor.ok_or_else(overflow)?))
+}
+
+/// A tensor that holds no floats of a kind that is read.
+fn other_type(dtype: &str, shape: Option<Vec<usize>>) -> Content {
+    let dtype = dtype.to_owned();
+    // Sizes beyond usize are those of no small tensor.
+    let shape = shape.unwrap_or_else(|| vec![usize::MAX; 2]);
+    if ["int", "uint", "bool"]
+        .iter()
+        .any(|kind| dtype.starts_with(kind))
+    {
+        Content::Integer { dtype, shape }
+    } else {
+        Content::Other { dtype, shape }
+    }
 }
 
 /// Strides of axes of length 1 are never taken and may be anything: they become row-major ones.
