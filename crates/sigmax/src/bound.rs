@@ -7,7 +7,7 @@ pub(crate) mod four;
 pub(crate) mod gram;
 pub(crate) mod norm;
 pub(crate) mod options;
-mod search;
+pub(crate) mod search;
 pub(crate) mod weighted;
 
 pub use crate::reshape::Reshape;

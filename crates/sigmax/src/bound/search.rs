@@ -10,7 +10,7 @@
 
 mod cover;
 pub(crate) mod grid;
-mod prove;
+pub(crate) mod prove;
 mod row;
 mod spent;
 mod torus;

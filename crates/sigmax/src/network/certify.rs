@@ -94,9 +94,10 @@ pub struct Certificate {
     radius: Lower,
     rival: Option<usize>,
     margin: Lower,
+    class: Option<usize>,
     logits: Vec<f64>,
     error: Upper,
-    /// The same radius and margin before they were made smaller so that others can confirm them.
+    /// What is proved of the prediction, before it was made smaller so that others can confirm it.
     proved: Proved,
 }
 
@@ -126,10 +127,17 @@ impl Certificate {
         self.rival
     }
 
-    /// A lower bound of z_label − z_rival at the image itself; 0 if none is proved.
+    /// A lower bound of z_label − z_t at the image itself, for every other class t; 0 if none is
+    /// proved.
     #[must_use]
     pub fn margin(&self) -> Lower {
         self.margin
+    }
+
+    /// The class that the image itself is proved to have, in the arithmetic of the certificate.
+    #[must_use]
+    pub fn class(&self) -> Option<usize> {
+        self.class
     }
 
     /// The logits as evaluated.
@@ -144,27 +152,68 @@ impl Certificate {
         self.error
     }
 
-    /// Whether a radius that somebody states follows from this evaluation.
+    /// Whether a radius that another evaluation, of the same image and label, states follows from
+    /// this one.
     #[must_use]
     pub fn confirms_radius(&self, stated: f64) -> bool {
-        stated <= self.proved.radius
+        stated <= self.of_label().radius
     }
 
-    /// Whether a margin against [`Certificate::rival`] that somebody states follows from this
-    /// evaluation.
+    /// Whether a margin against all other classes that somebody states follows.
     #[must_use]
     pub fn confirms_margin(&self, stated: f64) -> bool {
         // 0 states nothing.
-        stated <= self.proved.margin.max(0.0)
+        stated <= self.of_label().margin.max(0.0)
+    }
+
+    /// Whether it follows that the image itself has the class that somebody states.
+    #[must_use]
+    pub fn confirms_class(&self, stated: usize) -> bool {
+        stated == self.prediction && self.proved.radius > 0.0
+    }
+
+    /// Whether it follows that the exact logits are within a distance `error` of those stated.
+    #[must_use]
+    pub fn confirms_logits(&self, stated: &[f64], error: f64) -> bool {
+        if stated.len() != self.logits.len() {
+            return false;
+        }
+        let apart: Vec<f64> = stated
+            .iter()
+            .zip(&self.logits)
+            .map(|(&a, &b)| add_up(a.max(b), -a.min(b)))
+            .collect();
+        add_up(norm_up(&apart), self.error.get()) <= error
+    }
+
+    /// An error to state with the logits, such that any other evaluation whose error bound is no
+    /// larger confirms it: its values may lie two bounds away, and it adds its own. The fourth is
+    /// for the rounding of that comparison, and so is what is added.
+    #[must_use]
+    pub fn stated_error(&self) -> Upper {
+        Upper::claim(add_up(mul_up(4.0, self.error.get()), 1e-140))
+    }
+
+    fn of_label(&self) -> Proved {
+        if self.label == self.prediction {
+            self.proved
+        } else {
+            NOTHING
+        }
     }
 }
 
-/// What an evaluation proves against one class or all.
+/// What an evaluation proves of a class, against all others or one.
 #[derive(Clone, Copy, Debug, PartialEq)]
 struct Proved {
     radius: f64,
     margin: f64,
 }
+
+const NOTHING: Proved = Proved {
+    radius: 0.0,
+    margin: 0.0,
+};
 
 /// How often the error of the evaluation is subtracted from a margin.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -332,41 +381,36 @@ impl Certifier {
     fn certificate(&self, features: &Evaluated, logits: Evaluated, label: usize) -> Certificate {
         let z = &logits.values;
         let prediction = (1..z.len()).fold(0, |best, t| if z[t] > z[best] { t } else { best });
-        let nothing = Proved {
-            radius: 0.0,
-            margin: 0.0,
+        let (published, rival) = self.against_all(features, &logits, prediction, Errors::Thrice);
+        let (proved, _) = self.against_all(features, &logits, prediction, Errors::Once);
+        let less = |bound: f64| {
+            if bound.is_finite() {
+                mul_down(bound, 1.0 - RADIUS_SLACK)
+            } else {
+                bound
+            }
         };
-        let mut certificate = Certificate {
+        let right = prediction == label;
+        let published = Proved {
+            radius: less(published.radius),
+            margin: less(published.margin),
+        };
+        let of_label = if right { published } else { NOTHING };
+        Certificate {
             label,
             prediction,
-            radius: Lower::claim(0.0),
-            rival: None,
-            margin: Lower::claim(0.0),
-            logits: Vec::new(),
+            radius: Lower::claim(of_label.radius),
+            rival: rival.filter(|_| right),
+            margin: Lower::claim(of_label.margin),
+            class: (published.radius > 0.0).then_some(prediction),
             error: logits.error,
-            proved: nothing,
-        };
-        if prediction == label {
-            let (published, rival) = self.against_all(features, &logits, label, Errors::Thrice);
-            let (proved, _) = self.against_all(features, &logits, label, Errors::Once);
-            let less = |bound: f64| {
-                if bound.is_finite() {
-                    mul_down(bound, 1.0 - RADIUS_SLACK)
-                } else {
-                    bound
-                }
-            };
-            certificate.radius = Lower::claim(less(published.radius));
-            certificate.margin = Lower::claim(less(published.margin));
-            certificate.rival = rival;
-            certificate.proved = proved;
+            logits: logits.values,
+            proved,
         }
-        certificate.logits = logits.values;
-        certificate
     }
 
-    /// The smallest radius over all other classes, the margin against the class that limits it, and
-    /// that class.
+    /// The smallest radius and the smallest margin over all other classes, and the class that limits
+    /// the radius.
     fn against_all(
         &self,
         features: &Evaluated,
@@ -376,21 +420,16 @@ impl Certifier {
     ) -> (Proved, Option<usize>) {
         let mut least = Proved {
             radius: f64::INFINITY,
-            margin: 0.0,
+            margin: f64::INFINITY,
         };
         let mut rival = None;
+        // A NaN counts as nothing proved.
+        let proved = |bound: f64| if bound > 0.0 { bound } else { 0.0 };
         for t in (0..self.classes).filter(|&t| t != label) {
-            let candidate = self.against(features, logits, [label, t], errors);
-            // A NaN counts as nothing proved.
-            if !(candidate.radius >= least.radius) {
-                least = Proved {
-                    radius: if candidate.radius > 0.0 {
-                        candidate.radius
-                    } else {
-                        0.0
-                    },
-                    margin: candidate.margin,
-                };
+            let found = self.against(features, logits, [label, t], errors);
+            least.margin = least.margin.min(proved(found.margin));
+            if proved(found.radius) < least.radius {
+                least.radius = proved(found.radius);
                 rival = Some(t);
             }
         }

@@ -8,6 +8,7 @@ use sigmax::network::{
 use sigmax::{Conv, Kernel, Options, PaddingMode, audit};
 
 use crate::graphs::Draw;
+use crate::networks::stated;
 use crate::num::{Double, Num};
 
 fn dense(rows: usize, cols: usize, values: &[f64]) -> Op {
@@ -346,6 +347,83 @@ fn a_certificate_that_claims_nothing_is_confirmed() {
         assert!(all[0].radius().get() <= 0.0 && all[0].margin().get() <= 0.0);
         assert!(all[0].confirms_radius(0.0) && all[0].confirms_margin(0.0));
         assert!(!all[0].confirms_radius(1e-300) && !all[0].confirms_margin(1e-300));
+        assert!(all[0].class().is_none() && !all[0].confirms_class(1));
+    }
+}
+
+/// The margin is that of the class with the second largest logit, whichever limits the radius.
+#[test]
+fn a_margin_is_against_all_other_classes() {
+    // z = (10, 9, 0): margins 1 at slope 0.1, and 10 at slope √901.
+    let net = chain(&[2], vec![dense(3, 2, &[1.0, 0.0, 0.9, 0.0, 0.0, 30.0])]);
+    let certifier = Certifier::new(&net, &Options::default(), Arithmetic::Real).unwrap();
+    let c = &certifier.certify(&[10.0, 0.0], &[0], true).unwrap()[0];
+    assert_eq!((c.rival(), c.class()), (Some(2), Some(0)));
+    assert!((0.99999..=1.0).contains(&c.margin().get()));
+    assert!(c.confirms_margin(0.999_999_999) && !c.confirms_margin(1.000_000_001));
+    assert!(c.confirms_class(0) && !c.confirms_class(1) && !c.confirms_class(3));
+}
+
+/// Another evaluation may lie on the other side of the exact logits.
+#[test]
+fn logits_are_stated_with_an_error_that_others_confirm() {
+    let net = chain(&[2], vec![dense(2, 2, &[0.1, 0.7, 0.3, -0.2])]);
+    let certifier = Certifier::new(&net, &Options::default(), Arithmetic::Real).unwrap();
+    let c = &certifier.certify(&[0.3, 0.6], &[0], false).unwrap()[0];
+    let error = c.error().get();
+    assert!(error > 0.0 && error < 1e-14);
+    let moved: Vec<f64> = c.logits().iter().map(|z| z + 1.4 * error).collect();
+    assert!(c.confirms_logits(&moved, c.stated_error().get()));
+    assert!(!c.confirms_logits(&moved, 2.5 * error));
+    assert!(!c.confirms_logits(c.logits(), 0.0) && !c.confirms_logits(c.logits(), -1e-15));
+    assert!(!c.confirms_logits(&c.logits()[..1], 1.0));
+}
+
+/// The square of a negative number bounds nothing.
+#[test]
+fn a_negative_constant_is_not_confirmed() {
+    let net = chain(&[2], vec![dense(2, 2, &[0.1, 0.7, 0.3, -0.2])]);
+    let stated = |own: f64, through: f64| {
+        let bound = |own, through| StatedBound {
+            own,
+            through,
+            together_from: None,
+        };
+        confirm_bounds(&net, &[bound(1.0, 1.0), bound(own, through)])
+    };
+    assert!(stated(1.0, 1.0).is_ok() && stated(f64::INFINITY, f64::INFINITY).is_ok());
+    for (own, through) in [(-5.0, 0.0), (-5.0, 5.0), (1.0, -5.0), (f64::NAN, 1.0)] {
+        assert!(stated(own, through).is_err(), "{own} {through}");
+    }
+    let zero = chain(&[2], vec![dense(2, 2, &[0.0; 4]), dense(2, 2, &[1.0; 4])]);
+    let bound = |own, through| StatedBound {
+        own,
+        through,
+        together_from: None,
+    };
+    let confirmed =
+        |last| confirm_bounds(&zero, &[bound(1.0, 1.0), bound(0.0, 0.0), bound(2.1, last)]);
+    assert!(confirmed(0.0).is_ok() && confirmed(-1.0).is_err());
+}
+
+/// A grid with one spacing for all axes would have more than 2²⁴ points.
+#[test]
+fn kernels_of_many_taps_are_confirmed() {
+    let mut draw = Draw(5);
+    for shape in [&[2, 2, 4, 4, 4][..], &[1, 1, 6, 5, 7], &[1, 1, 24, 61]] {
+        let kernel = Kernel::new(shape, draw.reals(shape.iter().product(), 1.0)).unwrap();
+        let mut input = shape[1..].to_vec();
+        *input.last_mut().unwrap() += 1;
+        let net = chain(&input, vec![Op::conv(kernel, Conv::new(shape.len() - 2))]);
+        let options = Options {
+            tolerance: 1e-2,
+            ..Options::default()
+        };
+        let certifier = Certifier::new(&net, &options, Arithmetic::Real).unwrap();
+        let mut bounds: Vec<StatedBound> = certifier.bounds().nodes().iter().map(stated).collect();
+        assert_eq!(&confirm_bounds(&net, &bounds).unwrap(), certifier.bounds());
+        bounds[1].own *= 1.0 - 2e-2;
+        assert!(confirm_bounds(&net, &bounds).is_err(), "{shape:?}");
     }
 }
 

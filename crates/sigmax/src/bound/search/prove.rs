@@ -9,14 +9,14 @@ use crate::verify;
 
 /// "‖F(θ)‖₂² ≤ t" at one frequency, where t = `square` may be any number.
 #[derive(Clone, Copy)]
-pub(super) struct Claim {
-    pub(super) at: Frequency,
-    pub(super) square: f64,
+pub(crate) struct Claim {
+    pub(crate) at: Frequency,
+    pub(crate) square: f64,
 }
 
 /// For every claim, whether it is proved (T17). The answers do not depend on the number of
 /// threads: chunks have a fixed size and are independent.
-pub(super) fn prove(of: &Autocorrelation, claims: &[Claim]) -> Vec<bool> {
+pub(crate) fn prove(of: &Autocorrelation, claims: &[Claim]) -> Vec<bool> {
     let packed = of.n * (of.n + 1) / 2;
     // Bounded buffers: two packed triangles per frequency, at most about 4 MB per chunk.
     let chunk = (250_000 / packed).clamp(1, 16);

@@ -2,7 +2,6 @@
 //! composition of two of them (T24).
 
 use crate::bound::circular::circular_norm_if_periodic;
-use crate::bound::norm::norm_bracket;
 use crate::bound::options::Options;
 use crate::claim::Upper;
 use crate::conv::{Conv, MAX_EXTENT, PaddingMode};
@@ -71,9 +70,7 @@ impl LatticeMap {
         };
         let bound = match exact {
             Some(norm) => norm.bracket.upper(),
-            None => norm_bracket(&self.kernel, &self.conv, options)?
-                .bracket
-                .upper(),
+            None => slack.norm(&self.kernel, &self.conv, options)?,
         };
         // The error is enlarged with it: it may be all there is, and dividing a product by one of its
         // factors does not give back the other.

@@ -1,10 +1,17 @@
 //! [`Slack`]: room for others to confirm a norm.
 
+use crate::bound::four::four_bounds;
+use crate::bound::norm::norm_bracket;
+use crate::bound::options::Options;
 use crate::claim::Upper;
 use crate::conv::Conv;
+use crate::error::Error;
 use crate::kernel::Kernel;
 use crate::layout::has_one_tap;
 use crate::rounding::mul_up;
+use crate::symbol::autocorrelation::Cost;
+use crate::symbol::fold::{Fold, Shear};
+use crate::symbol::{Lattice, TapMatrices};
 
 /// By how much every norm that a search found is enlarged in a certificate, so that a plain grid
 /// of frequencies can confirm it.
@@ -19,6 +26,20 @@ pub(crate) enum Slack {
 }
 
 impl Slack {
+    /// An upper bound of the norm of a layer over all input sizes, such that it can be confirmed if it
+    /// is to be.
+    pub(crate) fn norm(
+        self,
+        kernel: &Kernel,
+        conv: &Conv,
+        options: &Options,
+    ) -> Result<Upper, Error> {
+        if self == Self::Certificate && !has_cover(&Lattice::new(kernel, conv)?) {
+            return Ok(four_bounds(kernel, conv)?.min());
+        }
+        Ok(norm_bracket(kernel, conv, options)?.bracket().upper())
+    }
+
     /// An upper bound of the norm of a layer, as it may be published.
     pub(crate) fn enlarge(self, norm: Upper, kernel: &Kernel, conv: &Conv) -> Upper {
         match self {
@@ -38,3 +59,37 @@ impl Slack {
 
 /// The slack of norms of matrices, for rounding.
 const MATRIX_SLACK: f64 = 1.0 / (1u64 << 20) as f64;
+
+/// Whether all frequencies of a layer can be closed one box after the other (T16) in the work that a
+/// checker takes. Where not, certificates state the smallest reshape (T9), which is confirmed as it
+/// was found.
+pub(crate) fn has_cover(lattice: &Lattice<'_>) -> bool {
+    const MAX_BYTES: f64 = (1u64 << 33) as f64;
+    const MAX_SETUP: f64 = (1u64 << 43) as f64;
+    /// Boxes are far fewer than in the worst case, which this counts.
+    const MAX_CLOSING: f64 = (1u64 << 46) as f64;
+    lattice.taps() == 1
+        || (0..lattice.groups).all(|group| {
+            let taps = folded(lattice, group);
+            let cost = Cost::of(&taps);
+            let n = taps.matrices[0].nrows() as f64;
+            let test = cost.evaluation + 4.0 / 3.0 * n * n * n;
+            cost.bytes <= MAX_BYTES
+                && cost.operations <= MAX_SETUP
+                && boxes(&taps.k) * test <= MAX_CLOSING
+        })
+}
+
+/// The taps of a group in the coordinates that they need (T19a).
+pub(crate) fn folded(lattice: &Lattice<'_>, group: usize) -> TapMatrices {
+    Fold::new(lattice.tap_matrices(group), Shear::Allowed).taps
+}
+
+/// Boxes that cover half of the torus with cos r ≥ 1 − [`CERTIFICATE_SLACK`]/4, at most: with half-widths
+/// h per axis, r = Σ d_a·h_a and 1 − cos r ≤ r²/2, r ≤ √(slack/2) suffices.
+fn boxes(k: &[usize]) -> f64 {
+    let axes = k.iter().filter(|&&k| k > 1).count().max(1) as f64;
+    let reach = (CERTIFICATE_SLACK / 2.0).sqrt() / axes;
+    let along = |&k: &usize| (std::f64::consts::PI * (k - 1) as f64 / 2.0 / reach).max(1.0);
+    k.iter().map(along).product::<f64>() / 2.0
+}
