@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Parser, Subcommand, ValueEnum};
+use sigmax_formats::report::{Rounding, limit};
 
 /// Proved bounds on the norms of the convolutions of a trained model, on the Lipschitz constant of
 /// the whole network, and radii inside which a classification cannot change.
@@ -107,13 +108,13 @@ pub(crate) struct AuditArgs {
     pub(crate) output: Option<PathBuf>,
 
     /// Exit with 1 unless every norm is proved to be at most X
-    #[arg(long, value_name = "X", value_parser = not_negative)]
+    #[arg(long, value_name = "X", value_parser = at_most)]
     pub(crate) max_norm: Option<f64>,
 
     /// Exit with 1 unless the network's Lipschitz constant is proved to be at most X
     ///
     /// A network without a proved constant (or a file without a graph) does not pass.
-    #[arg(long, value_name = "X", value_parser = not_negative)]
+    #[arg(long, value_name = "X", value_parser = at_most)]
     pub(crate) max_lipschitz: Option<f64>,
 
     /// Audit the layers only, not the network as a whole
@@ -181,7 +182,7 @@ pub(crate) struct CertifyArgs {
     pub(crate) labels: Option<PathBuf>,
 
     /// Distances at which to state the certified accuracy
-    #[arg(long, value_name = "X,…", value_delimiter = ',', value_parser = not_negative)]
+    #[arg(long, value_name = "X,…", value_delimiter = ',', value_parser = at_least)]
     pub(crate) eps: Vec<f64>,
 
     /// Mean per channel that is subtracted from the pixels
@@ -367,13 +368,14 @@ fn divisor(text: &str) -> Result<f64, String> {
     }
 }
 
-fn not_negative(text: &str) -> Result<f64, String> {
-    let x = number(text)?;
-    if x >= 0.0 && x.is_finite() {
-        Ok(x)
-    } else {
-        Err("expected a number of at least 0".to_owned())
-    }
+/// A limit from above: what passes is at most the decimal number that was typed.
+fn at_most(text: &str) -> Result<f64, String> {
+    limit(text, Rounding::Down).ok_or_else(|| "expected a number of at least 0".to_owned())
+}
+
+/// A limit from below.
+fn at_least(text: &str) -> Result<f64, String> {
+    limit(text, Rounding::Up).ok_or_else(|| "expected a number of at least 0".to_owned())
 }
 
 fn duration(text: &str) -> Result<Duration, String> {

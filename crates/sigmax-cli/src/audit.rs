@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use sigmax_formats::report::{
-    self, Gate, Report, Request, Row, Style, Table, csv, json, printable,
+    self, Gate, Report, Request, Row, Style, Table, csv, json, most, printable,
 };
 use sigmax_formats::{GeometryFile, LayerSpec, Model, sha256};
 use sigmax_run::{AuditRun, NetworkPart, Watch, spectra_of_worst};
@@ -220,16 +220,16 @@ fn verdict(report: &Report) -> ExitCode {
 
 /// Which layers do not pass, with the exact numbers.
 fn gate_text(report: &Report, gate: &Gate) -> String {
-    let most = gate.max_norm;
+    let limit = gate.max_norm;
     let all = report.rows.len() + report.skipped.refused.len();
     let failed = gate.exceeded.len() + gate.unproved.len();
     let mut text = format!(
-        "gate failed: {failed} of {all} layers not proved to have a norm of at most {most}\n"
+        "gate failed: {failed} of {all} layers not proved to have a norm of at most {limit}\n"
     );
     for (layer, audit) in report.audited() {
         let bracket = audit.norm().bracket();
-        if bracket.upper().get() > most {
-            let open = if bracket.lower().get() <= most {
+        if bracket.upper().get() > most(limit) {
+            let open = if bracket.lower().get() <= most(limit) {
                 ", undecided"
             } else {
                 ""

@@ -16,7 +16,7 @@ pub use audit::{Gate, LipschitzGate, Outcome, Report, Request, Row, Spectrum, Ta
 pub use audit::{csv, html, json, worst_layers};
 pub use certify::{CertifyReport, certify_html, certify_json};
 pub use compare::{Comparison, LowerEnd, Missing, Pair};
-pub use ink::decimal::{Rounding, decimal};
+pub use ink::decimal::{Rounding, decimal, least, limit, most};
 pub use ink::lines::{LineChart, Series};
 pub use ink::paint::Style;
 pub use ink::printable::printable;

@@ -154,3 +154,34 @@ fn a_gate_is_answered_even_if_nobody_reads_the_report() {
         assert_eq!(child.wait().unwrap().code(), Some(code));
     }
 }
+
+/// A proved end that is printed as 0.1 may be a float above one tenth. Such an end does not meet the
+/// limit 0.1, and one below it does.
+#[test]
+fn a_limit_is_the_decimal_number_that_was_typed() {
+    let files = Files::new();
+    let mut passed = [0; 2];
+    for i in 0..24 {
+        files.model(&[("head.weight", &[1, 1], vec![0.1 + i as f32 / 64.0])]);
+        let report = files.json(&[]);
+        let upper = report["layers"][0]["norm"]["upper"].as_f64().unwrap();
+        // All decimal digits of the float, and its shortest text, as long.
+        let (exact, typed) = (format!("{upper:.60}"), format!("{upper:0<62}"));
+        assert_eq!(exact.len(), typed.len());
+        let outcome = files.audit(&["--max-norm", &upper.to_string()]);
+        assert_eq!(outcome.code, i32::from(exact > typed), "{exact} {typed}");
+        passed[usize::from(exact > typed)] += 1;
+    }
+    assert!(passed[0] > 0 && passed[1] > 0, "{passed:?}");
+}
+
+#[test]
+fn a_limit_is_a_number_of_at_least_zero() {
+    for wrong in ["-1", "inf", "nan", "", "1/2"] {
+        assert_eq!(
+            Files::usual().audit(&["--max-norm", wrong]).code,
+            2,
+            "{wrong}"
+        );
+    }
+}

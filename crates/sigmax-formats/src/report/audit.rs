@@ -20,6 +20,7 @@ use sigmax::Audit;
 use crate::model::format::Format;
 use crate::model::layer::LayerSpec;
 use crate::model::skipped::{Refused, Skipped};
+use crate::report::ink::decimal::most;
 use crate::report::network::NetworkReport;
 
 /// What the user asked for.
@@ -33,9 +34,9 @@ pub struct Request {
     pub geometry_file: Option<String>,
     /// Patterns of the layers to audit; none: all.
     pub only: Vec<String>,
-    /// The largest norm allowed, where there is a gate.
+    /// The largest norm allowed, where there is a gate; a decimal number, as it is printed.
     pub max_norm: Option<f64>,
-    /// The largest Lipschitz constant of the network allowed, where there is a gate.
+    /// The largest Lipschitz constant of the network allowed, where there is a gate; likewise.
     pub max_lipschitz: Option<f64>,
     /// Seconds for the whole run, where there is a limit.
     pub budget: Option<f64>,
@@ -151,7 +152,7 @@ impl Report {
         let max_norm = self.request.max_norm?;
         let exceeded = self
             .audited()
-            .filter(|(_, audit)| audit.upper().get() > max_norm)
+            .filter(|(_, audit)| audit.upper().get() > most(max_norm))
             .map(|(layer, _)| layer.name.clone())
             .collect();
         Some(Gate {

@@ -8,7 +8,7 @@ pub use json::certify_json;
 
 use sigmax::Upper;
 
-use crate::report::ink::decimal::{Rounding, decimal};
+use crate::report::ink::decimal::{Rounding, decimal, least};
 use crate::report::ink::paint::{Style, YELLOW, paint};
 use crate::report::ink::printable::printable;
 use crate::report::ink::words::seconds;
@@ -63,11 +63,17 @@ impl CertifyReport {
         self.correct as f64 / self.total as f64
     }
 
-    /// The number of images whose correct class is proved to be kept within distance `eps`; for
-    /// `eps` ≤ 0 those whose class is proved at all (radius above 0).
+    /// The number of images whose correct class is proved to be kept within distance `eps`, the
+    /// decimal number as which it is printed; for `eps` ≤ 0 those whose class is proved at all
+    /// (radius above 0).
     #[must_use]
     pub fn certified(&self, eps: f64) -> usize {
-        let within = |&&radius: &&f64| radius > 0.0 && radius >= eps;
+        self.reach(least(eps))
+    }
+
+    /// The number of images with a radius above 0 and of at least `distance`.
+    pub(crate) fn reach(&self, distance: f64) -> usize {
+        let within = |&&radius: &&f64| radius > 0.0 && radius >= distance;
         self.radii.iter().filter(within).count()
     }
 

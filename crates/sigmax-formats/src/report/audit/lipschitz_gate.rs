@@ -1,12 +1,12 @@
 //! [`LipschitzGate`]: the answer to "is the constant of the network at most this?".
 
-use crate::report::ink::decimal::{Rounding, decimal};
+use crate::report::ink::decimal::{Rounding, decimal, most};
 use crate::report::{NetworkReport, Report};
 
 /// The answer to "is the Lipschitz constant of the network at most `limit`?".
 #[derive(Clone, Debug, PartialEq)]
 pub struct LipschitzGate {
-    /// The largest constant allowed.
+    /// The largest constant allowed, as a decimal number ([`most`]).
     pub limit: f64,
     /// Whether the constant is proved to be within the limit.
     pub passed: bool,
@@ -20,7 +20,7 @@ impl Report {
     pub fn lipschitz_gate(&self) -> Option<LipschitzGate> {
         let limit = self.request.max_lipschitz?;
         let constant = self.network.as_ref().and_then(NetworkReport::constant);
-        let passed = constant.is_some_and(|upper| upper.get() <= limit);
+        let passed = constant.is_some_and(|upper| upper.get() <= most(limit));
         let reason = match (&self.network, constant) {
             _ if passed => None,
             (_, Some(upper)) => {

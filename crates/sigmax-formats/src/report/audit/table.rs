@@ -5,7 +5,7 @@ use sigmax::Audit;
 use crate::model::layer::LayerSpec;
 use crate::report::audit::cells::{is_early, op, stride};
 use crate::report::audit::legend;
-use crate::report::ink::decimal::{Rounding, decimal};
+use crate::report::ink::decimal::{Rounding, decimal, most};
 use crate::report::ink::paint::{RED, Style, YELLOW, paint};
 use crate::report::ink::printable::printable;
 use crate::report::ink::words::{by, digits, ratio, seconds};
@@ -220,7 +220,7 @@ impl Table {
     fn fails(&self, audit: &Audit) -> bool {
         self.request
             .max_norm
-            .is_some_and(|most| audit.upper().get() > most)
+            .is_some_and(|limit| audit.upper().get() > most(limit))
     }
 
     fn colour(&self, column: Column, audit: &Audit) -> Option<&'static str> {

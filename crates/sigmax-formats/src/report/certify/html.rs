@@ -120,11 +120,11 @@ fn steps(report: &CertifyReport) -> Vec<(f64, usize)> {
     let mut points = vec![(0.0, count)];
     let mut at = every - 1;
     while at < count {
-        points.push((radii[at], report.certified(radii[at])));
+        points.push((radii[at], report.reach(radii[at])));
         at += every;
     }
     if let Some(&last) = radii.last() {
-        points.push((last, report.certified(last)));
+        points.push((last, report.reach(last)));
     }
     points
 }

@@ -1,5 +1,6 @@
 //! Decimal rounding in a stated direction, exact.
 
+use std::cmp::Ordering;
 use std::fmt::Write as _;
 
 /// Which way a number is rounded at the last digit shown.
@@ -52,6 +53,46 @@ pub fn decimal(x: f64, digits: usize, rounding: Rounding) -> String {
     text
 }
 
+/// The float that stands for a decimal number, in text, of at least 0: itself where its shortest text
+/// says the same, otherwise the next one in the direction asked for. `None` for what is no such
+/// number, or none that is finite.
+///
+/// A limit is meant as it is typed and printed. See [`most`] and [`least`].
+#[must_use]
+pub fn limit(text: &str, rounding: Rounding) -> Option<f64> {
+    let nearest: f64 = text.parse().ok()?;
+    let typed = Scientific::of(text)?;
+    let stands = match typed.compare(&Scientific::shortest(nearest)) {
+        _ if nearest.is_infinite() && rounding == Rounding::Down => f64::MAX,
+        Ordering::Equal => nearest,
+        _ => match (rounding, typed.compare(&Scientific::exact(nearest))) {
+            (Rounding::Down, Ordering::Less) => nearest.next_down(),
+            (Rounding::Up, Ordering::Greater) => nearest.next_up(),
+            _ => nearest,
+        },
+    };
+    (stands >= 0.0 && stands.is_finite()).then_some(stands)
+}
+
+/// The largest float that is at most the decimal number as which a limit is printed: the float 0.1
+/// is printed as 0.1, and lies above one tenth.
+#[must_use]
+pub fn most(limit: f64) -> f64 {
+    match Scientific::exact(limit).compare(&Scientific::shortest(limit)) {
+        Ordering::Greater if limit > 0.0 => limit.next_down(),
+        _ => limit,
+    }
+}
+
+/// The smallest float that is at least the decimal number as which a limit is printed.
+#[must_use]
+pub fn least(limit: f64) -> f64 {
+    match Scientific::exact(limit).compare(&Scientific::shortest(limit)) {
+        Ordering::Less if limit > 0.0 => limit.next_up(),
+        _ => limit,
+    }
+}
+
 /// d.ddd… · 10^exponent.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Scientific {
@@ -65,13 +106,58 @@ impl Scientific {
         if rounding == Rounding::Nearest {
             return Self::parse(&format!("{x:.*e}", count - 1));
         }
-        // An f64 has at most 767 significant decimal digits, so this expansion is exact.
-        let mut exact = Self::parse(&format!("{x:.800e}"));
+        let mut exact = Self::exact(x);
         let rest = exact.digits.split_off(count);
         if rounding == Rounding::Up && rest.iter().any(|&digit| digit > 0) {
             exact.increment();
         }
         exact
+    }
+
+    /// A finite number of at least 0.
+    fn exact(x: f64) -> Self {
+        // An f64 has at most 767 significant decimal digits, so this expansion is exact.
+        Self::parse(&format!("{x:.800e}"))
+    }
+
+    /// The shortest number that reads back as `x`.
+    fn shortest(x: f64) -> Self {
+        Self::parse(&format!("{x:e}"))
+    }
+
+    /// Reads a decimal number that Rust reads as a float.
+    fn of(text: &str) -> Option<Self> {
+        let text = text.strip_prefix('+').unwrap_or(text);
+        let (mantissa, exponent) = text.split_once(['e', 'E']).unwrap_or((text, "0"));
+        let (whole, part) = mantissa.split_once('.').unwrap_or((mantissa, ""));
+        let mut digits = format!("{whole}{part}").into_bytes();
+        if digits.is_empty() || !digits.iter().all(u8::is_ascii_digit) {
+            return None;
+        }
+        let zeros = digits.iter().take_while(|&&digit| digit == b'0').count();
+        digits.drain(..zeros);
+        // Beyond this no digits matter that fit into a command.
+        let exponent: i64 = exponent.parse::<i64>().ok()?.clamp(-1 << 24, 1 << 24);
+        let first = exponent + whole.len() as i64 - 1 - zeros as i64;
+        Some(Self {
+            digits: digits.iter().map(|digit| digit - b'0').collect(),
+            exponent: i32::try_from(first).ok()?,
+        })
+    }
+
+    /// Which of two numbers is larger.
+    fn compare(&self, other: &Self) -> Ordering {
+        let significant = |number: &Self| -> Vec<u8> {
+            let end = number.digits.iter().rposition(|&digit| digit > 0);
+            number.digits[..end.map_or(0, |end| end + 1)].to_vec()
+        };
+        let (a, b) = (significant(self), significant(other));
+        match (a.is_empty(), b.is_empty()) {
+            (true, true) => Ordering::Equal,
+            (true, false) => Ordering::Less,
+            (false, true) => Ordering::Greater,
+            (false, false) => (self.exponent, a).cmp(&(other.exponent, b)),
+        }
     }
 
     /// Reads the output of `{:e}`.
@@ -127,7 +213,6 @@ impl Scientific {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::cmp::Ordering;
 
     use proptest::prelude::*;
 
@@ -218,7 +303,73 @@ mod tests {
         assert_eq!(decimal(f64::NAN, 5, Rounding::Nearest), "-");
     }
 
+    /// n/10^k against the float m·2^−e, as the integers n·2^e and m·10^k.
+    fn against(n: u64, k: u32, x: f64) -> Ordering {
+        let bits = x.to_bits();
+        let e = 1075 - (bits >> 52) as i32;
+        let m = u128::from(bits & ((1 << 52) - 1) | 1 << 52);
+        assert!((0..64).contains(&e) && k <= 15, "{x:e}");
+        (u128::from(n) << e).cmp(&(m * 10u128.pow(k)))
+    }
+
+    #[test]
+    fn limits_known_by_hand() {
+        // The float 0.1 is above one tenth, the floats 0.3 and 1.58 below.
+        assert_eq!(limit("0.1", Rounding::Down), Some(0.1));
+        assert!(most(0.1) < 0.1 && least(0.1) <= 0.1);
+        assert!(most(0.3) >= 0.3 && least(0.3) > 0.3);
+        for exact in [0.0, 0.5, 1.0, 3.0, 1e15, 0.375] {
+            assert_eq!((most(exact), least(exact)), (exact, exact), "{exact}");
+        }
+        // More digits than are printed: the float 0.1 is 0.1000000000000000055…
+        let long = "0.100000000000000005";
+        assert_eq!(limit(long, Rounding::Down), Some(0.1f64.next_down()));
+        assert_eq!(limit(long, Rounding::Up), Some(0.1));
+        let long = "0.100000000000000006";
+        assert_eq!(limit(long, Rounding::Up), Some(0.1f64.next_up()));
+        assert_eq!(limit(long, Rounding::Down), Some(0.1));
+        assert_eq!(limit("1e-400", Rounding::Down), Some(0.0));
+        assert_eq!(limit("1e-400", Rounding::Up), Some(5e-324));
+        assert_eq!(limit("1e999", Rounding::Down), Some(f64::MAX));
+        assert_eq!(limit("1e999", Rounding::Up), None);
+        for same in ["0.1", "+.1", "1e-1", "0.10", "00.1E0", "10000e-5"] {
+            assert_eq!(limit(same, Rounding::Down), Some(0.1), "{same}");
+        }
+        for none in [
+            "",
+            ".",
+            "-1",
+            "inf",
+            "NaN",
+            "1e",
+            "0x1",
+            "1,5",
+            "-0.1",
+            "1e99999999999999999999",
+        ] {
+            assert_eq!(limit(none, Rounding::Down), None, "{none}");
+        }
+        assert_eq!(limit("0", Rounding::Up), Some(0.0));
+    }
+
     proptest! {
+        /// What is typed, n/10^k, against exact integers.
+        #[test]
+        fn limits_lie_on_the_safe_side(n in 1u64..1 << 56, k in 0u32..15) {
+            let text = format!("{n}e-{k}");
+            prop_assume!((1e-3..9e15).contains(&text.parse::<f64>().unwrap()));
+            let below = most(limit(&text, Rounding::Down).unwrap());
+            let above = least(limit(&text, Rounding::Up).unwrap());
+            prop_assert_ne!(against(n, k, below), Ordering::Less);
+            prop_assert_ne!(against(n, k, above), Ordering::Greater);
+            prop_assert!(above.to_bits() - below.to_bits() <= 3, "{} {}", below, above);
+            // What is printed is what was typed, where floats tell it from others.
+            if n < 1_000_000_000_000_000 {
+                prop_assert_eq!(limit(&text, Rounding::Down), text.parse().ok());
+                prop_assert_eq!(against(n, k, below.next_up()), Ordering::Less);
+            }
+        }
+
         #[test]
         fn every_positive_number_is_rounded_the_right_way(
             bits in 1..0x7ff0_0000_0000_0000u64,

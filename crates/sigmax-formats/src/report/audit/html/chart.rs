@@ -5,6 +5,7 @@ use sigmax::Audit;
 
 use crate::model::layer::LayerSpec;
 use crate::report::ink::chart::{grid, key_list, line, row_height, scale};
+use crate::report::ink::decimal::most;
 use crate::report::ink::page::section;
 use crate::report::ink::printable::printable;
 use crate::report::ink::svg::{Log, Tick, escape, percent};
@@ -93,7 +94,7 @@ impl Chart {
             Some(audit) => {
                 drawing += &self.marks(audit);
                 let upper = audit.upper().get();
-                let mark = if self.limit.is_some_and(|most| upper > most) {
+                let mark = if self.limit.is_some_and(|limit| upper > most(limit)) {
                     "✗ "
                 } else {
                     ""
