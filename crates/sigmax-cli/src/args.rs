@@ -210,6 +210,8 @@ pub(crate) struct CertifyArgs {
     pub(crate) certificates: Option<PathBuf>,
 
     /// Go on with the file of certificates of a run that was interrupted
+    ///
+    /// What is there is confirmed first.
     #[arg(long, requires = "certificates")]
     pub(crate) resume: bool,
 
@@ -244,10 +246,11 @@ pub(crate) struct CertifyArgs {
 
 /// Confirm certificates from their file and the model alone.
 ///
-/// The norms are confirmed on a plain grid of frequencies, without the search that found them, and
-/// every image is evaluated again.
+/// The norms are confirmed on a cover of the frequencies that is made anew, without the search that
+/// found them, and every image is evaluated again.
 ///
-/// Exit codes: 0 all confirmed, 1 something is not, 2 wrong input or usage.
+/// Exit codes: 0 all confirmed, 1 something is not, 2 wrong input or usage (also: what is no file of
+/// certificates).
 #[derive(Debug, clap::Args)]
 pub(crate) struct CheckArgs {
     /// File that `sigmax certify --certificates` wrote

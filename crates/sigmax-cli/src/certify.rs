@@ -73,7 +73,7 @@ pub(crate) fn run(args: &CertifyArgs) -> Result<ExitCode, Failure> {
                 .map(|(mean, std)| (&mean[..], &std[..])),
             args.input_size.as_ref().map(|size| size.0.as_slice()),
         );
-        let mut ledger = Ledger::open(args, &header, &images, &inputs)?;
+        let mut ledger = Ledger::open(args, &header, &certifier, &images, &inputs)?;
         let mut report = CertifyReport {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             file: model.file().display().to_string(),
@@ -92,8 +92,8 @@ pub(crate) fn run(args: &CertifyArgs) -> Result<ExitCode, Failure> {
             complete: true,
             assumptions: assumptions(arithmetic),
         };
-        for line in ledger.done() {
-            count(&mut report, line.label == line.prediction, line.radius);
+        for done in ledger.done() {
+            count(&mut report, done.right, done.radius);
         }
         all(&certifier, &images, &mut ledger, &mut report)?;
         ledger.finish()?;
@@ -116,17 +116,17 @@ fn network(model: &Model, images: &Images, args: &CertifyArgs) -> Result<Network
     let network = match model.network() {
         Ok(found) => found.network,
         Err(NetworkError::NoRule(reason)) => {
-            let mut text = format!(
+            let text = format!(
                 "{}: nothing can be certified, because there is no Lipschitz constant:",
                 args.model.display()
             );
-            for blocker in &reason.blockers {
-                text += &format!(
-                    "\n  node {:?} ({}): {}",
+            let blockers = reason.blockers.iter().map(|blocker| {
+                format!(
+                    "node {:?} ({}): {}",
                     blocker.name, blocker.kind, blocker.reason
-                );
-            }
-            return Err(Failure::Input(text));
+                )
+            });
+            return Err(Failure::List(text, blockers.collect()));
         }
         Err(error) => return Err(Failure::Input(error.to_string())),
     };

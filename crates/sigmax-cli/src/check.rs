@@ -29,7 +29,7 @@ pub(crate) fn run(args: &CheckArgs) -> Result<ExitCode, Failure> {
             );
             Ok(ExitCode::SUCCESS)
         }
-        Err(error @ sigmax_formats::Error::Certificate { .. }) => {
+        Err(error @ sigmax_formats::Error::NotConfirmed { .. }) => {
             let text = screen::escaped(&error.to_string());
             let _ = writeln!(std::io::stderr(), "not confirmed: {text}");
             Ok(ExitCode::from(1))

@@ -1,10 +1,17 @@
 //! [`Failure`]: why the command did not do what it was asked to.
 
+use crate::screen::escaped;
+
+/// Most names that an error lists.
+const LISTED: usize = 20;
+
 /// Why the command ended without a report.
 #[derive(Debug)]
 pub(crate) enum Failure {
     /// The input or the usage is wrong.
     Input(String),
+    /// The same, with a list of what is in the way or what there is.
+    List(String, Vec<String>),
     /// The output cannot be written.
     Output(String),
     /// Nobody reads the output any more, and nothing else was asked for.
@@ -18,18 +25,22 @@ impl Failure {
     pub(crate) fn code(&self) -> u8 {
         match self {
             Self::Closed => 0,
-            Self::Input(_) | Self::Output(_) => 2,
+            Self::Input(_) | Self::List(..) | Self::Output(_) => 2,
             Self::Bug(_) => 101,
         }
     }
 }
 
-impl std::fmt::Display for Failure {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl Failure {
+    /// What to tell the user, fit for a terminal.
+    pub(crate) fn text(&self) -> String {
         match self {
-            Self::Input(text) | Self::Output(text) => f.write_str(text),
-            Self::Closed => f.write_str("nobody reads the output"),
-            Self::Bug(text) => write!(f, "{text}; this is a bug of sigmax, please report it"),
+            Self::Input(text) | Self::Output(text) => escaped(text),
+            Self::Closed => "nobody reads the output".to_owned(),
+            Self::List(text, items) => items
+                .iter()
+                .fold(escaped(text), |all, item| all + "\n  " + &escaped(item)),
+            Self::Bug(text) => escaped(text) + "; this is a bug of sigmax, please report it",
         }
     }
 }
@@ -44,8 +55,14 @@ impl From<sigmax_run::Error> for Failure {
     fn from(error: sigmax_run::Error) -> Self {
         match error {
             sigmax_run::Error::Lost => Self::Bug(error.to_string()),
-            sigmax_run::Error::Pattern { .. } | sigmax_run::Error::NoMatch { .. } => {
-                Self::Input(format!("--only {error}"))
+            sigmax_run::Error::Pattern { .. } => Self::Input(format!("--only {error}")),
+            sigmax_run::Error::NoMatch { pattern, layers } => {
+                let mut names: Vec<_> = layers.iter().take(LISTED).cloned().collect();
+                if layers.len() > LISTED {
+                    names.push(format!("and {} more", layers.len() - LISTED));
+                }
+                let text = format!("--only {pattern:?} matches no layer; there are:");
+                Self::List(text, names)
             }
             error => Self::Input(error.to_string()),
         }

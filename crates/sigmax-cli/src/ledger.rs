@@ -4,7 +4,8 @@ use std::fs::{File, OpenOptions};
 use std::io::{BufRead, BufReader, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
-use sigmax_formats::certificate::{Header, Line};
+use sigmax::network::Certifier;
+use sigmax_formats::certificate::{Header, Line, confirm_lines};
 use sigmax_formats::images::Images;
 
 use crate::args::CertifyArgs;
@@ -12,18 +13,30 @@ use crate::failure::Failure;
 
 /// Longest line.
 const MAX_LINE: u64 = 1 << 28;
+/// Lines that are confirmed at a time.
+const BLOCK: usize = 256;
+
+/// An image whose certificate was there already, and is confirmed.
+pub(crate) struct Done {
+    /// Whether it is given its class, as evaluated.
+    pub(crate) right: bool,
+    /// Its radius; `None` for ∞.
+    pub(crate) radius: Option<f64>,
+}
 
 /// Certificates, one line each. What is written stays if the program is interrupted.
 pub(crate) struct Ledger {
     file: Option<(PathBuf, File)>,
-    done: Vec<Line>,
+    done: Vec<Done>,
 }
 
 impl Ledger {
-    /// Opens the file that `--certificates` names, if it does, and with `--resume` reads what it has.
+    /// Opens the file that `--certificates` names, if it does, and with `--resume` reads and confirms
+    /// what it has.
     pub(crate) fn open(
         args: &CertifyArgs,
         header: &Header,
+        certifier: &Certifier,
         images: &Images,
         inputs: &[&Path],
     ) -> Result<Self, Failure> {
@@ -57,7 +70,7 @@ impl Ledger {
             .map_err(fail)?;
         let mut end = 0;
         if args.resume && exists {
-            end = ledger.read(path, &file, header, images)?;
+            end = ledger.read(path, &file, header, certifier, images)?;
         }
         // A line that was cut short is written again.
         file.set_len(end).map_err(fail)?;
@@ -69,18 +82,24 @@ impl Ledger {
         Ok(ledger)
     }
 
-    /// Reads what is there already; returns the length of its whole lines.
+    /// Reads what is there already; returns the length of its whole lines. The header has to be that
+    /// of this run; and a file may have been altered since, so nothing else in it is believed.
     fn read(
         &mut self,
         path: &Path,
         file: &File,
         header: &Header,
+        certifier: &Certifier,
         images: &Images,
     ) -> Result<u64, Failure> {
         let wrong = |number: usize, reason: String| {
-            Failure::Input(format!("{}: line {number}: {reason}", path.display()))
+            Failure::Input(format!(
+                "{}: line {number}: {reason}; start without --resume",
+                path.display()
+            ))
         };
         let mut reader = BufReader::new(file);
+        let mut block: Vec<Line> = Vec::new();
         let mut end = 0;
         for number in 1.. {
             let mut line = Vec::new();
@@ -88,42 +107,57 @@ impl Ledger {
             limited.read_until(b'\n', &mut line).map_err(|error| {
                 Failure::Input(format!("cannot read {}: {error}", path.display()))
             })?;
-            if line.last() != Some(&b'\n') {
+            let whole = line.last() == Some(&b'\n');
+            if block.len() == BLOCK || !whole {
+                self.confirm(certifier, &block)
+                    .map_err(|(place, reason)| wrong(self.done.len() + place + 2, reason))?;
+                block.clear();
+            }
+            if !whole {
                 break;
             }
-            let text = String::from_utf8_lossy(&line);
-            if number == 1 {
-                if *text != header.line() {
-                    return Err(wrong(
-                        1,
-                        "it was begun with another model, other options or another version; start \
-                         without --resume"
-                            .to_owned(),
-                    ));
-                }
-            } else {
-                let index = number - 2;
-                let found = Line::parse(&text)
-                    .map_err(|error| wrong(number, format!("no certificate: {error}")))?;
-                let same = index < images.len()
-                    && found.index == index
-                    && found.label == images.label(index)
-                    && found.has_pixels_of(images, index);
-                if !same {
-                    return Err(wrong(
-                        number,
-                        format!("it is not that of image {index} of these images"),
-                    ));
-                }
-                self.done.push(found);
-            }
             end += line.len() as u64;
+            if number == 1 {
+                if line != header.line().as_bytes() {
+                    let reason =
+                        "it was begun with another model, other options or another version";
+                    return Err(wrong(1, reason.to_owned()));
+                }
+                continue;
+            }
+            let index = number - 2;
+            let found = std::str::from_utf8(&line)
+                .map_err(|error| error.to_string())
+                .and_then(Line::parse)
+                .map_err(|error| wrong(number, format!("no certificate: {error}")))?;
+            let same = index < images.len()
+                && found.index == index
+                && found.label == images.label(index)
+                && found.exact == images.is_exact()
+                && found.has_pixels_of(images, index);
+            if !same {
+                return Err(wrong(
+                    number,
+                    format!("it is not that of image {index} of these images"),
+                ));
+            }
+            block.push(found);
         }
         Ok(end)
     }
 
+    fn confirm(&mut self, certifier: &Certifier, block: &[Line]) -> Result<(), (usize, String)> {
+        let found = confirm_lines(certifier, block)?;
+        let done = block.iter().zip(found).map(|(line, found)| Done {
+            right: found.prediction() == line.label,
+            radius: line.radius,
+        });
+        self.done.extend(done);
+        Ok(())
+    }
+
     /// What was there already.
-    pub(crate) fn done(&self) -> &[Line] {
+    pub(crate) fn done(&self) -> &[Done] {
         &self.done
     }
 

@@ -34,11 +34,7 @@ fn main() -> ExitCode {
         Err(Failure::Closed) => ExitCode::SUCCESS,
         Err(failure) => {
             // There is nobody to tell if stderr is closed.
-            let _ = writeln!(
-                std::io::stderr(),
-                "error: {}",
-                screen::escaped(&failure.to_string())
-            );
+            let _ = writeln!(std::io::stderr(), "error: {}", failure.text());
             ExitCode::from(failure.code())
         }
     }

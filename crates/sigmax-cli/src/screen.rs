@@ -39,10 +39,11 @@ fn colour_is_refused() -> bool {
     set("NO_COLOR").is_some() || set("TERM").is_some_and(|term| term == "dumb")
 }
 
-/// An error text, which may quote a file: control characters other than line ends are escaped.
+/// One line of an error text, which may quote a file: whatever acts on a terminal is escaped, and so
+/// are line ends, so that no file can write a line of its own.
 pub(crate) fn escaped(text: &str) -> String {
     text.chars().fold(String::new(), |mut out, c| {
-        if matches!(c, '\n' | '\'' | '"' | '\\') {
+        if matches!(c, '\'' | '"' | '\\') {
             out.push(c);
         } else {
             out.extend(c.escape_debug());

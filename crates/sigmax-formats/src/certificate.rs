@@ -4,9 +4,14 @@
 //! and a proved constant for every node. Every other line ([`Line`]) is one image with its pixels.
 //! Together with the model file they say everything that is needed to confirm them ([`confirm`]).
 
-mod confirm;
+//!
+//! Every key is confirmed, or says what the others speak of (the label, the pixels, the index).
+//! What cannot be confirmed is not in the format.
 
-pub use confirm::{Confirmed, confirm};
+mod confirm;
+mod object;
+
+pub use confirm::{Confirmed, confirm, confirm_lines};
 
 use serde::{Deserialize, Serialize};
 use sigmax::network::{Arithmetic, Certificate, Certifier, NodeId, Rule, StatedBound};
@@ -17,7 +22,7 @@ use crate::images::Images;
 use crate::model::Model;
 
 /// Version of the format: raised when a key changes its meaning or goes away.
-pub const CERTIFICATE_SCHEMA: u32 = 1;
+pub const CERTIFICATE_SCHEMA: u32 = 2;
 
 /// What every certificate claims.
 pub const CLAIM: &str = "for every x with ‖x − image‖₂ ≤ radius, in the units of the network's input \
@@ -28,8 +33,6 @@ pub const CLAIM: &str = "for every x with ‖x − image‖₂ ≤ radius, in th
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Header {
-    /// The version of the program.
-    pub sigmax: String,
     /// [`CERTIFICATE_SCHEMA`].
     pub certificates: u32,
     /// [`CLAIM`].
@@ -39,20 +42,26 @@ pub struct Header {
     /// `real` or `float32`.
     pub arithmetic: String,
     /// The model file.
+    #[serde(deserialize_with = "object::object")]
     pub model: ModelFile,
     /// Mean per channel that the input normalisation subtracts; none: no normalisation.
+    #[serde(deserialize_with = "object::stated")]
     pub mean: Option<Vec<f64>>,
     /// What it divides by.
+    #[serde(deserialize_with = "object::stated")]
     pub std: Option<Vec<f64>>,
     /// Spatial input size, where the model leaves it open.
+    #[serde(deserialize_with = "object::stated")]
     pub input_size: Option<Vec<usize>>,
     /// The node whose entries are compared.
     pub logits: String,
     /// Number of classes.
     pub classes: usize,
     /// Lipschitz constant from the input to all outputs; null for ∞.
+    #[serde(deserialize_with = "object::stated")]
     pub lipschitz: Option<f64>,
     /// The evidence: a constant for every node.
+    #[serde(deserialize_with = "object::objects")]
     pub nodes: Vec<NodeEntry>,
 }
 
@@ -60,8 +69,6 @@ pub struct Header {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ModelFile {
-    /// As the user named it.
-    pub file: String,
     /// Of the file as it is on disk.
     pub sha256: String,
     /// Files of external data: name and digest.
@@ -81,12 +88,14 @@ pub struct NodeEntry {
     /// Shape of one sample.
     pub shape: Vec<usize>,
     /// Lipschitz constant of the node alone; null for ∞.
+    #[serde(deserialize_with = "object::stated")]
     pub own: Option<f64>,
     /// Lipschitz constant from the input to it; null for ∞.
+    #[serde(deserialize_with = "object::stated")]
     pub through: Option<f64>,
-    /// The rule that `through` comes from.
-    pub rule: String,
-    /// Where a group of nodes that is taken together starts.
+    /// Where a group of nodes starts that ends here and whose norm, taken as a whole, gives
+    /// `through`; null where it follows from `own`.
+    #[serde(deserialize_with = "object::stated")]
     pub together_from: Option<usize>,
 }
 
@@ -94,23 +103,23 @@ pub struct NodeEntry {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Line {
-    /// Its place among the images.
+    /// Its number: larger than that of the line before, so that no image counts twice.
     pub index: usize,
-    /// Its name.
-    pub name: String,
-    /// The true class.
+    /// The class that the radius and the margin are of.
     pub label: usize,
-    /// The largest logit as evaluated.
-    pub prediction: usize,
-    /// A lower bound of the distance to an image of another class; null for ∞.
+    /// The class that the image itself is proved to have; null where none is.
+    #[serde(deserialize_with = "object::stated")]
+    pub prediction: Option<usize>,
+    /// A lower bound of the distance to an image of another class than `label`; null for ∞.
+    #[serde(deserialize_with = "object::stated")]
     pub radius: Option<f64>,
-    /// The class that limits the radius.
-    pub rival: Option<usize>,
-    /// A lower bound of z_label − z_rival at the image.
+    /// A lower bound of z_label − z_t at the image, for every other class t.
     pub margin: f64,
-    /// The logits as evaluated; null where one is not finite.
+    /// The logits as evaluated; null where nothing is known of them.
+    #[serde(deserialize_with = "object::stated")]
     pub logits: Option<Vec<f64>>,
-    /// An upper bound of their ℓ₂ distance from the exact ones; null for ∞.
+    /// An upper bound of their ℓ₂ distance from the exact ones; null where there are none.
+    #[serde(deserialize_with = "object::stated")]
     pub error: Option<f64>,
     /// The pixels as bytes, each to be divided by 255, in hexadecimal digits; or
     #[serde(skip_serializing_if = "Option::is_none", default)]
@@ -166,7 +175,6 @@ impl ModelFile {
             .map(|(name, path)| Ok((name, sha256(&path)?)))
             .collect::<Result<_, Error>>()?;
         Ok(Self {
-            file: model.file().display().to_string(),
             sha256: sha256(model.file())?,
             external,
         })
@@ -194,14 +202,12 @@ impl Header {
                 shape: node.shape.clone(),
                 own: finite(bound.own().get()),
                 through: finite(bound.through().get()),
-                rule: bound.rule().text(name),
                 together_from: match bound.rule() {
                     Rule::Fused(from) => Some(from.index()),
                     _ => None,
                 },
             };
         Self {
-            sigmax: env!("CARGO_PKG_VERSION").to_owned(),
             certificates: CERTIFICATE_SCHEMA,
             claim: CLAIM.to_owned(),
             assumptions: assumptions(arithmetic),
@@ -223,6 +229,25 @@ impl Header {
         json_line(self)
     }
 
+    /// Reads the line.
+    ///
+    /// # Errors
+    /// Why it is not the first line of a file of certificates.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        // Another version may have other keys, which says less than its number.
+        #[derive(Deserialize)]
+        struct Version {
+            certificates: u32,
+        }
+        match object::parse::<Version>(text) {
+            Ok(Version { certificates }) if certificates != CERTIFICATE_SCHEMA => Err(format!(
+                "its certificates are of version {certificates}; this program reads version \
+                 {CERTIFICATE_SCHEMA}: certify the images again"
+            )),
+            _ => object::parse(text),
+        }
+    }
+
     /// What is stated about the nodes.
     pub(crate) fn stated(&self) -> Vec<StatedBound> {
         let bound = |value: Option<f64>| value.unwrap_or(f64::INFINITY);
@@ -239,21 +264,18 @@ impl Line {
     /// The line of image `index`.
     #[must_use]
     pub fn new(certificate: &Certificate, images: &Images, index: usize) -> Self {
-        let logits = certificate.logits();
         let bytes = images.bytes(index).map(hex);
+        let logits = certificate.logits();
+        let error = finite(certificate.stated_error().get())
+            .filter(|_| logits.iter().all(|z| z.is_finite()));
         Self {
             index,
-            name: images.name(index),
             label: certificate.label(),
-            prediction: certificate.prediction(),
+            prediction: certificate.class(),
             radius: (certificate.radius().get() < f64::MAX).then(|| certificate.radius().get()),
-            rival: certificate.rival(),
             margin: certificate.margin().get(),
-            logits: logits
-                .iter()
-                .all(|z| z.is_finite())
-                .then(|| logits.to_vec()),
-            error: finite(certificate.error().get()),
+            logits: error.map(|_| logits.to_vec()),
+            error,
             values: bytes.is_none().then(|| images.values(index)),
             bytes,
             exact: images.is_exact(),
@@ -269,9 +291,22 @@ impl Line {
     /// Reads a line.
     ///
     /// # Errors
-    /// What is wrong with it.
+    /// Why it is not that of an image.
     pub fn parse(text: &str) -> Result<Self, String> {
-        serde_json::from_str(text).map_err(|error| error.to_string())
+        let line: Self = object::parse(text)?;
+        if line.pixels().is_none() {
+            return Err(
+                "its pixels are not given as they should be: either `bytes`, two hexadecimal digits \
+                 each and not `exact`, or `values`"
+                    .to_owned(),
+            );
+        }
+        if line.logits.is_some() != line.error.is_some() {
+            return Err(
+                "it has `logits` without an `error`, or an `error` without `logits`".into(),
+            );
+        }
+        Ok(line)
     }
 
     /// Whether it was made of image `index`.

@@ -152,14 +152,27 @@ pub enum Error {
         /// Why it does not fit.
         reason: String,
     },
-    /// A file of certificates that is not confirmed.
+    /// A file of certificates of which something is not confirmed.
     #[error("{}: line {line}: {reason}", file.display())]
-    Certificate {
+    NotConfirmed {
         /// The file of certificates.
         file: PathBuf,
         /// The line, from 1.
         line: usize,
         /// What is not confirmed.
+        reason: String,
+    },
+    /// A file that is not one of certificates.
+    #[error(
+        "{}: line {line}: {reason}; expected certificates that `sigmax certify` wrote",
+        file.display()
+    )]
+    NoCertificate {
+        /// The file.
+        file: PathBuf,
+        /// The line, from 1.
+        line: usize,
+        /// What is wrong with it.
         reason: String,
     },
 }

@@ -29,7 +29,7 @@ pub enum Error {
         reason: String,
     },
     /// A pattern that matches no layer.
-    #[error("{pattern:?} matches no layer; there are:{}", list(layers))]
+    #[error("{pattern:?} matches no layer; there are: {}", list(layers))]
     NoMatch {
         /// The pattern.
         pattern: String,
@@ -67,13 +67,9 @@ pub enum Error {
 const LISTED: usize = 20;
 
 fn list(names: &[String]) -> String {
-    let mut text = String::new();
-    for name in names.iter().take(LISTED) {
-        text.push_str("\n  ");
-        text.push_str(name);
-    }
+    let mut text = names[..names.len().min(LISTED)].join(", ");
     if names.len() > LISTED {
-        text.push_str(&format!("\n  and {} more", names.len() - LISTED));
+        text += &format!(" and {} more", names.len() - LISTED);
     }
     text
 }

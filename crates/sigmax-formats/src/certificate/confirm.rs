@@ -1,23 +1,24 @@
 //! Confirms a file of certificates from itself and the model file alone.
 //!
-//! The bounds of the nodes are confirmed by [`confirm_bounds`], on plain grids of frequencies and
-//! without the search that found them; then every image is evaluated again and its radius computed
-//! anew from the confirmed bounds.
+//! The bounds of the nodes are confirmed by [`confirm_bounds`], without the search that found them;
+//! then every image is evaluated again and what is stated of it compared with what that proves.
 
 use std::io::BufRead;
 use std::path::Path;
 
 use sigmax::network::{Arithmetic, Certificate, Certifier, Network, confirm_bounds};
 
-use super::{CERTIFICATE_SCHEMA, CLAIM, Header, Line, ModelFile, assumptions};
+use super::{CLAIM, Header, Line, ModelFile, assumptions};
 use crate::error::Error;
 use crate::model::Model;
+use crate::model::format::Format;
 use crate::model::network::NetworkError;
 
 /// Longest line.
 const MAX_LINE: usize = 1 << 28;
-/// Lines that are confirmed at a time.
+/// Lines that are confirmed at a time, and their length.
 const BLOCK: usize = 256;
+const BLOCK_BYTES: usize = 1 << 27;
 
 /// What was confirmed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,8 +35,9 @@ pub struct Confirmed {
 /// If it returns, every claim in the file follows from its assumptions, whoever wrote the file.
 ///
 /// # Errors
-/// [`Error::Certificate`] for the first line that is not confirmed: another model, altered
-/// assumptions, bounds, pixels, or radii, or text that is no certificate; and as [`Model::open`].
+/// [`Error::NotConfirmed`] for the first line that is not confirmed: another model, altered
+/// assumptions, bounds, pixels, or radii. [`Error::NoCertificate`] for text that is not that of
+/// certificates; and as [`Model::open`].
 pub fn confirm(name: &Path, input: &mut dyn BufRead, model: &Path) -> Result<Confirmed, Error> {
     let mut lines = Lines {
         name,
@@ -43,9 +45,9 @@ pub fn confirm(name: &Path, input: &mut dyn BufRead, model: &Path) -> Result<Con
         number: 0,
     };
     let Some(first) = lines.next()? else {
-        return Err(lines.refuse("it is empty; expected certificates of `sigmax certify`"));
+        return Err(lines.malformed("it is empty"));
     };
-    let header: Header = lines.parse(&first)?;
+    let header = Header::parse(&first).map_err(|reason| lines.malformed(reason))?;
     let arithmetic = check_header(&lines, &header)?;
     let network = rebuild(&lines, &header, model)?;
     check_nodes(&lines, &header, &network)?;
@@ -71,40 +73,41 @@ pub fn confirm(name: &Path, input: &mut dyn BufRead, model: &Path) -> Result<Con
         images: 0,
         certified: 0,
     };
+    let mut last = None;
     loop {
         let start = lines.number;
-        let mut block: Vec<Line> = Vec::new();
-        while block.len() < BLOCK {
-            match lines.next()? {
-                Some(text) => block.push(lines.parse(&text)?),
-                None => break,
+        let (mut block, mut bytes) = (Vec::new(), 0);
+        while block.len() < BLOCK && bytes < BLOCK_BYTES {
+            let Some(text) = lines.next()? else { break };
+            bytes += text.len();
+            let line = Line::parse(&text).map_err(|reason| lines.malformed(reason))?;
+            if last.is_some_and(|last| line.index <= last) {
+                return Err(lines.refuse(format!(
+                    "image {} comes after one of that number or a larger one",
+                    line.index
+                )));
             }
+            last = Some(line.index);
+            block.push(line);
         }
         if block.is_empty() {
             return Ok(confirmed);
         }
-        for (offset, result) in check_block(&certifier, &network, &block)
-            .into_iter()
-            .enumerate()
-        {
-            lines.number = start + offset + 1;
-            confirmed.images += 1;
-            confirmed.certified += usize::from(result.map_err(|reason| lines.refuse(reason))?);
+        if let Err((place, reason)) = confirm_lines(&certifier, &block) {
+            lines.number = start + place + 1;
+            return Err(lines.refuse(reason));
         }
+        let certified = block.iter().filter(|line| line.radius != Some(0.0));
+        confirmed.images += block.len();
+        confirmed.certified += certified.count();
     }
 }
 
 fn check_header(lines: &Lines<'_>, header: &Header) -> Result<Arithmetic, Error> {
-    if header.certificates != CERTIFICATE_SCHEMA {
-        return Err(lines.refuse(format!(
-            "it is of schema {}; this program reads {CERTIFICATE_SCHEMA}",
-            header.certificates
-        )));
-    }
     let arithmetic = match header.arithmetic.as_str() {
         "real" => Arithmetic::Real,
         "float32" => Arithmetic::Float32,
-        other => return Err(lines.refuse(format!("its arithmetic {other:?} is not known"))),
+        other => return Err(lines.malformed(format!("its arithmetic {other:?} is not known"))),
     };
     if header.claim != CLAIM {
         return Err(lines.refuse("its claim is not the one that certificates make"));
@@ -120,10 +123,17 @@ fn check_header(lines: &Lines<'_>, header: &Header) -> Result<Arithmetic, Error>
 
 fn rebuild(lines: &Lines<'_>, header: &Header, path: &Path) -> Result<Network, Error> {
     let mut model = Model::open(path)?;
+    if model.format != Format::Onnx {
+        return Err(Error::Unsupported {
+            file: path.to_owned(),
+            reason: format!("a {} file has no graph", model.format.name()),
+            advice: "give the ONNX file that the certificates are about".to_owned(),
+        });
+    }
     let found = ModelFile::of(&model)?;
     if (&found.sha256, &found.external) != (&header.model.sha256, &header.model.external) {
         return Err(lines.refuse(format!(
-            "it is about another model: it names the SHA-256 {}, {} has {}{}",
+            "it is about another model: it names the SHA-256 {:?}, {} has {}{}",
             header.model.sha256,
             path.display(),
             found.sha256,
@@ -135,7 +145,9 @@ fn rebuild(lines: &Lines<'_>, header: &Header, path: &Path) -> Result<Network, E
         )));
     }
     if let Some(size) = &header.input_size {
-        model.set_input_size(size)?;
+        model
+            .set_input_size(size)
+            .map_err(|error| lines.refuse(error.to_string()))?;
     }
     let network = match model.network() {
         Ok(found) => found.network,
@@ -179,76 +191,67 @@ fn check_nodes(lines: &Lines<'_>, header: &Header, network: &Network) -> Result<
     Ok(())
 }
 
-/// For every line, whether a radius above 0 is confirmed; `Err` with what is not. Nothing follows the
-/// first error.
-fn check_block(
+/// Confirms what lines state, for bounds that are proved; the evaluations that it follows from.
+///
+/// # Errors
+/// The place of a line that is not confirmed, and what of it is not.
+pub fn confirm_lines(
     certifier: &Certifier,
-    network: &Network,
-    block: &[Line],
-) -> Vec<Result<bool, String>> {
-    let expected = network.input().len();
-    let (mut results, mut pixels, mut labels) = (Vec::new(), Vec::new(), Vec::new());
-    for line in block {
-        let image = line.pixels().filter(|image| image.len() == expected);
-        match image {
-            Some(image) if line.label < certifier.classes() && line.exact == block[0].exact => {
-                pixels.extend(image);
-                labels.push(line.label);
+    lines: &[Line],
+) -> Result<Vec<Certificate>, (usize, String)> {
+    let expected = certifier.bounds().network().input().len();
+    let mut all = Vec::with_capacity(lines.len());
+    for run in lines.chunk_by(|a, b| a.exact == b.exact) {
+        let start = all.len();
+        let (mut pixels, mut labels) = (Vec::new(), Vec::new());
+        for (place, line) in run.iter().enumerate() {
+            let refuse = |reason| Err((start + place, format!("image {}: {reason}", line.index)));
+            let image = line.pixels().unwrap_or_default();
+            if image.len() != expected {
+                return refuse(format!(
+                    "it has {} pixels; the model takes {expected}",
+                    image.len()
+                ));
             }
-            _ => break,
+            if line.label >= certifier.classes() {
+                return refuse(format!(
+                    "its label is {}; the model has {} classes",
+                    line.label,
+                    certifier.classes()
+                ));
+            }
+            pixels.extend(image);
+            labels.push(line.label);
         }
-    }
-    let evaluated = certifier.certify(&pixels, &labels, block[0].exact);
-    match evaluated {
-        Ok(all) => {
-            let pairs = block.iter().zip(&all);
-            results.extend(pairs.map(|(line, found)| check_line(line, found)));
+        let found = certifier
+            .certify(&pixels, &labels, run[0].exact)
+            .map_err(|error| (start, error.to_string()))?;
+        for (place, (line, found)) in run.iter().zip(&found).enumerate() {
+            if let Some(what) = unconfirmed(line, found) {
+                let reason = format!("image {}: its {what} is not confirmed", line.index);
+                return Err((start + place, reason));
+            }
         }
-        Err(error) => results.push(Err(error.to_string())),
+        all.extend(found);
     }
-    if let Some(line) = block.get(labels.len()) {
-        results.push(Err(format!(
-            "image {}: expected {expected} pixels, given as all others are, and a label below {}",
-            line.index,
-            certifier.classes()
-        )));
-    }
-    results
+    Ok(all)
 }
 
-/// Whether a radius above 0 is confirmed; `Err` with what is not.
-fn check_line(line: &Line, found: &Certificate) -> Result<bool, String> {
-    let wrong = |what: &str| Err(format!("image {}: its {what} is not confirmed", line.index));
+/// What of a line does not follow from the evaluation of its pixels, if anything.
+fn unconfirmed(line: &Line, found: &Certificate) -> Option<&'static str> {
     let radius = line.radius.unwrap_or(f64::INFINITY);
-    if !found.confirms_radius(radius) || radius < 0.0 {
-        return wrong("radius");
+    let logits = line.logits.as_deref();
+    if !(radius >= 0.0 && found.confirms_radius(radius)) {
+        Some("radius")
+    } else if !(line.margin >= 0.0 && found.confirms_margin(line.margin)) {
+        Some("margin")
+    } else if line.prediction.is_some_and(|p| !found.confirms_class(p)) {
+        Some("prediction")
+    } else if logits.is_some_and(|z| !found.confirms_logits(z, line.error.unwrap_or(0.0))) {
+        Some("list of logits, or their error,")
+    } else {
+        None
     }
-    let spread = line.error.unwrap_or(f64::INFINITY) + found.error().get();
-    // Where two logits are nearly equal, either may come out as the larger one.
-    let largest = found.logits()[found.prediction()];
-    if !found
-        .logits()
-        .get(line.prediction)
-        .is_some_and(|z| *z >= largest - 2.0 * spread)
-    {
-        return wrong("prediction");
-    }
-    // The margin against a rival is confirmed where that rival limits the radius here too; where two
-    // classes are equally near, either may.
-    if line.rival == found.rival() && !found.confirms_margin(line.margin) {
-        return wrong("margin");
-    }
-    if let Some(logits) = &line.logits {
-        let near = logits.len() == found.logits().len()
-            && logits
-                .iter()
-                .zip(found.logits())
-                .all(|(a, b)| (a - b).abs() <= spread);
-        if !near {
-            return wrong("list of logits");
-        }
-    }
-    Ok(radius > 0.0)
 }
 
 /// The lines of a file, one at a time, with the number of the current one.
@@ -273,20 +276,25 @@ impl Lines<'_> {
         }
         self.number += 1;
         if line.last() != Some(&b'\n') {
-            return Err(self.refuse("the line is cut short, or longer than any certificate"));
+            return Err(self.malformed("the line is cut short, or longer than any certificate"));
         }
-        match String::from_utf8(line) {
-            Ok(text) => Ok(Some(text)),
-            Err(_) => Err(self.refuse("it is no text in UTF-8")),
-        }
+        String::from_utf8(line)
+            .map(Some)
+            .map_err(|_| self.malformed("it is no text in UTF-8"))
     }
 
-    fn parse<T: serde::de::DeserializeOwned>(&self, line: &str) -> Result<T, Error> {
-        serde_json::from_str(line).map_err(|error| self.refuse(format!("no certificate: {error}")))
-    }
-
+    /// What is well-formed, and not confirmed.
     fn refuse(&self, reason: impl Into<String>) -> Error {
-        Error::Certificate {
+        Error::NotConfirmed {
+            file: self.name.to_owned(),
+            line: self.number.max(1),
+            reason: reason.into(),
+        }
+    }
+
+    /// What `sigmax certify` does not write.
+    fn malformed(&self, reason: impl Into<String>) -> Error {
+        Error::NoCertificate {
             file: self.name.to_owned(),
             line: self.number.max(1),
             reason: reason.into(),

@@ -122,7 +122,16 @@ impl GeometryFile {
             file: name.to_owned(),
             reason,
         };
-        let document: Document = toml::from_str(text).map_err(|error| wrong(error.to_string()))?;
+        let document: Document = toml::from_str(text).map_err(|error| {
+            let start = error.span().map_or(0, |span| span.start).min(text.len());
+            let number = text.as_bytes()[..start]
+                .iter()
+                .filter(|&&b| b == b'\n')
+                .count();
+            let line = text.lines().nth(number).unwrap_or_default().trim();
+            let message = error.message().replace('\n', ", ");
+            wrong(format!("line {}, {line:?}: {message}", number + 1))
+        })?;
         let mut entries = Vec::with_capacity(document.layer.len());
         for entry in document.layer {
             let glob = GlobBuilder::new(&entry.name)

@@ -6,6 +6,7 @@
 )]
 
 mod build;
+mod certificates;
 mod content;
 mod factors;
 mod float8;
