@@ -171,6 +171,6 @@ impl Work {
 fn is_limit(error: &sigmax::Error) -> bool {
     matches!(
         error,
-        sigmax::Error::NotCovered(_) | sigmax::Error::TooLarge(_)
+        sigmax::Error::NotCovered(_) | sigmax::Error::TooLarge { .. }
     )
 }

@@ -61,12 +61,49 @@ pub enum Error {
          zero, so no bound can be proved in it: restore the default floating-point environment"
     )]
     Arithmetic,
+    /// A network that is none of a classifier.
+    #[error(
+        "a classifier has one output of 2 to 4096 classes, this network has outputs of shapes {outputs:?}"
+    )]
+    NotAClassifier {
+        /// The shapes of the outputs.
+        outputs: Vec<Vec<usize>>,
+    },
+    /// A label that is no class.
+    #[error("label {label}; the network has {classes} classes")]
+    Label {
+        /// The label.
+        label: usize,
+        /// Number of classes.
+        classes: usize,
+    },
+    /// Not one label for every image.
+    #[error("{labels} labels for {images} images")]
+    Labels {
+        /// Number of labels.
+        labels: usize,
+        /// Number of images.
+        images: usize,
+    },
     /// A request too large to answer.
-    #[error("too large: {0}")]
-    TooLarge(String),
+    #[error("too large: {what}; at most {most}")]
+    TooLarge {
+        /// What was asked for.
+        what: String,
+        /// What is answered.
+        most: &'static str,
+    },
 }
 
 impl Error {
+    /// [`Error::TooLarge`].
+    pub(crate) fn too_large(what: impl Into<String>, most: &'static str) -> Self {
+        Self::TooLarge {
+            what: what.into(),
+            most,
+        }
+    }
+
     /// [`Error::Node`], also before the node has its name.
     pub(crate) fn node(what: &str, reason: impl Into<String>) -> Self {
         Self::Node {

@@ -85,7 +85,9 @@ impl Layout {
             .chain(&k)
             .try_fold(1usize, |p, &n| p.checked_mul(n))
             .filter(|&n| n <= MAX_VALUES)
-            .ok_or_else(|| Error::TooLarge("the polyphase kernel of this stride".into()))?;
+            .ok_or_else(|| {
+                Error::too_large("the polyphase kernel of this stride", "2^32 values")
+            })?;
         let split = phases.iter().any(|&phases| phases > 1);
         Ok(Self {
             groups: conv.groups,
@@ -247,7 +249,7 @@ mod tests {
         let wide = Conv::new(1).with_stride(&[2]);
         assert!(matches!(
             refused(&[1 << 20, 1 << 20, 3], &wide),
-            Error::TooLarge(_)
+            Error::TooLarge { .. }
         ));
     }
 }

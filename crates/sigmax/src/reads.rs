@@ -41,12 +41,13 @@ impl Reads {
             let (n, k) = (size[axis], spatial[axis]);
             let out = conv
                 .output_size(axis, n, k)
-                .ok_or_else(|| Error::TooLarge("the output of this layer".into()))?;
+                .ok_or_else(|| Error::too_large("the output of this layer", "2^64 pixels"))?;
             let (cols, rows) = if conv.transposed { (out, n) } else { (n, out) };
             if rows.checked_mul(k).is_none_or(|reads| reads > MAX_READS) {
-                return Err(Error::TooLarge(format!(
-                    "{rows} pixels that read {k} taps each on axis {axis}; at most 2^26 reads"
-                )));
+                return Err(Error::too_large(
+                    format!("{rows} pixels that read {k} taps each on axis {axis}"),
+                    "2^26 reads",
+                ));
             }
             reads.k[axis] = k;
             reads.col_size[axis] = cols;

@@ -42,10 +42,10 @@ pub fn dense_norm(kernel: &Kernel, conv: &Conv) -> Result<Bracket, Error> {
     let operator = Operator::new(&unit, conv)?;
     let (rows, cols) = (operator.output_len(), operator.input_len());
     if rows.checked_mul(cols).is_none_or(|n| n > MAX_ENTRIES) {
-        return Err(Error::TooLarge(format!(
-            "the explicit matrix of this layer is {rows}×{cols}; the dense oracle takes at most \
-             2^25 entries"
-        )));
+        return Err(Error::too_large(
+            format!("the explicit matrix of this layer is {rows}×{cols}"),
+            "2^25 entries are written out",
+        ));
     }
     if kernel.is_zero() {
         return Ok(Bracket::claim(Lower::claim(0.0), Upper::claim(0.0)));

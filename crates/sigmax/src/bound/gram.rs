@@ -97,9 +97,10 @@ pub(crate) fn check_grid(lattice: &Lattice<'_>, steps: u32, grid: usize) -> Resu
     }
     let axes = lattice.k.iter().filter(|&&k| k > 1).count() as u32;
     if grid.pow(axes) > 1 << 24 {
-        return Err(Error::TooLarge(format!(
-            "a grid of {grid} frequencies on {axes} axes; at most 2^24 in all"
-        )));
+        return Err(Error::too_large(
+            format!("a grid of {grid} frequencies on {axes} axes"),
+            "2^24 in all",
+        ));
     }
     Ok(())
 }

@@ -58,9 +58,7 @@ impl Operator {
         if image(operator.rows, &operator.reads.row_size).is_none()
             || image(channels, &operator.reads.col_size).is_none()
         {
-            return Err(Error::TooLarge(
-                "the images of this layer; at most 2^32 values".into(),
-            ));
+            return Err(Error::too_large("the images of this layer", "2^32 values"));
         }
         Ok(operator)
     }

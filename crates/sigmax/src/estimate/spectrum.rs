@@ -50,9 +50,10 @@ pub fn spectrum(kernel: &Kernel, conv: &Conv, grid: usize) -> Result<Vec<Estimat
         .try_fold(1usize, |product, &n| product.checked_mul(n))
         .filter(|points| (1..=MAX_POINTS).contains(points))
         .ok_or_else(|| {
-            Error::TooLarge(format!(
-                "a grid of {grid} frequencies per axis; at least 1 and at most 2^20 in all"
-            ))
+            Error::too_large(
+                format!("a grid of {grid} frequencies per axis; at least 1"),
+                "2^20 in all",
+            )
         })?;
     // Along an axis with one tap nothing changes: such axes have no frequency.
     let varying: Vec<usize> = (0..lattice.k.len()).filter(|&a| lattice.k[a] > 1).collect();

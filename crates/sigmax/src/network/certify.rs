@@ -240,7 +240,7 @@ impl Certifier {
     /// [`CERTIFICATE_SLACK`](crate::network::CERTIFICATE_SLACK).
     ///
     /// # Errors
-    /// [`Error::NotCovered`] where the network has not one output with 2 to 4096 entries, and as
+    /// [`Error::NotAClassifier`] where the network has not one output with 2 to 4096 entries, and as
     /// [`lipschitz`](crate::network::lipschitz).
     pub fn new(
         network: &Network,
@@ -254,23 +254,23 @@ impl Certifier {
     /// The same with bounds that are known.
     ///
     /// # Errors
-    /// [`Error::NotCovered`] where the network has not one output with 2 to 4096 entries.
+    /// [`Error::NotAClassifier`] where the network has not one output with 2 to 4096 entries.
     pub fn with_bounds(bounds: Lipschitz, arithmetic: Arithmetic) -> Result<Self, Error> {
         let network = bounds.network();
-        let &[output] = network.outputs() else {
-            return Err(Error::NotCovered(format!(
-                "a classifier has one output, this network has {}",
-                network.outputs().len()
-            )));
+        let outputs = network.outputs();
+        let not_a_classifier = || Error::NotAClassifier {
+            outputs: outputs
+                .iter()
+                .map(|&id| network.node(id).shape.clone())
+                .collect(),
+        };
+        let &[output] = outputs else {
+            return Err(not_a_classifier());
         };
         let logits = order_source(network, output);
         let classes = network.node(logits).len();
         if !(2..=MAX_CLASSES).contains(&classes) {
-            return Err(Error::NotCovered(format!(
-                "an output of shape {:?} is not that of a classifier; expected 2 to {MAX_CLASSES} \
-                 classes",
-                network.node(logits).shape
-            )));
+            return Err(not_a_classifier());
         }
         let node = network.node(logits);
         let (features, last) = match &node.op {
@@ -339,29 +339,29 @@ impl Certifier {
     /// rounded).
     ///
     /// # Errors
-    /// As [`Forward::evaluate`]; [`Error::NotCovered`] for a label that is no class.
+    /// As [`Forward::evaluate`]; [`Error::Label`] for a label that is no class, [`Error::Labels`]
+    /// where there is not one for every image.
     pub fn certify(
         &self,
         images: &[f64],
         labels: &[usize],
         exact: bool,
     ) -> Result<Vec<Certificate>, Error> {
-        if let Some(label) = labels.iter().find(|&&label| label >= self.classes) {
-            return Err(Error::NotCovered(format!(
-                "label {label}; the network has {} classes",
-                self.classes
-            )));
+        if let Some(&label) = labels.iter().find(|&&label| label >= self.classes) {
+            return Err(Error::Label {
+                label,
+                classes: self.classes,
+            });
         }
         let inexact = if exact { 0.0 } else { U };
         let all = self
             .forward
             .run(images, inexact, &[self.features, self.logits])?;
         if all.len() != labels.len() {
-            return Err(Error::NotCovered(format!(
-                "{} labels for {} images",
-                labels.len(),
-                all.len()
-            )));
+            return Err(Error::Labels {
+                labels: labels.len(),
+                images: all.len(),
+            });
         }
         Ok(all
             .into_iter()

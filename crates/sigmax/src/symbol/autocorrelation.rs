@@ -85,15 +85,18 @@ impl Autocorrelation {
         const MAX_OPERATIONS: f64 = (1u64 << 43) as f64;
         let cost = Cost::of(group);
         if cost.bytes > MAX_BYTES || cost.operations > MAX_OPERATIONS {
-            return Err(Error::TooLarge(format!(
-                "the autocorrelation of {} taps with {} × {} channels: {:.1e} bytes, {:.1e} \
-                 operations; at most 8 GiB and 10^13",
-                group.matrices.len(),
-                group.matrices[0].nrows(),
-                group.matrices[0].ncols(),
-                cost.bytes,
-                cost.operations,
-            )));
+            return Err(Error::too_large(
+                format!(
+                    "the autocorrelation of {} taps with {} × {} channels: {:.1e} bytes, {:.1e} \
+                 operations",
+                    group.matrices.len(),
+                    group.matrices[0].nrows(),
+                    group.matrices[0].ncols(),
+                    cost.bytes,
+                    cost.operations,
+                ),
+                "8 GiB and 10^13",
+            ));
         }
         let n = group.matrices[0].nrows();
         let inner = group.matrices[0].ncols();

@@ -37,9 +37,10 @@ impl Weight {
             return Err(wrong_length("B", format!("{rows}×{rank}"), b.len()));
         }
         if rank.saturating_mul(values.len()) > MAX_PRODUCTS {
-            return Err(Error::TooLarge(format!(
-                "the product of {rows}×{rank} and {rank}×{cols}; at most 2^34 products are computed"
-            )));
+            return Err(Error::too_large(
+                format!("the product of {rows}×{rank} and {rank}×{cols}"),
+                "2^34 products are computed",
+            ));
         }
         let scale = alpha / rank as f64;
         if ![a, b, &[scale]]

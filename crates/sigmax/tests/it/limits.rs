@@ -175,7 +175,7 @@ fn oracles_refuse_what_does_not_fit() {
     let conv = Conv::new(2)
         .with_padding(&[(32, 32), (32, 32)])
         .with_input_size(&[1 << 24, 1 << 24]);
-    let too_large = |result: Result<_, Error>| matches!(result, Err(Error::TooLarge(_)));
+    let too_large = |result: Result<_, Error>| matches!(result, Err(Error::TooLarge { .. }));
     assert!(too_large(dense_norm(&kernel, &conv).map(|_| ())));
     assert!(too_large(Operator::new(&kernel, &conv).map(|_| ())));
     assert!(too_large(norm_by_lanczos(&kernel, &conv, 3).map(|_| ())));

@@ -5,7 +5,7 @@ use sigmax::network::{
     NetworkBuilder, NodeId, Op, PerEntry, Pick, Pool, Separable, StatedBound, confirm_bounds,
     jacobian_norm, lipschitz, lipschitz_with_audits,
 };
-use sigmax::{Conv, Kernel, Options, PaddingMode, audit};
+use sigmax::{Conv, Error, Kernel, Options, PaddingMode, audit};
 
 use crate::graphs::Draw;
 use crate::networks::stated;
@@ -425,6 +425,31 @@ fn kernels_of_many_taps_are_confirmed() {
         bounds[1].own *= 1.0 - 2e-2;
         assert!(confirm_bounds(&net, &bounds).is_err(), "{shape:?}");
     }
+}
+
+#[test]
+fn errors_can_be_told_apart() {
+    let two = chain(&[1], vec![dense(2, 1, &[1.0, 2.0])]);
+    let certifier = |net| Certifier::new(net, &Options::default(), Arithmetic::Real);
+    let certify = |labels: &[usize]| {
+        let all = certifier(&two).unwrap().certify(&[1.0], labels, true);
+        all.unwrap_err()
+    };
+    assert_eq!(
+        certify(&[2]),
+        Error::Label {
+            label: 2,
+            classes: 2
+        }
+    );
+    let (labels, images) = (2, 1);
+    assert_eq!(certify(&[0, 1]), Error::Labels { labels, images });
+    let one = chain(&[3], vec![dense(1, 3, &[1.0; 3])]);
+    let outputs = vec![vec![1]];
+    assert_eq!(
+        certifier(&one).unwrap_err(),
+        Error::NotAClassifier { outputs }
+    );
 }
 
 #[test]

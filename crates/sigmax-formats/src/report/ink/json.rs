@@ -29,11 +29,11 @@ pub(crate) fn line<T: Serialize>(value: &T) -> String {
     let mut bytes = Vec::new();
     let mut serializer = serde_json::Serializer::with_formatter(&mut bytes, OneLine);
     let done = value.serialize(&mut serializer);
-    debug_assert!(
-        done.is_ok(),
-        "writing to memory does not fail, and all keys are strings"
-    );
-    String::from_utf8(bytes).unwrap_or_default()
+    // Half a report, or none, must not pass for one.
+    match (done, String::from_utf8(bytes)) {
+        (Ok(()), Ok(text)) => text,
+        _ => unreachable!("writing to memory does not fail, all keys are strings, JSON is UTF-8"),
+    }
 }
 
 /// A bound or an estimate: `"inf"` and `"nan"` where JSON has no number.

@@ -35,10 +35,13 @@ impl Grid {
         if points < MAX_POINTS {
             return Ok(());
         }
-        Err(Error::TooLarge(format!(
-            "the grid of {} × {} × {} frequencies of this input size; at most 2^50",
-            size[0], size[1], size[2]
-        )))
+        Err(Error::too_large(
+            format!(
+                "the grid of {} × {} × {} frequencies of this input size",
+                size[0], size[1], size[2]
+            ),
+            "2^50",
+        ))
     }
 
     /// The sizes of the grid that the frequencies of a folded kernel range over, where θ ranges over

@@ -72,9 +72,10 @@ impl ConvMap {
         let reads = Reads::new(kernel.spatial(), conv)?;
         let (taps, row_pixels, col_pixels) = (reads.taps(), reads.row_pixels(), reads.col_pixels());
         if taps.saturating_mul(row_pixels) > 1 << 28 || col_pixels >= u32::MAX as usize {
-            return Err(Error::TooLarge(format!(
-                "{row_pixels} pixels that read {taps} taps each; at most 2^28 reads"
-            )));
+            return Err(Error::too_large(
+                format!("{row_pixels} pixels that read {taps} taps each"),
+                "2^28 reads",
+            ));
         }
         let mut source = Vec::with_capacity(taps * row_pixels);
         for tap in 0..taps {

@@ -416,11 +416,10 @@ fn check_size(network: &Network) -> Result<(), Error> {
     let mut reads = 0usize;
     for node in network.nodes() {
         if node.len() > MAX_ENTRIES {
-            return Err(Error::TooLarge(format!(
-                "node {:?} has {} entries; at most 2^26 are evaluated",
-                node.name,
-                node.len()
-            )));
+            return Err(Error::too_large(
+                format!("node {:?} has {} entries", node.name, node.len()),
+                "2^26 are evaluated",
+            ));
         }
         if let Op::Conv { kernel, conv, .. } = &node.op {
             let input = network.node(node.inputs[0]);
@@ -431,9 +430,10 @@ fn check_size(network: &Network) -> Result<(), Error> {
         }
     }
     if reads > MAX_READS {
-        return Err(Error::TooLarge(format!(
-            "the convolutions read {reads} pixels; at most 2^28 are evaluated"
-        )));
+        return Err(Error::too_large(
+            format!("the convolutions read {reads} pixels"),
+            "2^28 are evaluated",
+        ));
     }
     Ok(())
 }

@@ -176,7 +176,9 @@ pub(crate) fn argmax(windows: &[Windows], x: &[f64], input: &[usize]) -> Vec<u32
                         .iter()
                         .map(|i| places[(block * n + i) * inner + offset]);
                     // A window holds at least one pixel.
-                    let mut best = pixels.next().unwrap_or(0);
+                    let Some(mut best) = pixels.next() else {
+                        unreachable!("a window without a pixel was refused when the node was added")
+                    };
                     for place in pixels {
                         // A NaN wins, so that it is not lost.
                         if !(x[place as usize] <= x[best as usize]) {
