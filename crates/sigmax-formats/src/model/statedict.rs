@@ -187,14 +187,22 @@ impl Groups {
         self.owner[index].is_none()
     }
 
-    /// Adds a group of those `members` that belong to no other.
+    /// Adds a group of those `members` that belong to no other. A refusal is not lost where all of them
+    /// do: it takes the place of one of the others.
     fn add(&mut self, group: Group) {
+        let place = self.all.len();
+        let mut own = false;
         for &member in &group.members {
             if self.owner[member].is_none() {
-                self.owner[member] = Some(self.all.len());
+                self.owner[member] = Some(place);
+                own = true;
             }
         }
-        self.all.push(Some(group));
+        let taken = group.members.first().and_then(|&member| self.owner[member]);
+        match taken.filter(|_| !own && group.verdict.is_err()) {
+            Some(other) => self.all[other] = Some(group),
+            None => self.all.push(Some(group)),
+        }
     }
 }
 

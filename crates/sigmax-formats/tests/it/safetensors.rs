@@ -349,6 +349,17 @@ fn an_adapter_is_only_counted_where_the_file_says_how() {
     ] {
         assert!(!update(metadata, square), "{metadata}");
     }
+    // Adapter and weight are both pruned: two masked weights, and no layer that is one of them.
+    let pruned = zeros(
+        r#"{"lora_alpha":"2"}"#,
+        &[
+            ("m.base_layer.weight_orig", "F32", "[2,3]", 24),
+            ("m.base_layer.weight_mask", "F32", "[2,3]", 24),
+            ("m.lora_A.weight_orig", "F32", "[1,3]", 12),
+            ("m.lora_A.weight_mask", "F32", "[1,3]", 12),
+        ],
+    );
+    assert_eq!(refused(&pruned), ["weight with an adapter: m"]);
     let two = zeros(
         r#"{"lora_alpha":"2"}"#,
         &[
