@@ -121,8 +121,8 @@ impl Model {
         }
     }
 
-    fn layers_of(&mut self, graph: Graph) -> Result<(), Error> {
-        let (layers, skipped) = onnx::layers(&self.source, &graph)?;
+    fn layers_of(&mut self, mut graph: Graph) -> Result<(), Error> {
+        let (layers, skipped) = onnx::layers(&self.source, &mut graph)?;
         self.layers = layers;
         self.skipped = skipped;
         self.graph = Some(graph);

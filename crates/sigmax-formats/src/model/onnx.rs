@@ -23,6 +23,7 @@ mod padded;
 mod proto;
 mod resize;
 mod shapes;
+mod size;
 mod spatial;
 mod window;
 
@@ -37,6 +38,7 @@ use crate::model::network::{NetworkError, NetworkModel};
 use crate::model::skipped::Skipped;
 
 use attribute::Attribute;
+use facts::{Context, Known};
 use literal::Content;
 use proto::{Declared, Parsed, State};
 
@@ -46,6 +48,8 @@ pub(crate) struct Graph {
     parsed: Arc<Parsed>,
     /// The spatial size that was set, and of which value.
     size: Option<(usize, Vec<usize>)>,
+    /// What follows from both, once [`layers`] has gone through the graph.
+    known: Option<Arc<Known>>,
 }
 
 impl Graph {
@@ -55,6 +59,7 @@ impl Graph {
         Ok(Self {
             parsed: Arc::new(parsed),
             size: None,
+            known: None,
         })
     }
 
@@ -123,6 +128,7 @@ impl Graph {
             ));
         }
         self.size = Some((input.value, size.to_vec()));
+        self.known = None;
         Ok(())
     }
 }
@@ -132,11 +138,22 @@ fn spatial(input: &Declared) -> impl Iterator<Item = Option<usize>> {
 }
 
 /// The layers of the graph, in the order of the file, and what is not one.
-pub(crate) fn layers(source: &Source, graph: &Graph) -> Result<(Vec<LayerSpec>, Skipped), Error> {
-    layers::layers(source, &graph.parsed, graph.size.as_ref())
+pub(crate) fn layers(
+    source: &Source,
+    graph: &mut Graph,
+) -> Result<(Vec<LayerSpec>, Skipped), Error> {
+    let context = Context::new(source, &graph.parsed, graph.size.as_ref())?;
+    let found = layers::layers(&context)?;
+    graph.known = Some(Arc::new(context.known()));
+    Ok(found)
 }
 
 /// The network of the graph.
 pub(crate) fn network(source: &Source, graph: &Graph) -> Result<NetworkModel, NetworkError> {
-    lower::network(source, &graph.parsed, graph.size.as_ref())
+    let parsed = &graph.parsed;
+    let context = match &graph.known {
+        Some(known) => Context::with(source, parsed, known),
+        None => Context::new(source, parsed, graph.size.as_ref())?,
+    };
+    lower::network(context)
 }

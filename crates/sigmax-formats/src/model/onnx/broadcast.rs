@@ -1,7 +1,8 @@
 //! Shapes of elementwise operators and matrix products.
 
 use super::facts::Context;
-use super::proto::{Dims, Node};
+use super::proto::Node;
+use super::size::{Dims, Size};
 
 /// Operators whose first output has the shape of their first input.
 pub(super) const UNARY: [&str; 61] = [
@@ -104,14 +105,17 @@ pub(super) fn pair(a: &Dims, b: &Dims) -> Option<Dims> {
     let rank = a.len().max(b.len());
     let at = |dims: &Dims, i: usize| match (i + dims.len()).checked_sub(rank) {
         Some(i) => dims[i],
-        None => Some(1),
+        None => Size::Known(1),
     };
     (0..rank)
         .map(|i| match (at(a, i), at(b, i)) {
-            (Some(1), n) | (n, Some(1)) => Some(n),
-            (Some(n), Some(m)) if n != m => None,
+            (Size::Known(1), n) | (n, Size::Known(1)) => Some(n),
+            (Size::Known(n), Size::Known(m)) => (n == m).then_some(Size::Known(n)),
             // An axis longer than 1 is that of the result, whatever the other one is.
-            (n, m) => Some(n.or(m)),
+            (Size::Known(n), _) | (_, Size::Known(n)) => Some(Size::Known(n)),
+            (n, m) if n == m => Some(n),
+            // Either may be 1.
+            _ => Some(Size::Unknown),
         })
         .collect()
 }
@@ -131,8 +135,8 @@ pub(super) fn gemm(context: &Context<'_>, node: &Node) -> Option<Dims> {
         })
     };
     Some(vec![
-        side(0, "transA", 0).flatten(),
-        side(1, "transB", 1).flatten(),
+        side(0, "transA", 0).unwrap_or(Size::Unknown),
+        side(1, "transB", 1).unwrap_or(Size::Unknown),
     ])
 }
 

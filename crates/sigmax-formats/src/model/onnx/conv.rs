@@ -8,7 +8,8 @@ use super::facts::Context;
 use super::layers::{Draft, Stop};
 use super::limits;
 use super::padded::{Front, front};
-use super::proto::{Dims, Node};
+use super::proto::Node;
+use super::size::{Dims, Size};
 use super::spatial::Transposed;
 use super::window::{AutoPad, Window};
 
@@ -27,7 +28,7 @@ pub(super) fn conv(context: &Context<'_>, node: &Node) -> Result<Draft, Stop> {
     let mut size = known_size(input.as_ref());
     let mut unknown = false;
     for axis in 0..axes {
-        let n = input.as_ref().and_then(|dims| dims[axis + 2]);
+        let n = input.as_ref().and_then(|dims| dims[axis + 2].known());
         match window.padding(axis, n) {
             Some(padding) => draft.conv.padding[axis] = padding,
             None => unknown = true,
@@ -65,7 +66,7 @@ pub(super) fn conv_transpose(context: &Context<'_>, node: &Node) -> Result<Draft
     let geometry = Transposed::new(node, &window)?;
     let (mut unknown, mut longer, mut size) = (false, false, known_size(input.as_ref()));
     for axis in 0..axes {
-        let n = input.as_ref().and_then(|dims| dims[axis + 2]);
+        let n = input.as_ref().and_then(|dims| dims[axis + 2].known());
         let extra = geometry.output_padding[axis];
         if extra >= window.stride[axis].max(window.dilation[axis]) {
             return Err(Stop::Refuse(format!(
@@ -197,7 +198,7 @@ fn check_input(dims: Option<&Dims>, axes: usize, channels: Option<usize>) -> Res
         )));
     }
     match (dims[1], channels) {
-        (Some(got), Some(expected)) if got != expected => Err(Stop::Fail(format!(
+        (Size::Known(got), Some(expected)) if got != expected => Err(Stop::Fail(format!(
             "its input has {got} channels; its weight and group need {expected}"
         ))),
         (_, None) => Err(Stop::Fail(
@@ -209,7 +210,7 @@ fn check_input(dims: Option<&Dims>, axes: usize, channels: Option<usize>) -> Res
 
 /// The spatial size, if all of it is known and no axis is longer than what is covered.
 fn known_size(dims: Option<&Dims>) -> Option<Vec<usize>> {
-    let inside = |n: &Option<usize>| n.filter(|n| (1..=limits::EXTENT).contains(n));
+    let inside = |n: &Size| n.known().filter(|n| (1..=limits::EXTENT).contains(n));
     dims?.iter().skip(2).map(inside).collect()
 }
 

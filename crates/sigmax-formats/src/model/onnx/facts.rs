@@ -1,15 +1,16 @@
 //! [`Fact`]: what is known about a value before the model runs.
 
-use std::rc::Rc;
+use std::sync::Arc;
 
 use crate::bytes::source::Source;
 use crate::model::tensor::Tensor;
 
-use super::integers::Integers;
+use super::integers::{Integers, Open};
 use super::limits;
 use super::literal::{Content, Literal, element, type_name};
 use super::order::{Links, Producer, label, link};
-use super::proto::{Dims, Node, Parsed};
+use super::proto::{Node, Parsed};
+use super::size::{self, Dims, Size};
 use super::{numbers, shapes};
 use crate::error::Error;
 
@@ -19,9 +20,12 @@ pub(super) struct Fact {
     /// Its shape; `None` where not even the rank is known.
     pub(super) dims: Option<Dims>,
     /// Its entries, where they are a few known integers.
-    pub(super) integers: Option<Rc<Integers>>,
+    pub(super) integers: Option<Arc<Integers>>,
     /// Whether it is a constant, and which.
     pub(super) constant: Constant,
+    /// Why it has no value before the model runs although it does not depend on the data: an integer
+    /// that it is made of.
+    pub(super) open: Option<Open>,
     /// A graph input that has a default: whoever runs the model may replace what this is made of.
     pub(super) replaceable: Option<usize>,
 }
@@ -33,69 +37,61 @@ pub(super) enum Constant {
     #[default]
     No,
     /// Floats, and how many nodes moved them.
-    Float(Rc<Tensor>, u8),
+    Float(Arc<Tensor>, u8),
     /// A constant that cannot be a weight: "it …".
-    Opaque(Rc<str>),
+    Opaque(Arc<str>),
 }
 
-/// A linked graph with a fact for every value.
+/// What follows from a graph alone: who makes what, and a fact for every value.
+#[derive(Clone, Debug)]
+pub(super) struct Known {
+    pub(super) links: Arc<Links>,
+    pub(super) facts: Vec<Fact>,
+}
+
+/// A graph with what is known of it.
 #[derive(Debug)]
 pub(super) struct Context<'a> {
     pub(super) source: &'a Source,
     pub(super) parsed: &'a Parsed,
-    pub(super) links: Links,
+    pub(super) links: Arc<Links>,
     pub(super) facts: Vec<Fact>,
 }
 
 impl<'a> Context<'a> {
     /// Links the graph and goes through it once; `size` replaces the spatial axes of one value.
+    ///
+    /// Shapes are those of the graph's inputs and what follows from them. What the file states about
+    /// other values (value_info, outputs) is not checked by anybody and not used.
     pub(super) fn new(
         source: &'a Source,
         parsed: &'a Parsed,
         size: Option<&(usize, Vec<usize>)>,
     ) -> Result<Self, Error> {
-        Self::at_batch(source, parsed, size, None)
-    }
-
-    /// The same with a number for the first axis of every graph input that has none.
-    pub(super) fn at_batch(
-        source: &'a Source,
-        parsed: &'a Parsed,
-        size: Option<&(usize, Vec<usize>)>,
-        batch: Option<usize>,
-    ) -> Result<Self, Error> {
-        let links = link(source, parsed)?;
         let mut context = Self {
             source,
             parsed,
+            links: Arc::new(link(source, parsed)?),
             facts: vec![Fact::default(); parsed.names.len()],
-            links,
         };
-        let mut declared: Vec<Option<&Dims>> = vec![None; parsed.names.len()];
-        for known in &parsed.declared {
-            declared[known.value] = known.dims.as_ref();
-        }
         for input in &parsed.inputs {
-            context.facts[input.value].dims.clone_from(&input.dims);
+            context.facts[input.value].dims = input.dims.as_ref().map(|dims| {
+                let mut dims: Dims = dims.iter().copied().map(Size::from).collect();
+                if let Some(first @ Size::Unknown) = dims.first_mut() {
+                    *first = Size::Batch(input.value);
+                }
+                dims
+            });
         }
         if let Some((value, size)) = size
             && let Some(dims) = &mut context.facts[*value].dims
         {
             for (axis, &n) in dims.iter_mut().skip(2).zip(size) {
-                *axis = Some(n);
-            }
-        }
-        for input in parsed.inputs.iter().filter(|_| batch.is_some()) {
-            if let Some(Some(first @ None)) = context.facts[input.value]
-                .dims
-                .as_mut()
-                .map(|dims| dims.first_mut())
-            {
-                *first = batch;
+                *axis = Size::Known(n);
             }
         }
         for (value, literal) in &parsed.initializers {
-            context.facts[*value] = context.initial(*value, literal);
+            context.initial(*value, literal);
         }
         for &value in &parsed.sparse {
             context.facts[value].constant =
@@ -104,13 +100,30 @@ impl<'a> Context<'a> {
         for step in 0..context.links.order.len() {
             let index = context.links.order[step];
             let facts = context.evaluate(index);
-            for (&output, mut fact) in parsed.nodes[index].outputs.iter().zip(facts) {
+            for (&output, fact) in parsed.nodes[index].outputs.iter().zip(facts) {
                 let Some(output) = output else { continue };
-                fact.dims = merge(fact.dims, declared[output]);
                 context.facts[output] = fact;
             }
         }
         Ok(context)
+    }
+
+    /// The graph with what was known of it before.
+    pub(super) fn with(source: &'a Source, parsed: &'a Parsed, known: &Known) -> Self {
+        Self {
+            source,
+            parsed,
+            links: known.links.clone(),
+            facts: known.facts.clone(),
+        }
+    }
+
+    /// What is known.
+    pub(super) fn known(self) -> Known {
+        Known {
+            links: self.links,
+            facts: self.facts,
+        }
     }
 
     /// The fact about input `place` of a node, if it has that input.
@@ -122,7 +135,7 @@ impl<'a> Context<'a> {
             .map(|value| &self.facts[value])
     }
 
-    /// The known integers of input `place` of a node.
+    /// The integers of input `place` of a node.
     pub(super) fn integers(&self, node: &Node, place: usize) -> Option<&Integers> {
         self.input(node, place)?.integers.as_deref()
     }
@@ -143,23 +156,33 @@ impl<'a> Context<'a> {
         if node.inputs.get(place).copied().flatten().is_none() {
             return Ok(None);
         }
-        match self.integers(node, place) {
-            Some(list) => Ok(Some(list.values.clone())),
+        match self.numbers(node, place) {
+            Some(list) => Ok(Some(list)),
             None => Err(Unknown),
         }
     }
 
-    fn initial(&self, value: usize, literal: &Literal) -> Fact {
-        let replaceable = self.links.producers[value] == Producer::Replaceable;
+    /// The integers of input `place` of a node, where all of them are known.
+    pub(super) fn numbers(&self, node: &Node, place: usize) -> Option<Vec<i64>> {
+        self.integers(node, place)?.known()
+    }
+
+    /// Why input `place` of a node is not known before the model runs: "it …".
+    pub(super) fn open(&self, node: &Node, place: usize) -> Option<String> {
+        Some(self.input(node, place)?.open?.text(self.parsed))
+    }
+
+    /// The fact about an initializer. Where that is a graph input too, a caller may replace it by
+    /// anything of the shape that the input has. Before IR version 4 every initializer had to be
+    /// listed as an input, and stood for itself.
+    fn initial(&mut self, value: usize, literal: &Literal) {
         let mut fact = Fact::of(literal);
-        if replaceable {
+        if self.links.producers[value] == Producer::Replaceable && self.parsed.ir_version >= 4 {
             fact.replaceable = Some(value);
-            // Before IR version 4 every initializer had to be listed as an input.
-            if self.parsed.ir_version >= 4 {
-                fact.integers = None;
-            }
+            fact.integers = None;
+            fact.dims = self.facts[value].dims.take();
         }
-        fact
+        self.facts[value] = fact;
     }
 
     /// The facts about the outputs of a node whose inputs are known.
@@ -181,6 +204,18 @@ impl<'a> Context<'a> {
                 first.integers = numbers::fold(self, node, first.dims.as_ref());
             }
         }
+        // A shape does not depend on the data, whether it is known or not.
+        if own
+            && matches!(node.op.as_str(), "Shape" | "Size")
+            && let [first, ..] = &mut facts[..]
+            && first.integers.is_none()
+            && let Some(value) = node.inputs.first().copied().flatten()
+        {
+            let open = Open::Length(value);
+            first.open = Some(open);
+            first.constant = Constant::Opaque(open.text(self.parsed).into());
+            return facts;
+        }
         let inputs = || {
             node.inputs
                 .iter()
@@ -190,16 +225,20 @@ impl<'a> Context<'a> {
         let replaceable = inputs().find_map(|fact| fact.replaceable);
         let known = |fact: &Fact| fact.integers.is_some() || !matches!(fact.constant, Constant::No);
         let constant = inputs().next().is_some() && inputs().all(known);
+        let open = inputs().find_map(|fact| fact.open);
         for (place, fact) in facts.iter_mut().enumerate() {
             fact.replaceable = replaceable;
             if let Some(numbers) = &fact.integers {
-                fact.dims = Some(numbers.dims.iter().copied().map(Some).collect());
+                fact.dims = Some(size::dims(&numbers.dims));
+                fact.open = numbers.open();
+            } else if constant {
+                fact.open = open;
             }
             if constant {
-                fact.constant = if own && place == 0 {
-                    self.moved(index, fact.dims.as_ref())
-                } else {
-                    self.computed(index)
+                fact.constant = match fact.open {
+                    Some(open) => Constant::Opaque(open.text(self.parsed).into()),
+                    None if own && place == 0 => self.moved(index, fact.dims.as_ref()),
+                    None => self.computed(index),
                 };
             }
         }
@@ -226,7 +265,7 @@ impl<'a> Context<'a> {
             Constant::Opaque(reason) if is_move(node) => return Constant::Opaque(reason.clone()),
             Constant::Opaque(_) | Constant::No => return self.computed(index),
         };
-        let known = || dims?.iter().copied().collect::<Option<Vec<usize>>>();
+        let known = || size::lengths(dims?);
         let moved = match node.op.as_str() {
             "Identity" => return Constant::Float(tensor.clone(), steps),
             _ if steps >= limits::CHAIN => None,
@@ -249,7 +288,7 @@ impl<'a> Context<'a> {
             _ => None,
         };
         match moved {
-            Some(tensor) => Constant::Float(Rc::new(tensor), steps + 1),
+            Some(tensor) => Constant::Float(Arc::new(tensor), steps + 1),
             None => self.computed(index),
         }
     }
@@ -264,7 +303,10 @@ impl<'a> Context<'a> {
             _ if is_move(&self.parsed.nodes[index]) => {
                 format!("is moved or cast by node {name:?} ({op}) in a way that is not followed")
             }
-            _ => format!("is computed by node {name:?} ({op}), which is not folded"),
+            _ => format!(
+                "is computed by node {name:?} ({op}), which is not folded; fold the constants of the \
+                 model first (onnxsim, or the optimised model that onnxruntime saves)"
+            ),
         };
         Constant::Opaque(reason.into())
     }
@@ -290,40 +332,22 @@ fn is_move(node: &Node) -> bool {
     )
 }
 
-/// What is inferred together with what the file declares; unknown where they disagree.
-fn merge(inferred: Option<Dims>, declared: Option<&Dims>) -> Option<Dims> {
-    let (inferred, declared) = match (inferred, declared) {
-        (None, declared) => return declared.cloned(),
-        (inferred, None) => return inferred,
-        (Some(inferred), Some(declared)) => (inferred, declared),
-    };
-    if inferred.len() != declared.len() {
-        return None;
-    }
-    let axes = inferred.into_iter().zip(declared);
-    let merged = axes.map(|(inferred, &declared)| match (inferred, declared) {
-        (Some(a), Some(b)) if a != b => None,
-        (a, b) => a.or(b),
-    });
-    Some(merged.collect())
-}
-
 impl Fact {
     /// The fact about a constant tensor.
     pub(super) fn of(literal: &Literal) -> Self {
         let (integers, constant) = match &literal.content {
-            Content::Float(tensor) => (None, Constant::Float(Rc::new(tensor.clone()), 0)),
+            Content::Float(tensor) => (None, Constant::Float(Arc::new(tensor.clone()), 0)),
             Content::Integers(numbers) => (
-                Some(Rc::new(numbers.clone())),
+                Some(Arc::new(numbers.clone())),
                 Constant::Opaque("holds integers".into()),
             ),
             Content::Opaque(reason) => (None, Constant::Opaque(reason.as_str().into())),
         };
         Self {
-            dims: Some(literal.dims.iter().copied().map(Some).collect()),
+            dims: Some(size::dims(&literal.dims)),
             integers,
             constant,
-            replaceable: None,
+            ..Self::default()
         }
     }
 }

@@ -2,7 +2,6 @@
 
 use sigmax::Conv;
 
-use crate::bytes::source::Source;
 use crate::error::Error;
 use crate::model::layer::{GeometrySource, LayerId, LayerSpec, Op};
 use crate::model::names::Names;
@@ -44,12 +43,8 @@ pub(super) struct Draft {
 }
 
 /// The layers and the rest.
-pub(super) fn layers(
-    source: &Source,
-    parsed: &Parsed,
-    size: Option<&(usize, Vec<usize>)>,
-) -> Result<(Vec<LayerSpec>, Skipped), Error> {
-    let context = Context::new(source, parsed, size)?;
+pub(super) fn layers(context: &Context<'_>) -> Result<(Vec<LayerSpec>, Skipped), Error> {
+    let (source, parsed) = (context.source, context.parsed);
     let (mut layers, mut skipped, mut names) = (Vec::new(), Skipped::default(), Names::default());
     for (index, node) in parsed.nodes.iter().enumerate() {
         let label = label(parsed, index);
@@ -59,7 +54,7 @@ pub(super) fn layers(
         } else {
             format!("{}::{}", node.domain, node.op)
         };
-        match draft(&context, node) {
+        match draft(context, node) {
             Ok(draft) => layers.push(finish(LayerId(index), node, names.unique(&label), draft)),
             Err(Stop::Other) => skipped.other(kind, label),
             Err(Stop::Refuse(reason)) => skipped.refuse(label, kind, reason),

@@ -10,7 +10,7 @@ use crate::model::repeated::{Entry, Repeated};
 use crate::model::tensor::{Place, Tensor, count};
 
 use super::external;
-use super::integers::Integers;
+use super::integers::{Integers, Whole};
 use super::limits;
 use super::proto::{State, integers};
 
@@ -182,9 +182,21 @@ fn content(
     let few = count(dims).is_some_and(|n| n <= limits::INTEGERS);
     if matches!(fields.data_type, 6 | 7) && few && !fields.external {
         let values = read_integers(cursor, range, fields, dims)?;
+        let element = match fields.data_type {
+            7 => Whole::Int64,
+            _ => Whole::Int32,
+        };
+        if element == Whole::Int32
+            && let Some(value) = values.iter().find(|&&value| i32::try_from(value).is_err())
+        {
+            return Err(cursor
+                .source()
+                .bad_tensor(&fields.name, format!("{value} is no int32")));
+        }
         return Ok(Content::Integers(Integers {
             dims: dims.to_vec(),
-            values,
+            element,
+            entries: values.into_iter().map(Ok).collect(),
         }));
     }
     Ok(Content::Opaque(format!(

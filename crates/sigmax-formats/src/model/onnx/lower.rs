@@ -21,7 +21,6 @@ mod rules;
 mod select;
 mod shape;
 
-use crate::bytes::source::Source;
 use crate::model::network::{NetworkError, NetworkModel, NoNetwork};
 use crate::model::skipped::Refused;
 
@@ -31,17 +30,9 @@ use super::proto::Parsed;
 use lowering::{Halt, Lowering};
 use plan::Plan;
 
-/// Stands for a batch size that is not fixed: a prime that no shape has, so that a reshape which
-/// depends on it is told from one that does not.
-const BATCH: usize = 65_521;
-
-/// The network of a graph whose input has the given spatial size.
-pub(super) fn network(
-    source: &Source,
-    parsed: &Parsed,
-    size: Option<&(usize, Vec<usize>)>,
-) -> Result<NetworkModel, NetworkError> {
-    let context = Context::at_batch(source, parsed, size, Some(BATCH))?;
+/// The network of a graph.
+pub(super) fn network(context: Context<'_>) -> Result<NetworkModel, NetworkError> {
+    let parsed = context.parsed;
     let plan = Plan::new(&context)?;
     let blockers = rules::blockers(&context, &plan);
     if !blockers.is_empty() {

@@ -1,17 +1,18 @@
 //! Folding of the integers that shapes, axes and padding are computed from.
 
-use std::rc::Rc;
+use std::sync::Arc;
 
 use crate::model::repeated::{Entry, Repeated};
 use crate::model::tensor::{Place, Tensor};
 
 use super::attribute::Attribute;
 use super::facts::{Constant, Context, Fact};
-use super::integers::{Integers, slice};
+use super::integers::{Integers, Open, Operator, Whole, slice};
 use super::limits;
 use super::literal::Content;
-use super::proto::{Dims, Node};
+use super::proto::Node;
 use super::shapes;
+use super::size::{self, Dims, Size};
 
 /// The fact about the output of a Constant node.
 pub(super) fn constant(node: &Node, label: &str) -> Option<Fact> {
@@ -38,8 +39,8 @@ pub(super) fn constant(node: &Node, label: &str) -> Option<Fact> {
             let element = crate::bytes::element::Element::F32;
             let tensor = Tensor::row_major(label, element, place, dims.clone())?;
             return Some(Fact {
-                dims: Some(dims.into_iter().map(Some).collect()),
-                constant: Constant::Float(Rc::new(tensor), 0),
+                dims: Some(size::dims(&dims)),
+                constant: Constant::Float(Arc::new(tensor), 0),
                 ..Fact::default()
             });
         }
@@ -50,15 +51,15 @@ pub(super) fn constant(node: &Node, label: &str) -> Option<Fact> {
                 ..Fact::default()
             });
         }
-        ("value_int", Attribute::Int(value)) => Integers::scalar(*value),
+        ("value_int", Attribute::Int(value)) => Integers::scalar(Ok(*value)),
         ("value_ints", Attribute::Ints(values)) => Integers::list(values.clone())?,
         _ => return None,
     };
     Some(Fact {
-        dims: Some(numbers.dims.iter().copied().map(Some).collect()),
-        integers: Some(Rc::new(numbers)),
+        dims: Some(size::dims(&numbers.dims)),
+        integers: Some(Arc::new(numbers)),
         constant: Constant::Opaque("holds integers".into()),
-        replaceable: None,
+        ..Fact::default()
     })
 }
 
@@ -68,59 +69,61 @@ pub(super) fn fold(
     context: &Context<'_>,
     node: &Node,
     dims: Option<&Dims>,
-) -> Option<Rc<Integers>> {
+) -> Option<Arc<Integers>> {
     match node.op.as_str() {
-        "Shape" => return shape(context, node).map(Rc::new),
-        "Size" => {
-            let dims: Option<Vec<_>> = context
-                .input(node, 0)?
-                .dims
-                .as_ref()?
-                .iter()
-                .copied()
-                .collect();
-            let size = crate::model::tensor::count(&dims?)?;
-            return Some(Rc::new(Integers::scalar(i64::try_from(size).ok()?)));
-        }
-        "ConstantOfShape" => return filled(node, dims?).map(Rc::new),
-        "Concat" => return concat(context, node).map(Rc::new),
+        "Shape" => return shape(context, node).map(Arc::new),
+        "Size" => return entries(context, node).map(Arc::new),
+        "ConstantOfShape" => return filled(node, dims?).map(Arc::new),
+        "Concat" => return concat(context, node).map(Arc::new),
         _ => {}
     }
     let data = context.input(node, 0)?.integers.as_ref()?;
     let folded = match node.op.as_str() {
         "Identity" => return Some(data.clone()),
-        "Cast" => {
-            let fits = match node.int("to", 0).ok()? {
-                6 => data.values.iter().all(|&v| i32::try_from(v).is_ok()),
-                to => to == 7,
-            };
-            return fits.then(|| data.clone());
-        }
-        "Reshape" | "Squeeze" | "Unsqueeze" | "Flatten" => {
-            let dims: Option<Vec<_>> = dims?.iter().copied().collect();
-            data.reshaped(dims?)
-        }
+        "Cast" => Some(data.cast(Whole::of(node.int("to", 0).ok()?)?)),
+        "Reshape" | "Squeeze" | "Unsqueeze" | "Flatten" => data.reshaped(size::lengths(dims?)?),
         "Transpose" => data.permuted(&shapes::permutation(node, data.dims.len())?),
         "Slice" => sliced(context, node, data),
         "Gather" => gathered(context, node, data),
-        "Neg" => data.zip(&Integers::scalar(-1), i64::checked_mul),
-        "Add" => data.zip(context.integers(node, 1)?, i64::checked_add),
-        "Sub" => data.zip(context.integers(node, 1)?, i64::checked_sub),
-        "Mul" => data.zip(context.integers(node, 1)?, i64::checked_mul),
-        "Div" => data.zip(context.integers(node, 1)?, i64::checked_div),
-        _ => None,
+        "Neg" => Some(data.map(i64::checked_neg)),
+        op => data.zip(context.integers(node, 1)?, Operator::of(op)?),
     };
-    folded.map(Rc::new)
+    folded.map(Arc::new)
 }
 
+/// The lengths of the axes of a value.
 fn shape(context: &Context<'_>, node: &Node) -> Option<Integers> {
-    let dims = context.input(node, 0)?.dims.as_ref()?;
+    let value = node.inputs.first().copied().flatten()?;
+    let dims = context.facts[value].dims.as_ref()?;
     let start = node.int("start", 0).ok()?;
     let end = node.int("end", i64::MAX).ok()?;
     let (first, count, _) = slice(dims.len(), start, end, 1)?;
     let axes = dims.iter().skip(usize::try_from(first).ok()?).take(count);
-    let sizes: Option<Vec<_>> = axes.map(|&n| i64::try_from(n?).ok()).collect();
-    Integers::list(sizes?)
+    let entry = |&size: &Size| match size {
+        Size::Known(n) => i64::try_from(n).map_err(|_| Open::Overflow(Whole::Int64)),
+        Size::Batch(input) => Err(Open::Batch(input)),
+        Size::Unknown => Err(Open::Length(value)),
+    };
+    Integers::entries(axes.map(entry).collect())
+}
+
+/// How many entries a value has.
+fn entries(context: &Context<'_>, node: &Node) -> Option<Integers> {
+    let value = node.inputs.first().copied().flatten()?;
+    let dims = context.facts[value].dims.as_ref()?;
+    let batch = dims.iter().find_map(|size| match size {
+        Size::Batch(input) => Some(Open::FromBatch(*input)),
+        _ => None,
+    });
+    let entry = match size::lengths(dims) {
+        Some(lengths) => {
+            let count = crate::model::tensor::count(&lengths);
+            let count = count.and_then(|count| i64::try_from(count).ok());
+            count.ok_or(Open::Overflow(Whole::Int64))
+        }
+        None => Err(batch.unwrap_or(Open::Length(value))),
+    };
+    Some(Integers::scalar(entry))
 }
 
 fn filled(node: &Node, dims: &Dims) -> Option<Integers> {
@@ -130,31 +133,34 @@ fn filled(node: &Node, dims: &Dims) -> Option<Integers> {
     let Content::Integers(value) = &literal.content else {
         return None;
     };
-    let [value] = value.values[..] else {
+    let [entry] = value.entries[..] else {
         return None;
     };
-    let dims: Vec<usize> = dims.iter().copied().collect::<Option<_>>()?;
+    let dims = size::lengths(dims)?;
     let count = crate::model::tensor::count(&dims).filter(|&n| n <= limits::INTEGERS)?;
     Some(Integers {
         dims,
-        values: vec![value; count],
+        element: value.element,
+        entries: vec![entry; count],
     })
 }
 
-/// Lists, one after another.
+/// Lists of one type, one after another.
 fn concat(context: &Context<'_>, node: &Node) -> Option<Integers> {
     if !matches!(node.int("axis", 0).ok()?, 0 | -1) {
         return None;
     }
-    let mut values = Vec::new();
+    let element = context.integers(node, 0)?.element;
+    let mut entries = Vec::new();
     for place in 0..node.inputs.len() {
         let part = context.integers(node, place)?;
-        if part.dims.len() != 1 || values.len() > limits::INTEGERS {
+        if part.dims.len() != 1 || part.element != element || entries.len() > limits::INTEGERS {
             return None;
         }
-        values.extend_from_slice(&part.values);
+        entries.extend_from_slice(&part.entries);
     }
-    Integers::list(values)
+    let joined = Integers::entries(entries)?;
+    Some(Integers { element, ..joined })
 }
 
 fn sliced(context: &Context<'_>, node: &Node, data: &Integers) -> Option<Integers> {
@@ -180,13 +186,14 @@ fn gathered(context: &Context<'_>, node: &Node, data: &Integers) -> Option<Integ
         return None;
     }
     let n = i64::try_from(n).ok()?;
-    let at = |&i: &i64| {
+    let at = |i: i64| {
         let i = if i < 0 { i.checked_add(n)? } else { i };
-        data.values.get(usize::try_from(i).ok()?).copied()
+        data.entries.get(usize::try_from(i).ok()?).copied()
     };
-    let values: Option<_> = indices.values.iter().map(at).collect();
+    let entries: Option<_> = indices.known()?.into_iter().map(at).collect();
     Some(Integers {
         dims: indices.dims.clone(),
-        values: values?,
+        element: data.element,
+        entries: entries?,
     })
 }

@@ -4,8 +4,9 @@ use sigmax::{Conv, PaddingMode};
 
 use super::facts::Context;
 use super::order::{Producer, label};
-use super::proto::{Dims, Node};
+use super::proto::Node;
 use super::shapes::pad_amounts;
+use super::size::Dims;
 
 /// What is in front of a convolution.
 #[derive(Debug)]
@@ -122,7 +123,7 @@ fn within(
 ) -> Result<&'static str, &'static str> {
     let mut assumed = "";
     for (axis, &(before, after)) in padding.iter().enumerate() {
-        let n = dims.and_then(|dims| dims.get(axis + 2).copied()).flatten();
+        let n = dims.and_then(|dims| dims.get(axis + 2)?.known());
         let (least, text) = match mode {
             PaddingMode::Reflect => (
                 before.max(after) + 1,

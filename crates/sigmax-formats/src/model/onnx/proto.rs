@@ -13,9 +13,6 @@ use super::attribute::{Attribute, Inner, attribute};
 use super::limits;
 use super::literal::{Literal, literal};
 
-/// Length per axis, `None` where it is not known.
-pub(super) type Dims = Vec<Option<usize>>;
-
 /// A node. Values are numbered in [`Parsed::names`].
 #[derive(Clone, Debug, Default)]
 pub(super) struct Node {
@@ -35,7 +32,8 @@ pub(super) struct Node {
 #[derive(Clone, Debug)]
 pub(super) struct Declared {
     pub(super) value: usize,
-    pub(super) dims: Option<Dims>,
+    /// Length per axis, `None` where it is left open.
+    pub(super) dims: Option<Vec<Option<usize>>>,
     /// The TensorProto.DataType, 0 where it is not stated.
     pub(super) element: u64,
 }
@@ -52,6 +50,7 @@ pub(super) struct Parsed {
     pub(super) sparse: Vec<usize>,
     pub(super) inputs: Vec<Declared>,
     pub(super) outputs: Vec<usize>,
+    /// What is stated about outputs and values between the nodes; see [`super::facts`].
     pub(super) declared: Vec<Declared>,
     /// Model-local functions by domain and name, with whether a layer may be inside.
     pub(super) functions: HashMap<(String, String), bool>,

@@ -3,13 +3,14 @@
 use super::attribute::Attribute;
 use super::facts::{Constant, Context};
 use super::limits;
-use super::proto::{Dims, Node};
+use super::proto::Node;
 use super::shapes::axis;
+use super::size::{Dims, Size};
 
 /// The shape of the output of Resize and Upsample.
 pub(super) fn infer(context: &Context<'_>, node: &Node) -> Option<Dims> {
     let mut dims = context.input(node, 0)?.dims.clone()?;
-    let unknown = vec![None; dims.len()];
+    let unknown = vec![Size::Unknown; dims.len()];
     let crops = node
         .text("coordinate_transformation_mode", "half_pixel")
         .ok()?;
@@ -25,11 +26,11 @@ pub(super) fn infer(context: &Context<'_>, node: &Node) -> Option<Dims> {
         None => (0..dims.len()).collect(),
     };
     if let Some(sizes) = context.integers(node, 3) {
-        if sizes.values.len() != axes.len() {
+        let Some(sizes) = sizes.sizes().filter(|sizes| sizes.len() == axes.len()) else {
             return Some(unknown);
-        }
-        for (&along, &size) in axes.iter().zip(&sizes.values) {
-            dims[along] = usize::try_from(size).ok();
+        };
+        for (&along, &size) in axes.iter().zip(&sizes) {
+            dims[along] = size;
         }
         return Some(dims);
     }
@@ -37,7 +38,9 @@ pub(super) fn infer(context: &Context<'_>, node: &Node) -> Option<Dims> {
         return Some(unknown);
     };
     for (&along, &scale) in axes.iter().zip(&scales) {
-        dims[along] = dims[along].and_then(|n| scaled(n, scale));
+        if (scale - 1.0).abs() > 0.0 {
+            dims[along] = dims[along].and_then(|n| scaled(n, scale));
+        }
     }
     Some(dims)
 }
@@ -106,8 +109,8 @@ pub(super) fn blocks(context: &Context<'_>, node: &Node) -> Option<Dims> {
     };
     let size = usize::try_from(node.int("blocksize", 0).ok()?).ok()?;
     let area = size.checked_mul(size).filter(|&area| area > 0)?;
-    let times = |n: Option<usize>, by: usize| n.and_then(|n| n.checked_mul(by));
-    let over = |n: Option<usize>, by: usize| n.filter(|n| n.is_multiple_of(by)).map(|n| n / by);
+    let times = |n: Size, by: usize| n.and_then(|n| n.checked_mul(by));
+    let over = |n: Size, by: usize| n.and_then(|n| n.is_multiple_of(by).then(|| n / by));
     Some(if node.op == "DepthToSpace" {
         vec![
             batch,

@@ -1,8 +1,9 @@
 //! Shapes of outputs from shapes of inputs. What is not understood is unknown, never guessed.
 
 use super::facts::{Constant, Context};
-use super::integers::slice;
-use super::proto::{Dims, Node};
+use super::integers::{Open, slice};
+use super::proto::Node;
+use super::size::{self, Dims, Size, product};
 use super::{broadcast, limits, resize, spatial};
 
 /// The shapes of the outputs of a node of ONNX's own domain, as far as they are known.
@@ -17,7 +18,7 @@ pub(super) fn infer(context: &Context<'_>, node: &Node) -> Vec<Option<Dims>> {
             return vec![dims.clone(), dims];
         }
         "GlobalAveragePool" | "GlobalMaxPool" | "GlobalLpPool" => data().map(|mut dims| {
-            dims.iter_mut().skip(2).for_each(|n| *n = Some(1));
+            dims.iter_mut().skip(2).for_each(|n| *n = Size::Known(1));
             dims
         }),
         "Pad" => pad(context, node),
@@ -35,11 +36,12 @@ pub(super) fn infer(context: &Context<'_>, node: &Node) -> Vec<Option<Dims>> {
         "Unsqueeze" => unsqueeze(context, node),
         "Slice" => sliced(context, node),
         "Gather" => gather(context, node),
-        "Shape" => data().map(|dims| vec![Some(dims.len())]),
+        "Shape" => ranks(context, node),
         "Size" => Some(Vec::new()),
         "ConstantOfShape" => of_integers(context, node, 0),
         "Expand" => of_integers(context, node, 1).and_then(|to| broadcast::pair(&data()?, &to)),
         "DepthToSpace" | "SpaceToDepth" => resize::blocks(context, node),
+        "Tile" => tile(context, node),
         op if op.starts_with("Reduce") => reduce(context, node),
         op if broadcast::ELEMENTWISE.contains(&op) => broadcast::all(context, node),
         op if broadcast::UNARY.contains(&op) => data(),
@@ -98,12 +100,21 @@ pub(super) fn cuts(
 fn sliced(context: &Context<'_>, node: &Node) -> Option<Dims> {
     let mut dims = context.input(node, 0)?.dims.clone()?;
     let Some(cuts) = cuts(context, node, dims.len()) else {
-        return Some(vec![None; dims.len()]);
+        return Some(vec![Size::Unknown; dims.len()]);
     };
     for (axis, start, end, step) in cuts {
-        dims[axis] = dims[axis].and_then(|n| Some(slice(n, start, end, step)?.1));
+        dims[axis] = match dims[axis] {
+            batch @ Size::Batch(_) if is_whole(start, end, step) => batch,
+            size => size.and_then(|n| Some(slice(n, start, end, step)?.1)),
+        };
     }
     Some(dims)
+}
+
+/// Whether a slice takes everything however long the axis is. Exporters write the largest int32 or
+/// int64 for the end; no axis is that long.
+pub(super) fn is_whole(start: i64, end: i64, step: i64) -> bool {
+    start == 0 && step == 1 && end >= i64::from(i32::MAX)
 }
 
 fn pad(context: &Context<'_>, node: &Node) -> Option<Dims> {
@@ -111,10 +122,12 @@ fn pad(context: &Context<'_>, node: &Node) -> Option<Dims> {
     match pad_amounts(context, node, dims.len()) {
         Some(pads) => {
             for (n, (before, after)) in dims.iter_mut().zip(pads) {
-                *n = n.and_then(|n| n.checked_add_signed(before)?.checked_add_signed(after));
+                if (before, after) != (0, 0) {
+                    *n = n.and_then(|n| n.checked_add_signed(before)?.checked_add_signed(after));
+                }
             }
         }
-        None => dims.fill(None),
+        None => dims.fill(Size::Unknown),
     }
     Some(dims)
 }
@@ -154,13 +167,10 @@ fn concat(context: &Context<'_>, node: &Node) -> Option<Dims> {
         }
         for (i, (n, &other)) in result.iter_mut().zip(dims).enumerate() {
             *n = if i == along {
-                n.zip(other).and_then(|(n, other)| n.checked_add(other))
+                n.and_then(|n| n.checked_add(other.known()?))
             } else {
                 // All inputs agree off the axis, so what one of them knows holds for all.
-                match (*n, other) {
-                    (Some(n), Some(other)) if n != other => return None,
-                    (n, other) => n.or(other),
-                }
+                n.or(other)
             };
         }
     }
@@ -176,30 +186,33 @@ fn flatten(context: &Context<'_>, node: &Node) -> Option<Dims> {
     Some(vec![product(before), product(after)])
 }
 
-fn product(dims: &[Option<usize>]) -> Option<usize> {
-    dims.iter().try_fold(1usize, |n, &d| n.checked_mul(d?))
-}
-
 fn reshape(context: &Context<'_>, node: &Node) -> Option<Dims> {
     let data = context.input(node, 0)?.dims.as_ref();
     let Some(target) = context.integers(node, 1) else {
         // The length of the target is the rank of the output.
-        let [Some(rank)] = context.input(node, 1)?.dims.as_ref()?[..] else {
+        let [Size::Known(rank)] = context.input(node, 1)?.dims.as_ref()?[..] else {
             return None;
         };
-        return (rank <= limits::RANK).then(|| vec![None; rank]);
+        return (rank <= limits::RANK).then(|| vec![Size::Unknown; rank]);
     };
     let keep = node.int("allowzero", 0).ok()? == 0;
-    let mut result = Vec::with_capacity(target.values.len());
+    let mut result = Vec::with_capacity(target.entries.len());
     let mut open = None;
-    for (i, &n) in target.values.iter().enumerate() {
-        result.push(match n {
-            -1 if open.is_none() => {
+    for (i, &entry) in target.entries.iter().enumerate() {
+        result.push(match entry {
+            Ok(-1) if open.is_none() => {
                 open = Some(i);
-                None
+                Size::Unknown
             }
-            0 if keep => data.and_then(|data| data.get(i).copied()).flatten(),
-            n => Some(usize::try_from(n).ok()?),
+            Ok(0) if keep => {
+                let kept = data.and_then(|data| data.get(i).copied());
+                kept.unwrap_or(Size::Unknown)
+            }
+            Ok(n) => Size::Known(usize::try_from(n).ok()?),
+            // A batch is at least 1 long: neither kept nor left open.
+            Err(Open::Batch(input)) => Size::Batch(input),
+            // It may be −1, and then another one that is stated as −1 is not valid.
+            Err(_) => Size::Unknown,
         });
     }
     if let Some(open) = open {
@@ -208,20 +221,57 @@ fn reshape(context: &Context<'_>, node: &Node) -> Option<Dims> {
         let mut all = data.cloned();
         // An unknown axis that is kept (0) cancels.
         if let Some(all) = &mut all {
-            let copied = |i: &usize| *i != open && target.values[*i] == 0 && keep;
-            for i in (0..target.values.len().min(all.len())).rev().filter(copied) {
+            let copied = |i: &usize| *i != open && target.entries[*i] == Ok(0) && keep;
+            for i in (0..target.entries.len().min(all.len()))
+                .rev()
+                .filter(copied)
+            {
                 all.remove(i);
                 rest.remove(if i > open { i - 1 } else { i });
             }
         }
-        if let (Some(rest), Some(all)) = (product(&rest), all.as_deref().and_then(product))
-            && rest > 0
-            && all.is_multiple_of(rest)
-        {
-            result[open] = Some(all / rest);
+        if let Some(mut all) = all {
+            cancel(&mut all, &mut rest);
+            result[open] = match (product(&all), product(&rest)) {
+                (Size::Known(all), Size::Known(rest)) if rest > 0 && all.is_multiple_of(rest) => {
+                    Size::Known(all / rest)
+                }
+                _ => ratio(&all, &rest),
+            };
         }
     }
     Some(result)
+}
+
+/// Takes a batch that is a factor of both away.
+fn cancel(all: &mut Dims, rest: &mut Dims) {
+    let batch = |size: &Size| matches!(size, Size::Batch(_));
+    if let Some(i) = rest.iter().position(batch)
+        && let Some(j) = all.iter().position(|size| *size == rest[i])
+    {
+        rest.remove(i);
+        all.remove(j);
+    }
+}
+
+/// The batch, where the other factors of both products cancel.
+fn ratio(all: &[Size], rest: &[Size]) -> Size {
+    let [batch] = all
+        .iter()
+        .filter(|size| size.known().is_none())
+        .collect::<Vec<_>>()[..]
+    else {
+        return Size::Unknown;
+    };
+    let known: Dims = all
+        .iter()
+        .copied()
+        .filter(|size| size.known().is_some())
+        .collect();
+    match (product(&known), product(rest)) {
+        (Size::Known(all), Size::Known(rest)) if all == rest && rest > 0 => *batch,
+        _ => Size::Unknown,
+    }
 }
 
 fn squeeze(context: &Context<'_>, node: &Node) -> Option<Dims> {
@@ -232,7 +282,7 @@ fn squeeze(context: &Context<'_>, node: &Node) -> Option<Dims> {
             .map(|&a| axis(a, dims.len()))
             .collect::<Option<_>>()?,
         None => {
-            let sizes: Vec<usize> = dims.iter().copied().collect::<Option<_>>()?;
+            let sizes = size::lengths(dims)?;
             (0..sizes.len()).filter(|&i| sizes[i] == 1).collect()
         }
     };
@@ -249,7 +299,7 @@ fn unsqueeze(context: &Context<'_>, node: &Node) -> Option<Dims> {
     let result: Vec<_> = (0..rank)
         .map(|i| {
             if new.contains(&i) {
-                Some(Some(1))
+                Some(Size::Known(1))
             } else {
                 old.next()
             }
@@ -270,18 +320,19 @@ fn split(context: &Context<'_>, node: &Node) -> Option<Vec<Option<Dims>>> {
     let dims = context.input(node, 0)?.dims.as_ref()?;
     let along = axis(node.int("axis", 0).ok()?, dims.len())?;
     let outputs = node.outputs.len();
-    let parts: Vec<Option<usize>> = match context.list(node, "split", 1) {
-        Ok(Some(parts)) if parts.len() == outputs => {
-            parts.iter().map(|&n| usize::try_from(n).ok()).collect()
-        }
+    let parts: Vec<Size> = match context.list(node, "split", 1) {
+        Ok(Some(parts)) if parts.len() == outputs => parts
+            .iter()
+            .map(|&n| usize::try_from(n).ok().into())
+            .collect(),
         // Equal parts, where they come out even.
         Ok(None) => {
-            let even = dims[along].filter(|n| n.is_multiple_of(outputs));
-            vec![even.map(|n| n / outputs); outputs]
+            let even = |n: usize| n.is_multiple_of(outputs).then(|| n / outputs);
+            vec![dims[along].and_then(even); outputs]
         }
-        _ => vec![None; outputs],
+        _ => vec![Size::Unknown; outputs],
     };
-    let piece = |n: Option<usize>| {
+    let piece = |n: Size| {
         let mut dims = dims.clone();
         dims[along] = n;
         Some(dims)
@@ -304,7 +355,7 @@ fn reduce(context: &Context<'_>, node: &Node) -> Option<Dims> {
     for (i, &n) in dims.iter().enumerate() {
         match (axes.contains(&i), keep) {
             (false, _) => result.push(n),
-            (true, true) => result.push(Some(1)),
+            (true, true) => result.push(Size::Known(1)),
             (true, false) => {}
         }
     }
@@ -313,23 +364,35 @@ fn reduce(context: &Context<'_>, node: &Node) -> Option<Dims> {
 
 /// The shape that the integers of input `place` state.
 fn of_integers(context: &Context<'_>, node: &Node, place: usize) -> Option<Dims> {
-    let sizes = &context.integers(node, place)?.values;
-    sizes
-        .iter()
-        .map(|&n| usize::try_from(n).ok().map(Some))
-        .collect()
+    context.integers(node, place)?.sizes()
+}
+
+/// The list of the lengths that a Shape node picks.
+fn ranks(context: &Context<'_>, node: &Node) -> Option<Dims> {
+    let rank = context.input(node, 0)?.dims.as_ref()?.len();
+    let (start, end) = (node.int("start", 0).ok()?, node.int("end", i64::MAX).ok()?);
+    Some(vec![Size::Known(slice(rank, start, end, 1)?.1)])
+}
+
+fn tile(context: &Context<'_>, node: &Node) -> Option<Dims> {
+    let dims = context.input(node, 0)?.dims.as_ref()?;
+    let Some(repeats) = context.numbers(node, 1) else {
+        return Some(vec![Size::Unknown; dims.len()]);
+    };
+    if repeats.len() != dims.len() {
+        return None;
+    }
+    let tiled = dims.iter().zip(repeats).map(|(&size, times)| match times {
+        1 => size,
+        times => size.and_then(|n| n.checked_mul(usize::try_from(times).ok()?)),
+    });
+    Some(tiled.collect())
 }
 
 /// The shape of the constant weight in input 1, if it is one.
 pub(super) fn weight(context: &Context<'_>, node: &Node) -> Option<Vec<usize>> {
     match &context.input(node, 1)?.constant {
         Constant::Float(tensor, _) => Some(tensor.shape().to_vec()),
-        _ => context
-            .input(node, 1)?
-            .dims
-            .as_ref()?
-            .iter()
-            .copied()
-            .collect(),
+        _ => size::lengths(context.input(node, 1)?.dims.as_ref()?),
     }
 }

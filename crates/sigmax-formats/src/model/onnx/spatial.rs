@@ -2,8 +2,9 @@
 
 use super::facts::Context;
 use super::limits;
-use super::proto::{Dims, Node};
+use super::proto::Node;
 use super::shapes::weight;
+use super::size::{Dims, Size};
 use super::window::{AutoPad, Window};
 
 /// The shape of a convolution's output.
@@ -15,9 +16,9 @@ pub(super) fn conv(context: &Context<'_>, node: &Node) -> Option<Dims> {
     if dims.len() != axes + 2 {
         return None;
     }
-    let spatial = (0..axes).map(|axis| window.output(axis, dims[axis + 2]?, false));
+    let spatial = (0..axes).map(|axis| dims[axis + 2].and_then(|n| window.output(axis, n, false)));
     Some(
-        [dims[0], Some(shape[0])]
+        [dims[0], Size::Known(shape[0])]
             .into_iter()
             .chain(spatial)
             .collect(),
@@ -35,8 +36,9 @@ pub(super) fn conv_transpose(context: &Context<'_>, node: &Node) -> Option<Dims>
         return None;
     }
     let geometry = Transposed::new(node, &window).ok()?;
-    let spatial = (0..axes).map(|axis| geometry.output(&window, axis, dims[axis + 2]));
-    let channels = shape[1].checked_mul(groups);
+    let spatial =
+        (0..axes).map(|axis| Size::from(geometry.output(&window, axis, dims[axis + 2].known())));
+    let channels = Size::from(shape[1].checked_mul(groups));
     Some([dims[0], channels].into_iter().chain(spatial).collect())
 }
 
@@ -123,6 +125,6 @@ pub(super) fn pool(context: &Context<'_>, node: &Node) -> Option<Dims> {
     let kernel = node.extents("kernel_shape", axes, 1).ok()?;
     let window = Window::new(node, &kernel).ok()?;
     let ceil = node.int("ceil_mode", 0).ok()? != 0;
-    let spatial = (0..axes).map(|axis| window.output(axis, dims[axis + 2]?, ceil));
+    let spatial = (0..axes).map(|axis| dims[axis + 2].and_then(|n| window.output(axis, n, ceil)));
     Some(dims[..2].iter().copied().chain(spatial).collect())
 }

@@ -2,6 +2,7 @@
 
 mod batch;
 mod constants;
+mod integers;
 mod operators;
 mod refusals;
 mod resize;

@@ -7,6 +7,7 @@ use super::super::facts::{Constant, Context};
 use super::super::literal::Content;
 use super::super::order::Producer;
 use super::super::proto::Node;
+use super::super::size;
 use super::lowering::{Halt, Lowering, refuse};
 
 /// Longest chain of nodes behind a small constant, and most entries that a fill may have.
@@ -42,7 +43,7 @@ impl Context<'_> {
         if !node.domain.is_empty() || self.is_function(node) || depth == 0 {
             return None;
         }
-        let shape: Vec<usize> = fact.dims.as_ref()?.iter().copied().collect::<Option<_>>()?;
+        let shape = size::lengths(fact.dims.as_ref()?)?;
         let input = |place: usize| node.inputs.get(place).copied().flatten();
         let values = match node.op.as_str() {
             "Constant" => match node.attribute("value_float")? {
@@ -55,7 +56,8 @@ impl Context<'_> {
                     let n = i32::try_from(n).ok()?;
                     (n.unsigned_abs() <= 1 << 24).then_some(f64::from(n))
                 };
-                let values = self.integers(node, 0)?.values.iter().map(exact);
+                let values = self.numbers(node, 0)?;
+                let values = values.iter().map(exact);
                 values.collect::<Option<_>>()?
             }
             "Identity" | "Reshape" | "Squeeze" | "Unsqueeze" | "Flatten" => {

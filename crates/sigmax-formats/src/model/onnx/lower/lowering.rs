@@ -15,6 +15,7 @@ use super::super::layers::Stop;
 use super::super::order::label;
 use super::super::proto::Node;
 use super::super::shapes;
+use super::super::size::{self, Size};
 use super::plan::Plan;
 use super::{
     activation, arithmetic, blocks, linear, normalisation, pooling, reduce, resize, select, shape,
@@ -77,8 +78,8 @@ impl From<Stop> for Halt {
 #[derive(Debug)]
 pub(super) struct Lowering<'a> {
     pub(super) context: Context<'a>,
-    /// Length of axis 0 of the input.
-    pub(super) batch: usize,
+    /// Length of axis 0 of the input, and of every value of the network.
+    pub(super) batch: Size,
     net: NetworkBuilder,
     values: HashMap<usize, NodeId>,
     names: Names,
@@ -103,11 +104,11 @@ impl<'a> Lowering<'a> {
         };
         let net = NetworkBuilder::new(shape).map_err(wrong)?;
         let batch = context.facts[input].dims.as_ref();
-        let batch = batch.and_then(|dims| *dims.first()?);
+        let batch = batch.and_then(|dims| dims.first().copied());
         let mut names = Names::default();
         names.unique("input");
         Ok(Self {
-            batch: batch.unwrap_or(super::BATCH),
+            batch: batch.unwrap_or(Size::Unknown),
             values: HashMap::from([(input, net.input())]),
             net,
             names,
@@ -176,7 +177,8 @@ impl<'a> Lowering<'a> {
             "Split" => return select::split(self, node, name),
             "Concat" => select::concat(self, node, name),
             "Gather" => select::gather(self, node, name),
-            "Expand" | "Tile" => select::repeat(self, node, name),
+            "Expand" => select::expand(self, node, name),
+            "Tile" => select::tile(self, node, name),
             "Pad" => select::pad(self, node, name),
             "DepthToSpace" | "SpaceToDepth" => blocks::blocks(self, node, name),
             "Resize" | "Upsample" => resize::resize(self, node, name),
@@ -196,15 +198,14 @@ impl<'a> Lowering<'a> {
                 && rest
                     .iter()
                     .zip(shape)
-                    .all(|(stated, n)| stated.is_none_or(|stated| stated == *n));
+                    .all(|(stated, n)| stated.known().is_none_or(|stated| stated == *n));
             if !same {
                 return refuse(format!(
                     "its output has shape {shape:?} beside the batch, where the graph has {stated:?}"
                 ));
             }
         }
-        let dims = std::iter::once(self.batch).chain(shape.iter().copied());
-        fact.dims = Some(dims.map(Some).collect());
+        fact.dims = Some([&[self.batch], &size::dims(shape)[..]].concat());
         self.values.insert(value, id);
         Ok(())
     }
@@ -225,6 +226,14 @@ impl<'a> Lowering<'a> {
         match self.context.varying(node, place) {
             Some(value) => self.value(value),
             None => refuse(format!("its input {place} is missing or constant")),
+        }
+    }
+
+    /// That something in input `place` of a node is not known, and why.
+    pub(super) fn unknown(&self, node: &Node, place: usize, what: &str) -> String {
+        match self.context.open(node, place) {
+            Some(reason) => format!("{what}: {reason}"),
+            None => format!("{what}: not a few known integers"),
         }
     }
 

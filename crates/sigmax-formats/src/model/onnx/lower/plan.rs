@@ -150,7 +150,7 @@ impl Plan {
         };
         let mut shape = Vec::new();
         for (axis, &n) in sample.iter().enumerate() {
-            let Some(n) = n else {
+            let Some(n) = n.known() else {
                 let advice = if axis == 0 {
                     "the file has to state it"
                 } else {

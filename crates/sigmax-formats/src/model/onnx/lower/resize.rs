@@ -4,7 +4,7 @@ use sigmax::network::{AxisMatrix, Interpolation, NodeId, Op, Separable};
 
 use super::super::limits;
 use super::super::proto::Node;
-use super::super::{resize, shapes};
+use super::super::{resize, shapes, size};
 use super::lowering::{Halt, Lowering, MIXES, refuse};
 
 /// How one axis is resized.
@@ -71,17 +71,18 @@ pub(super) fn resize(lowering: &mut Lowering<'_>, node: &Node, name: &str) -> Re
 fn along(lowering: &Lowering<'_>, node: &Node, shape: &[usize]) -> Result<Vec<Axis>, Halt> {
     let rank = shape.len() + 1;
     let sizes = resize::infer(&lowering.context, node);
-    let sizes: Option<Vec<usize>> = sizes.and_then(|dims| dims.into_iter().collect());
-    let Some(sizes) = sizes.filter(|sizes| sizes.len() == rank) else {
+    let sizes = sizes.filter(|sizes| sizes.len() == rank);
+    let sizes = sizes.and_then(|sizes| Some((sizes[0], size::lengths(&sizes[1..])?)));
+    let Some((batch, sizes)) = sizes else {
         return refuse("the size of its output does not follow exactly from what it states");
     };
-    if sizes[0] != lowering.batch {
+    if batch != lowering.batch {
         return refuse(MIXES);
     }
     let mut axes: Vec<Axis> = (0..rank - 1)
         .map(|axis| Axis {
             n: shape[axis],
-            m: sizes[axis + 1],
+            m: sizes[axis],
             scale: None,
         })
         .collect();

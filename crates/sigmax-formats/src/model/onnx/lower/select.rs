@@ -3,9 +3,10 @@
 use sigmax::PaddingMode;
 use sigmax::network::{NodeId, Op, Pick};
 
-use super::super::integers::slice as entries;
+use super::super::integers::{Integers, slice as entries};
 use super::super::proto::Node;
 use super::super::shapes;
+use super::super::size::{self, Size};
 use super::lowering::{Halt, Lowering, MIXES, refuse};
 
 /// `Slice`.
@@ -17,10 +18,14 @@ pub(super) fn slice(lowering: &mut Lowering<'_>, node: &Node, name: &str) -> Res
     };
     let mut along = vec![None; shape.len()];
     for (axis, start, end, step) in cuts {
-        let n = if axis == 0 {
-            lowering.batch
-        } else {
-            shape[axis - 1]
+        let whole = shapes::is_whole(start, end, step);
+        let n = match axis {
+            0 if whole => continue,
+            0 => match lowering.batch.known() {
+                Some(n) => n,
+                None => return refuse(MIXES),
+            },
+            axis => shape[axis - 1],
         };
         let Some((first, count, step)) = entries(n, start, end, step) else {
             return refuse("its step is 0");
@@ -109,10 +114,12 @@ pub(super) fn gather(lowering: &mut Lowering<'_>, node: &Node, name: &str) -> Re
     let id = lowering.data(node, 0)?;
     let shape = lowering.shape(id);
     let axis = lowering.axis(node.int("axis", 0)?, id)?;
-    let Some(indices) = lowering.context.integers(node, 1).cloned() else {
-        return refuse("its indices are not a few known integers");
+    let indices = lowering.context.integers(node, 1);
+    let indices = indices.and_then(|indices| Some((indices.known()?, indices.dims.clone())));
+    let Some((indices, dims)) = indices else {
+        return refuse(lowering.unknown(node, 1, "its indices"));
     };
-    let Some(list) = wrapped(&indices.values, shape[axis]) else {
+    let Some(list) = wrapped(&indices, shape[axis]) else {
         return refuse(format!(
             "an index beyond the {} entries of its axis",
             shape[axis]
@@ -121,7 +128,7 @@ pub(super) fn gather(lowering: &mut Lowering<'_>, node: &Node, name: &str) -> Re
     let mut along = vec![None; shape.len()];
     along[axis] = Some(list);
     let id = lowering.picked(name, id, along)?;
-    let result = [&shape[..axis], &indices.dims, &shape[axis + 1..]].concat();
+    let result = [&shape[..axis], &dims, &shape[axis + 1..]].concat();
     lowering.reshaped(name, id, &result)
 }
 
@@ -135,36 +142,43 @@ fn wrapped(indices: &[i64], n: usize) -> Option<Vec<usize>> {
     indices.iter().map(wrap).collect()
 }
 
-/// `Expand` and `Tile`.
-pub(super) fn repeat(lowering: &mut Lowering<'_>, node: &Node, name: &str) -> Result<NodeId, Halt> {
+/// `Expand`.
+pub(super) fn expand(lowering: &mut Lowering<'_>, node: &Node, name: &str) -> Result<NodeId, Halt> {
     let id = lowering.data(node, 0)?;
     let shape = lowering.shape(id);
-    let Some(numbers) = lowering.context.integers(node, 1) else {
-        return refuse("the shape or the repeats that it asks for are not known");
+    let target = lowering.context.integers(node, 1).and_then(Integers::sizes);
+    let Some(target) = target else {
+        return refuse(lowering.unknown(node, 1, "the shape that it asks for"));
     };
-    let numbers = numbers.values.iter().map(|&n| usize::try_from(n).ok());
+    let Some(missing) = (shape.len() + 1).checked_sub(target.len()) else {
+        return refuse("it moves the batch axis");
+    };
+    let full = [&vec![Size::Known(1); missing][..], &target].concat();
+    if full[0] != Size::Known(1) && full[0] != lowering.batch {
+        return refuse(MIXES);
+    }
+    let Some(asked) = size::lengths(&full[1..]) else {
+        return refuse(lowering.unknown(node, 1, "the shape that it asks for"));
+    };
+    let sizes = shape.iter().zip(&asked);
+    let sizes: Vec<usize> = sizes.map(|(&n, &to)| if n == 1 { to } else { n }).collect();
+    if sizes.iter().zip(&asked).any(|(&n, &to)| to != 1 && to != n) {
+        return refuse(format!("shapes {shape:?} and {asked:?} do not go together"));
+    }
+    lowering.repeated(name, id, &sizes)
+}
+
+/// `Tile`.
+pub(super) fn tile(lowering: &mut Lowering<'_>, node: &Node, name: &str) -> Result<NodeId, Halt> {
+    let id = lowering.data(node, 0)?;
+    let shape = lowering.shape(id);
+    let Some(numbers) = lowering.context.numbers(node, 1) else {
+        return refuse(lowering.unknown(node, 1, "how often it repeats its input"));
+    };
+    let numbers = numbers.iter().map(|&n| usize::try_from(n).ok());
     let Some(numbers) = numbers.collect::<Option<Vec<_>>>() else {
         return refuse("it asks for a negative size");
     };
-    if node.op == "Expand" {
-        let Some(missing) = (shape.len() + 1).checked_sub(numbers.len()) else {
-            return refuse("it moves the batch axis");
-        };
-        let full = [&vec![1; missing][..], &numbers].concat();
-        if full[0] != 1 && full[0] != lowering.batch {
-            return refuse(MIXES);
-        }
-        let sizes = shape.iter().zip(&full[1..]);
-        let sizes: Vec<usize> = sizes.map(|(&n, &to)| if n == 1 { to } else { n }).collect();
-        let fits = sizes.iter().zip(&full[1..]);
-        if fits.into_iter().any(|(&n, &to)| to != 1 && to != n) {
-            return refuse(format!(
-                "shapes {shape:?} and {:?} do not go together",
-                &full[1..]
-            ));
-        }
-        return lowering.repeated(name, id, &sizes);
-    }
     let Some((&1, repeats)) = numbers.split_first() else {
         return refuse(MIXES);
     };

@@ -2,8 +2,10 @@
 
 use sigmax::network::NodeId;
 
+use super::super::integers::Open;
 use super::super::proto::Node;
 use super::super::shapes;
+use super::super::size::Size;
 use super::lowering::{Halt, Lowering, MIXES, refuse};
 
 /// Identity, Dropout at inference, and Cast to a type that is not narrower than float32.
@@ -39,9 +41,9 @@ pub(super) fn flatten(
     };
     let outer = match at {
         0 => lowering.batch,
-        at => shape[..at - 1].iter().product(),
+        at => Size::Known(shape[..at - 1].iter().product()),
     };
-    if outer != 1 {
+    if outer != Size::Known(1) {
         return refuse(MIXES);
     }
     lowering.reshaped(name, id, &[shape.iter().product()])
@@ -55,11 +57,12 @@ pub(super) fn reshape(
 ) -> Result<NodeId, Halt> {
     let id = lowering.data(node, 0)?;
     let shape = lowering.shape(id);
+    let what = "the shape that it asks for";
     let Some(target) = lowering.context.integers(node, 1) else {
-        return refuse("the shape that it asks for is not known");
+        return refuse(lowering.unknown(node, 1, what));
     };
     let keep = node.int("allowzero", 0)? == 0;
-    let Some((&batch, rest)) = target.values.split_first() else {
+    let Some((&batch, rest)) = target.entries.split_first() else {
         return refuse(MIXES);
     };
     let entries: usize = shape.iter().product();
@@ -67,27 +70,39 @@ pub(super) fn reshape(
     let mut open = None;
     for (axis, &n) in rest.iter().enumerate() {
         sizes.push(match n {
-            -1 if open.is_none() && batch != -1 => {
+            Ok(-1) if open.is_none() && batch != Ok(-1) => {
                 open = Some(axis);
                 1
             }
-            0 if keep && axis < shape.len() => shape[axis],
-            n => match usize::try_from(n) {
+            Ok(0) if keep && axis < shape.len() => shape[axis],
+            Ok(n) => match usize::try_from(n) {
                 Ok(n) if n > 0 => n,
-                _ => return refuse(format!("it asks for the shape {:?}", target.values)),
+                _ => return refuse(format!("it asks for {n} entries on axis {}", axis + 1)),
             },
+            Err(_) => return refuse(lowering.unknown(node, 1, what)),
         });
     }
     let known = sizes.iter().try_fold(1usize, |p, &n| p.checked_mul(n));
     if let Some(open) = open {
-        let stays = (batch == 0 && keep) || usize::try_from(batch) == Ok(lowering.batch);
+        let stays = match batch {
+            Ok(0) => keep,
+            Ok(n) => lowering
+                .batch
+                .known()
+                .is_some_and(|batch| usize::try_from(n) == Ok(batch)),
+            Err(Open::Batch(input)) => lowering.batch == Size::Batch(input),
+            Err(_) => false,
+        };
         match known {
             Some(known) if stays && entries.is_multiple_of(known) => sizes[open] = entries / known,
             _ => return refuse(MIXES),
         }
-    } else if known != Some(entries) || (batch == 0 && !keep) || batch < -1 {
+    } else if known != Some(entries)
+        || (batch == Ok(0) && !keep)
+        || batch.is_ok_and(|batch| batch < -1)
+    {
         // As many entries per sample leave the first axis as long as the batch, whatever stands
-        // there.
+        // there: nothing else runs.
         return refuse(MIXES);
     }
     lowering.reshaped(name, id, &sizes)
@@ -107,8 +122,10 @@ pub(super) fn squeeze(
             let axes = axes.into_iter().map(|axis| lowering.axis(axis, id));
             axes.collect::<Result<Vec<_>, _>>()?
         }
-        Ok(None) if lowering.batch == 1 => {
-            return refuse("it removes the batch axis, which is 1 long");
+        Ok(None) if lowering.batch.known().is_none_or(|batch| batch == 1) => {
+            return refuse(
+                "without axes it removes the batch axis where that is 1 long; state its axes",
+            );
         }
         Ok(None) => (0..shape.len()).filter(|&axis| shape[axis] == 1).collect(),
     };
