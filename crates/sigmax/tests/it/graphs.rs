@@ -107,7 +107,7 @@ impl Draw {
 
     fn activation(&mut self, kinds: Kinds) -> Activation {
         let alpha = 2.0 * self.real();
-        let choices = if kinds == Kinds::All { 19 } else { 6 };
+        let choices = if kinds == Kinds::All { 21 } else { 6 };
         match self.below(choices) {
             0 => Activation::Relu,
             1 => Activation::LeakyRelu { alpha },
@@ -132,6 +132,13 @@ impl Draw {
             15 => Activation::Mish,
             16 => Activation::HardSigmoid { alpha, beta: 0.5 },
             17 => Activation::Erf,
+            18 => Activation::SoftShrink {
+                lambd: 0.2 * alpha.abs(),
+            },
+            19 => Activation::GeluTanhNear {
+                linear: f64::from(0.797_884_6_f32),
+                cubic: f64::from(0.035_677_407_f32),
+            },
             _ => Activation::Atan,
         }
     }
@@ -833,6 +840,17 @@ fn activated<T: Num>(activation: &Activation, x: T) -> T {
             let y = (2.0 / std::f64::consts::PI).sqrt() * (x + 0.044_715 * x * x * x);
             0.5 * x * (1.0 + y.tanh())
         }),
+        Activation::GeluTanhNear { linear, cubic } => {
+            let y = T::of(cubic).mul(x).mul(x).add(T::of(linear)).mul(x);
+            let gate = one.add(y.function(f64::tanh));
+            T::of(0.5).mul(x).mul(gate)
+        }
+        // x − x cut to [−λ, λ] rounds where neither has to.
+        Activation::SoftShrink { lambd } => {
+            let above = x.add(T::of(-lambd)).max(zero);
+            let below = x.add(T::of(lambd)).min(zero);
+            above.add(below)
+        }
         Activation::Silu => x.function(|x| x / (1.0 + (-x).exp())),
         Activation::Mish => x.function(|x| x * (x.max(0.0) + (-x.abs()).exp().ln_1p()).tanh()),
         Activation::HardSigmoid { alpha, beta } => {

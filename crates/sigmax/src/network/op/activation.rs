@@ -52,6 +52,14 @@ pub enum Activation {
     Gelu,
     /// x/2·(1 + tanh(√(2/π)·(x + 0.044715x³))).
     GeluTanh,
+    /// x/2·(1 + tanh(αx + βx³)), with α and β as they are where [`Activation::GeluTanh`] is written
+    /// out: rounded.
+    GeluTanhNear {
+        /// α, within 2⁻¹⁰ of √(2/π), relatively.
+        linear: f64,
+        /// β, within 2⁻¹⁰ of 0.044715·√(2/π), relatively.
+        cubic: f64,
+    },
     /// x/(1 + e^{−x}), also called swish.
     Silu,
     /// x·tanh(ln(1 + e^x)).
@@ -72,6 +80,11 @@ pub enum Activation {
         /// The largest value; +∞ for none.
         high: f64,
     },
+    /// x − λ for x > λ, x + λ for x < −λ, else 0: the soft threshold.
+    SoftShrink {
+        /// λ ≥ 0.
+        lambd: f64,
+    },
     /// |x|.
     Abs,
     /// erf x.
@@ -85,6 +98,18 @@ const GELU_SLOPE: f64 = 1.128_904_145_186;
 const GELU_TANH_SLOPE: f64 = 1.128_993_068_659;
 const SILU_SLOPE: f64 = 1.099_839_320_129;
 const MISH_SLOPE: f64 = 1.088_498_161_252;
+
+/// √(2/π) and 0.044715·√(2/π), within 4 units in the last place.
+const GELU_LINEAR: f64 = 0.797_884_560_802_865_4;
+const GELU_CUBIC: f64 = 0.035_677_408_136_300_125;
+/// How far they may be off.
+const NEAR: f64 = 1.0 / 1024.0;
+
+/// A bound of |a/b − 1| where `b` is off by ≤ 4 units in the last place: both and the roundings of
+/// the quotient and the difference are within 10 units.
+fn off(a: f64, b: f64) -> f64 {
+    (a / b - 1.0).abs() + 1e-14
+}
 
 impl Activation {
     /// The name of the ONNX operator, or the usual one.
@@ -101,12 +126,13 @@ impl Activation {
             Self::Softplus => "Softplus",
             Self::Softsign => "Softsign",
             Self::Gelu => "Gelu",
-            Self::GeluTanh => "Gelu (tanh)",
+            Self::GeluTanh | Self::GeluTanhNear { .. } => "Gelu (tanh)",
             Self::Silu => "Silu",
             Self::Mish => "Mish",
             Self::HardSigmoid { .. } => "HardSigmoid",
             Self::HardSwish => "HardSwish",
             Self::Clip { .. } => "Clip",
+            Self::SoftShrink { .. } => "Shrink",
             Self::Abs => "Abs",
             Self::Erf => "Erf",
             Self::Atan => "Atan",
@@ -117,8 +143,9 @@ impl Activation {
     ///
     /// # Errors
     ///
-    /// [`Error::Geometry`], naming the parameter: one is not finite, Celu's α is not positive, or
-    /// Clip's interval is empty or has no finite point.
+    /// [`Error::Geometry`], naming the parameter: one is not finite, Celu's α is not positive, Clip's
+    /// interval is empty or has no finite point, Shrink's λ is negative, or one of the tanh form of
+    /// Gelu is not near.
     pub fn check(&self) -> Result<(), Error> {
         let wrong = |field, expected: &str, got: f64| {
             Err(Error::Geometry {
@@ -138,6 +165,15 @@ impl Activation {
             }
             Self::Selu { alpha, gamma } => finite("alpha", alpha).and(finite("gamma", gamma)),
             Self::HardSigmoid { alpha, beta } => finite("alpha", alpha).and(finite("beta", beta)),
+            Self::SoftShrink { lambd } if !(lambd >= 0.0 && lambd.is_finite()) => {
+                wrong("lambd", "a number from 0 on", lambd)
+            }
+            Self::GeluTanhNear { linear, .. } if !(off(linear, GELU_LINEAR) <= NEAR) => {
+                wrong("linear", "a number near √(2/π)", linear)
+            }
+            Self::GeluTanhNear { cubic, .. } if !(off(cubic, GELU_CUBIC) <= NEAR) => {
+                wrong("cubic", "a number near 0.044715·√(2/π)", cubic)
+            }
             Self::Clip { low, .. } if !(low < f64::INFINITY) => {
                 wrong("low", "a number or -inf", low)
             }
@@ -159,6 +195,10 @@ impl Activation {
             Self::Sigmoid => 0.25,
             Self::Gelu => GELU_SLOPE,
             Self::GeluTanh => GELU_TANH_SLOPE,
+            Self::GeluTanhNear { linear, cubic } => {
+                let off = off(linear, GELU_LINEAR).max(off(cubic, GELU_CUBIC));
+                (GELU_TANH_SLOPE + 4.0 * off).next_up()
+            }
             Self::Silu => SILU_SLOPE,
             Self::Mish => MISH_SLOPE,
             Self::HardSigmoid { alpha, .. } => alpha.abs(),
@@ -172,6 +212,7 @@ impl Activation {
             | Self::Softplus
             | Self::Softsign
             | Self::Clip { .. }
+            | Self::SoftShrink { .. }
             | Self::Abs
             | Self::Atan => 1.0,
         }

@@ -85,9 +85,72 @@ fn all() -> Vec<Activation> {
         all.push(Activation::Selu { alpha, gamma: 1.05 });
         all.push(Activation::HardSigmoid { alpha, beta: 0.5 });
     }
+    all.push(Activation::SoftShrink { lambd: 0.5 });
+    all.push(Activation::SoftShrink { lambd: 0.0 });
+    all.push(near());
     all.push(Activation::Clip { low, high });
     all.push(Activation::Clip { low, high: low });
     all
+}
+
+/// The tanh form of Gelu as it is exported in float32: √(2/π) and its product with 0.044715.
+fn near() -> Activation {
+    let linear = 0.797_884_583_473_205_6;
+    let cubic = linear * 0.044_714_998_453_855_515;
+    Activation::GeluTanhNear { linear, cubic }
+}
+
+/// Against values of 40 digits.
+#[test]
+fn gelu_with_rounded_parameters() {
+    for (x, expected) in [
+        (-6.0, -8.439_645_206_693_89e-11),
+        (-2.5, -0.015_084_264_493_538_81),
+        (-0.75, -0.170_039_440_387_456_36),
+        (0.001, 0.000_500_398_942_224_917_1),
+        (1.418_504_008_79, 1.307_598_534_586_53),
+        (3.0, 2.996_362_608_369_244_3),
+        (20.0, 20.0),
+    ] {
+        let (value, error) = near().value(x);
+        assert!(
+            (value - expected).abs() <= error + U * expected.abs(),
+            "{x}: {value}"
+        );
+        assert!(error <= 1e-14 * value.abs().max(1.0));
+    }
+    let (linear, cubic) = (GELU_LINEAR, GELU_CUBIC);
+    let (slope, exact) = (near().slope(), Activation::GeluTanh.slope());
+    assert!(slope > exact && slope < exact + 4e-7, "{slope}");
+    for wrong in [
+        Activation::GeluTanhNear { linear: 0.8, cubic },
+        Activation::GeluTanhNear {
+            linear,
+            cubic: 0.036,
+        },
+        Activation::GeluTanhNear {
+            linear: f64::NAN,
+            cubic,
+        },
+    ] {
+        assert!(wrong.check().unwrap_err().to_string().contains("near"));
+    }
+}
+
+#[test]
+fn the_soft_threshold() {
+    let soft = |x: f64| Activation::SoftShrink { lambd: 0.5 }.value(x).0;
+    assert_eq!(
+        [-2.0, -0.5, 0.25, 0.5, 0.75].map(soft).map(f64::to_bits),
+        [-1.5f64, 0.0, 0.0, 0.0, 0.25].map(f64::to_bits)
+    );
+    assert_eq!(
+        Activation::SoftShrink { lambd: -0.5 }
+            .check()
+            .unwrap_err()
+            .to_string(),
+        "lambd: expected a number from 0 on for Shrink, got -0.5"
+    );
 }
 
 fn suite() -> Suite {

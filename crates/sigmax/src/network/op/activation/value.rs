@@ -31,6 +31,8 @@ impl Activation {
             Self::Relu => exact(x.max(0.0)),
             Self::Abs => exact(x.abs()),
             Self::Clip { low, high } => exact(x.max(low).min(high)),
+            Self::SoftShrink { lambd } if x.abs() <= lambd => exact(0.0),
+            Self::SoftShrink { lambd } => relative(x - lambd.copysign(x)),
             Self::LeakyRelu { .. } | Self::Elu { .. } | Self::Celu { .. } if x >= 0.0 => exact(x),
             Self::LeakyRelu { alpha } => relative(alpha * x),
             // ⟨9⟩; TINY is that of the exponential.
@@ -46,7 +48,8 @@ impl Activation {
             // ⟨2⟩.
             Self::Softsign => relative(x / (1.0 + x.abs())),
             Self::Gelu => gelu(x),
-            Self::GeluTanh => gelu_tanh(x),
+            Self::GeluTanh => gelu_tanh(x, gelu_argument(x)),
+            Self::GeluTanhNear { linear, cubic } => gelu_tanh(x, near_argument(x, linear, cubic)),
             // ⟨11⟩.
             Self::Silu if x >= NOTHING_BELOW => relative(x * sigmoid(x)),
             Self::Mish if x >= NOTHING_BELOW => relative(x * mish_gate(x)),
@@ -76,6 +79,7 @@ impl Activation {
             Self::Relu => step(x > 0.0),
             Self::Abs => 1.0_f64.copysign(x),
             Self::Clip { low, high } => step(low < x && x < high),
+            Self::SoftShrink { lambd } => step(x.abs() > lambd),
             Self::LeakyRelu { .. } | Self::Elu { .. } | Self::Celu { .. } if x >= 0.0 => 1.0,
             Self::LeakyRelu { alpha } => alpha,
             Self::Elu { alpha } => alpha * exp(x.min(0.0)),
@@ -94,9 +98,12 @@ impl Activation {
                 (if x >= 0.0 { 1.0 - below } else { below }) + factor(x, density)
             }
             Self::GeluTanh => {
-                let y = gelu_argument(x);
                 let inner = GELU_SCALE * (1.0 + 3.0 * GELU_CUBIC * (x * x));
-                sigmoid(y) + factor(x * inner, sigmoid(y) * sigmoid(-y))
+                gelu_tanh_derivative(x, gelu_argument(x), inner)
+            }
+            Self::GeluTanhNear { linear, cubic } => {
+                let inner = 2.0 * (linear + 3.0 * cubic * (x * x));
+                gelu_tanh_derivative(x, near_argument(x, linear, cubic), inner)
             }
             Self::Silu => sigmoid(x) + factor(x, sigmoid(x) * sigmoid(-x)),
             Self::Mish => {
@@ -193,10 +200,19 @@ fn gelu_argument(x: f64) -> f64 {
     GELU_SCALE * (x * (1.0 + GELU_CUBIC * (x * x)))
 }
 
-/// x·s(y), s the sigmoid, y = [`gelu_argument`]: ⟨11⟩, and a relative 9u·|y|·(1 − s(y)) from y. That is
-/// < 9u·e^{−1} for y > 0 and ≤ 9u·|y| for y < 0.
-fn gelu_tanh(x: f64) -> Approximation {
-    let y = gelu_argument(x);
+/// 2(αx + βx³) with the exact α and β: x² ⟨1⟩, its product ⟨2⟩, sum ⟨3⟩, product with x ⟨4⟩.
+fn near_argument(x: f64, linear: f64, cubic: f64) -> f64 {
+    2.0 * (x * (linear + cubic * (x * x)))
+}
+
+/// About (x·s(y))', `inner` being y'.
+fn gelu_tanh_derivative(x: f64, y: f64, inner: f64) -> f64 {
+    sigmoid(y) + factor(x * inner, sigmoid(y) * sigmoid(-y))
+}
+
+/// x·s(y), s the sigmoid, y of the sign of x and ⟨9⟩: ⟨11⟩, and a relative 9u·|y|·(1 − s(y)) from y.
+/// That is < 9u·e^{−1} for y > 0 and ≤ 9u·|y| for y < 0.
+fn gelu_tanh(x: f64, y: f64) -> Approximation {
     if y < NOTHING_BELOW {
         return (0.0, TINY);
     }
