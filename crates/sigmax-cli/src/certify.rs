@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use sigmax::Options;
 use sigmax::network::{Arithmetic, Certificate, Certifier, Network};
-use sigmax_formats::certificate::{Header, Line, ModelFile, assumptions};
+use sigmax_formats::certificate::{Header, Line, ModelFile, assumptions_of};
 use sigmax_formats::images::Images;
 use sigmax_formats::report::{CertifyReport, NetworkBounds, certify_html, certify_json};
 use sigmax_formats::{Model, NetworkError};
@@ -36,7 +36,12 @@ pub(crate) fn run(args: &CertifyArgs) -> Result<ExitCode, Failure> {
         model.set_input_size(&size.0)?;
     }
     let images = Images::open(&args.images, args.labels.as_deref(), args.limit)?;
-    let mut network = network(&model, &images, args)?;
+    let arithmetic = if args.float32 {
+        Arithmetic::Float32
+    } else {
+        Arithmetic::Real
+    };
+    let (mut network, assumed) = network(&model, &images, arithmetic, args)?;
     let normalisation = normalisation(args, network.input().shape[0])?;
     if let Some((mean, std)) = &normalisation {
         network = network.normalised(mean, std).map_err(input)?;
@@ -54,18 +59,13 @@ pub(crate) fn run(args: &CertifyArgs) -> Result<ExitCode, Failure> {
     let mut output = Output::open(args.output.as_deref(), &inputs)?;
     resources::install(args.threads, || {
         let started = Instant::now();
-        let arithmetic = if args.float32 {
-            Arithmetic::Float32
-        } else {
-            Arithmetic::Real
-        };
         let options = Options {
             tolerance: args.tolerance,
             ..Options::default()
         };
         let certifier = Certifier::new(&network, &options, arithmetic).map_err(input)?;
         check_labels(&images, &certifier, args)?;
-        let header = Header::new(
+        let mut header = Header::new(
             &certifier,
             ModelFile::of(&model)?,
             normalisation
@@ -73,6 +73,7 @@ pub(crate) fn run(args: &CertifyArgs) -> Result<ExitCode, Failure> {
                 .map(|(mean, std)| (&mean[..], &std[..])),
             args.input_size.as_ref().map(|size| size.0.as_slice()),
         );
+        header.assumptions.clone_from(&assumed);
         let mut ledger = Ledger::open(args, &header, &certifier, &images, &inputs)?;
         let mut report = CertifyReport {
             version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -90,7 +91,7 @@ pub(crate) fn run(args: &CertifyArgs) -> Result<ExitCode, Failure> {
             seconds: 0.0,
             network: NetworkBounds::new(certifier.bounds(), &[], &[]),
             complete: true,
-            assumptions: assumptions(arithmetic),
+            assumptions: assumed,
         };
         for done in ledger.done() {
             count(&mut report, done.right, done.radius);
@@ -112,9 +113,15 @@ pub(crate) fn run(args: &CertifyArgs) -> Result<ExitCode, Failure> {
     })
 }
 
-fn network(model: &Model, images: &Images, args: &CertifyArgs) -> Result<Network, Failure> {
-    let network = match model.network() {
-        Ok(found) => found.network,
+/// The network, and what certificates of it assume.
+fn network(
+    model: &Model,
+    images: &Images,
+    arithmetic: Arithmetic,
+    args: &CertifyArgs,
+) -> Result<(Network, Vec<String>), Failure> {
+    let found = match model.network() {
+        Ok(found) => found,
         Err(NetworkError::NoRule(reason)) => {
             let text = format!(
                 "{}: nothing can be certified, because there is no Lipschitz constant:",
@@ -130,6 +137,14 @@ fn network(model: &Model, images: &Images, args: &CertifyArgs) -> Result<Network
         }
         Err(error) => return Err(Failure::Input(error.to_string())),
     };
+    if let Err(reason) = found.precision.check(arithmetic) {
+        return Err(Failure::Input(format!(
+            "{}: {reason}",
+            args.model.display()
+        )));
+    }
+    let assumed = assumptions_of(&found, arithmetic);
+    let network = found.network;
     let expected = network.input().len();
     let got: usize = images.shape().iter().product();
     if expected != got {
@@ -141,7 +156,7 @@ fn network(model: &Model, images: &Images, args: &CertifyArgs) -> Result<Network
             network.input().shape
         )));
     }
-    Ok(network)
+    Ok((network, assumed))
 }
 
 /// Mean and standard deviation per channel, where either was given.

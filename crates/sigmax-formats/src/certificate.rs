@@ -20,6 +20,7 @@ use crate::bytes::digest::{hex, sha256, unhex};
 use crate::error::Error;
 use crate::images::Images;
 use crate::model::Model;
+use crate::model::network::NetworkModel;
 
 /// Version of the format: raised when a key changes its meaning or goes away.
 pub const CERTIFICATE_SCHEMA: u32 = 2;
@@ -160,6 +161,15 @@ pub fn assumptions(arithmetic: Arithmetic) -> Vec<String> {
                 .to_owned(),
         ]),
     }
+    list
+}
+
+/// What the certificates of a model assume in an arithmetic: [`assumptions`], and what its precision
+/// adds.
+#[must_use]
+pub fn assumptions_of(model: &NetworkModel, arithmetic: Arithmetic) -> Vec<String> {
+    let mut list = assumptions(arithmetic);
+    list.extend(model.precision.note().map(str::to_owned));
     list
 }
 

@@ -6,6 +6,7 @@ mod errors;
 mod gate;
 mod network;
 mod output;
+mod precision;
 mod report;
 mod run;
 mod table;

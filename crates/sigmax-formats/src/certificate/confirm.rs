@@ -8,7 +8,7 @@ use std::path::Path;
 
 use sigmax::network::{Arithmetic, Certificate, Certifier, Network, confirm_bounds};
 
-use super::{CLAIM, Header, Line, ModelFile, assumptions};
+use super::{CLAIM, Header, Line, ModelFile, assumptions_of};
 use crate::error::Error;
 use crate::model::Model;
 use crate::model::format::Format;
@@ -49,7 +49,7 @@ pub fn confirm(name: &Path, input: &mut dyn BufRead, model: &Path) -> Result<Con
     };
     let header = Header::parse(&first).map_err(|reason| lines.malformed(reason))?;
     let arithmetic = check_header(&lines, &header)?;
-    let network = rebuild(&lines, &header, model)?;
+    let network = rebuild(&lines, &header, arithmetic, model)?;
     check_nodes(&lines, &header, &network)?;
     let refuse = |error: sigmax::Error| lines.refuse(error.to_string());
     let bounds = confirm_bounds(&network, &header.stated()).map_err(refuse)?;
@@ -112,16 +112,15 @@ fn check_header(lines: &Lines<'_>, header: &Header) -> Result<Arithmetic, Error>
     if header.claim != CLAIM {
         return Err(lines.refuse("its claim is not the one that certificates make"));
     }
-    if header.assumptions != assumptions(arithmetic) {
-        return Err(lines.refuse(format!(
-            "its assumptions are not those of certificates for {} arithmetic",
-            arithmetic.name()
-        )));
-    }
     Ok(arithmetic)
 }
 
-fn rebuild(lines: &Lines<'_>, header: &Header, path: &Path) -> Result<Network, Error> {
+fn rebuild(
+    lines: &Lines<'_>,
+    header: &Header,
+    arithmetic: Arithmetic,
+    path: &Path,
+) -> Result<Network, Error> {
     let mut model = Model::open(path)?;
     if model.format != Format::Onnx {
         return Err(Error::Unsupported {
@@ -150,7 +149,18 @@ fn rebuild(lines: &Lines<'_>, header: &Header, path: &Path) -> Result<Network, E
             .map_err(|error| lines.refuse(error.to_string()))?;
     }
     let network = match model.network() {
-        Ok(found) => found.network,
+        Ok(found) => {
+            if let Err(reason) = found.precision.check(arithmetic) {
+                return Err(lines.refuse(reason));
+            }
+            if header.assumptions != assumptions_of(&found, arithmetic) {
+                return Err(lines.refuse(format!(
+                    "its assumptions are not those of certificates of this model for {} arithmetic",
+                    arithmetic.name()
+                )));
+            }
+            found.network
+        }
         Err(NetworkError::File(error)) => return Err(error),
         Err(NetworkError::NoRule(reason)) => {
             return Err(lines.refuse(format!("the model has no Lipschitz constant: {reason}")));

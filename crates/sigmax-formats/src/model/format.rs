@@ -39,8 +39,12 @@ pub(crate) enum Content {
     Gzip,
 }
 
+/// What a text form of ONNX is called.
+const ONNX_TEXT: &str = "an ONNX model as text (save it as binary: onnx.save(onnx.load(FILE), \
+                         \"model.onnx\"))";
+
 /// Beginnings of files that are mistaken for models.
-const KNOWN: [(usize, &[u8], &str); 10] = [
+const KNOWN: [(usize, &[u8], &str); 11] = [
     (
         0,
         b"version https://git-lfs",
@@ -51,6 +55,7 @@ const KNOWN: [(usize, &[u8], &str); 10] = [
     (0, b"\x93NUMPY", "a NumPy array"),
     (4, b"TFL3", "a TensorFlow Lite model"),
     (257, b"ustar", "a tar archive"),
+    (0, b"ir_version:", ONNX_TEXT),
     (0, b"<", "a web page or XML (a download that failed?)"),
     (0, b"{", "JSON text"),
     (0, b"\xfd7zXZ", "an xz archive"),
@@ -91,6 +96,10 @@ pub(crate) fn known(head: &[u8]) -> Option<&'static str> {
         head.get(offset..)
             .is_some_and(|rest| rest.starts_with(magic))
     };
+    // The text form begins as XML does: <ir_version: 10, opset_import: …>.
+    if head.starts_with(b"<") && head.windows(11).any(|text| text == b"ir_version:") {
+        return Some(ONNX_TEXT);
+    }
     KNOWN.iter().find(begins).map(|&(_, _, found)| found)
 }
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use sigmax::Kernel;
-use sigmax::network::{Network, NodeId, Op};
+use sigmax::network::{Arithmetic, Network, NodeId, Op};
 
 use crate::error::Error;
 use crate::model::layer::LayerId;
@@ -15,6 +15,8 @@ use crate::model::skipped::Refused;
 pub struct NetworkModel {
     /// The network, for one sample.
     pub network: Network,
+    /// In which floating-point types a runtime executes it.
+    pub precision: Precision,
     /// What a reader of the results should know, one sentence each.
     pub notes: Vec<String>,
     pub(crate) layers: BTreeMap<LayerId, NodeId>,
@@ -40,6 +42,52 @@ impl NetworkModel {
         match &self.network.node(self.node(layer)?).op {
             Op::Conv { kernel, .. } | Op::Dense { kernel, .. } => Some(kernel),
             _ => None,
+        }
+    }
+}
+
+/// In which floating-point types a runtime executes a graph.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Precision {
+    /// Somewhere in float16 or bfloat16.
+    Sixteen,
+    /// In float32.
+    Single,
+    /// In float64. What is proved of executions in float32 holds: every bound of a rounding error is
+    /// one for a smaller unit too (T29).
+    Double,
+    /// In float32 and float64, with roundings between them that no bound counts.
+    Mixed,
+}
+
+impl Precision {
+    /// Whether there are executions that a claim about an arithmetic is about.
+    ///
+    /// # Errors
+    /// Why there are none, and what to do.
+    pub fn check(self, arithmetic: Arithmetic) -> Result<(), String> {
+        let what = match (arithmetic, self) {
+            (Arithmetic::Real, _) | (_, Self::Single | Self::Double) => return Ok(()),
+            (_, Self::Sixteen) => "in 16 bits (float16 or bfloat16)",
+            (_, Self::Mixed) => "partly in float32 and partly in float64",
+        };
+        Err(format!(
+            "the graph computes {what}, so that no runtime executes it in float32 and a claim about \
+             such executions would be about none; leave --float32 out, or convert the model to \
+             float32 first"
+        ))
+    }
+
+    /// What a reader of any result should know.
+    pub(crate) fn note(self) -> Option<&'static str> {
+        match self {
+            Self::Sixteen => Some(
+                "the graph computes in 16 bits (float16 or bfloat16), and what is proved is about the \
+                 same function in real arithmetic: rounding to 16 bits may change the class of an \
+                 image whose margin is as small as that rounding, about a thousandth of the values",
+            ),
+            Self::Single | Self::Double | Self::Mixed => None,
         }
     }
 }

@@ -25,6 +25,11 @@ fn what_is_not_a_model_is_named() {
             "git lfs pull",
         ),
         (b"<!DOCTYPE html>", "web page"),
+        (
+            b"<\n   ir_version: 10,\n   opset_import: [\"\" : 17]\n>\ng (float[n,4] x) => (float[n,4] y) {}",
+            "ONNX model as text",
+        ),
+        (b"ir_version: 10\ngraph {\n}", "ONNX model as text"),
         (b"\x89HDF\r\n\x1a\n", "HDF5"),
         (b"GGUF\x03\0\0\0", "GGUF"),
         (b"\x93NUMPY\x01\0", "NumPy"),

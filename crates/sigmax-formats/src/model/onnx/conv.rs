@@ -17,6 +17,10 @@ use super::window::{AutoPad, Window};
 pub(super) const ANY_PADDING: &str = "the amount of zero padding depends on the input size, which is not \
                            known; the bounds hold for any amount";
 
+/// Said where the stated output is longer than what the input gives.
+pub(super) const LONGER: &str = "the stated output is longer than the input gives and is filled up \
+                                 with zeros, which changes no norm; the input size is left out";
+
 /// The layer of a Conv node.
 pub(super) fn conv(context: &Context<'_>, node: &Node) -> Result<Draft, Stop> {
     let (mut draft, window) = common(context, node, false)?;
@@ -102,11 +106,7 @@ pub(super) fn conv_transpose(context: &Context<'_>, node: &Node) -> Result<Draft
     }
     if longer {
         size = None;
-        draft.notes.push(
-            "the stated output is longer than the input gives and is filled up with zeros, which \
-             changes no norm; the input size is left out"
-                .to_owned(),
-        );
+        draft.notes.push(LONGER.to_owned());
     }
     draft.conv.output_padding = geometry.output_padding;
     draft.conv.input_size = size;

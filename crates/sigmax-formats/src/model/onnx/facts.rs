@@ -177,7 +177,9 @@ impl<'a> Context<'a> {
     /// listed as an input, and stood for itself.
     fn initial(&mut self, value: usize, literal: &Literal) {
         let mut fact = Fact::of(literal);
-        if self.links.producers[value] == Producer::Replaceable && self.parsed.ir_version >= 4 {
+        if self.links.producers[value] == Producer::Replaceable
+            && !(1..4).contains(&self.parsed.ir_version)
+        {
             fact.replaceable = Some(value);
             fact.integers = None;
             fact.dims = self.facts[value].dims.take();

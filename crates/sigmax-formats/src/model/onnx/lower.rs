@@ -15,6 +15,7 @@ mod normalisation;
 mod pattern;
 mod plan;
 mod pooling;
+mod precision;
 mod reduce;
 mod resize;
 mod rules;
@@ -39,12 +40,14 @@ pub(super) fn network(context: Context<'_>) -> Result<NetworkModel, NetworkError
         return Err(NoNetwork { blockers }.into());
     }
     let shape = plan.input_shape(&context)?;
+    let precision = precision::precision(&context, &plan);
     let mut lowering = Lowering::new(context, plan.input, &shape)?;
     for &index in &plan.nodes {
-        let lowered = lowering.node(&plan, index);
-        lowered.map_err(|halt| refusal(parsed, index, halt))?;
+        if let Err(halt) = lowering.node(&plan, index) {
+            return Err(refusal(parsed, index, lowering.explained(halt)));
+        }
     }
-    lowering.finish()
+    lowering.finish(precision)
 }
 
 fn refusal(parsed: &Parsed, index: usize, halt: Halt) -> NetworkError {

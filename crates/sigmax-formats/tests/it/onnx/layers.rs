@@ -278,6 +278,13 @@ fn a_weight_that_the_caller_may_replace() {
     let graph = graph.message(11, &info("w", &[4, 4]));
     let model = read(&model(17, &graph)).unwrap();
     assert!(only(&model).notes[0].contains("replace"));
+    // Before IR version 4 every initializer was an input too, and nobody may replace it.
+    let opset = Message::new().text(1, "").int(2, 8);
+    let old = Message::new()
+        .int(1, 3)
+        .message(7, &graph)
+        .message(8, &opset);
+    assert_eq!(only(&read(&old).unwrap()).notes, [""; 0]);
 }
 
 #[test]

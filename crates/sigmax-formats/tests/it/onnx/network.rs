@@ -4,6 +4,8 @@ mod batch;
 mod constants;
 mod integers;
 mod operators;
+mod precision;
+mod products;
 mod refusals;
 mod resize;
 

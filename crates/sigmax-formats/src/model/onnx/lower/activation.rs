@@ -5,9 +5,10 @@ use sigmax::network::{Activation, Affine, NodeId, Op, PerEntry};
 use super::super::proto::Node;
 use super::lowering::{Halt, Lowering, refuse};
 use super::pattern::{Pattern, Step};
+use super::rules::JUMPS;
 
 /// The operators that are an activation function, softmax or PRelu.
-pub(super) const ACTIVATIONS: [&str; 22] = [
+pub(super) const ACTIVATIONS: [&str; 24] = [
     "Abs",
     "Atan",
     "Celu",
@@ -23,6 +24,7 @@ pub(super) const ACTIVATIONS: [&str; 22] = [
     "PRelu",
     "Relu",
     "Selu",
+    "Shrink",
     "Sigmoid",
     "Silu",
     "Softmax",
@@ -30,6 +32,7 @@ pub(super) const ACTIVATIONS: [&str; 22] = [
     "Softsign",
     "Swish",
     "Tanh",
+    "ThresholdedRelu",
 ];
 
 /// A node of one of [`ACTIVATIONS`].
@@ -67,20 +70,42 @@ pub(super) fn activation(
         "Mish" => Activation::Mish,
         "PRelu" => return prelu(lowering, node, name, id),
         "Relu" => Activation::Relu,
+        "ThresholdedRelu" if is_zero(float("alpha", 1.0)?) => Activation::Relu,
+        "Shrink" => {
+            let (lambd, bias) = (float("lambd", 0.5)?, float("bias", 0.0)?);
+            if !is_zero(lambd - bias) {
+                return refuse(format!("lambd = {lambd} and bias = {bias}: {JUMPS}"));
+            }
+            Activation::SoftShrink { lambd }
+        }
         // The defaults that the operator states.
         "Selu" => Activation::Selu {
             alpha: float("alpha", 1.673_263_2)?,
             gamma: float("gamma", 1.050_701)?,
         },
         "Sigmoid" => Activation::Sigmoid,
-        "Silu" | "Swish" if (float("alpha", 1.0)? - 1.0).abs() <= 0.0 => Activation::Silu,
+        "Silu" | "Swish" => {
+            let alpha = float("alpha", 1.0)?;
+            let Some(steps) = lowering
+                .context
+                .varying(node, 0)
+                .and_then(|x| Pattern::swish(x, alpha, 0))
+            else {
+                return refuse(format!("alpha = {alpha} is out of range"));
+            };
+            return pattern(lowering, &steps, name);
+        }
         "Softmax" | "LogSoftmax" => return softmax(lowering, node, name, id),
         "Softplus" => Activation::Softplus,
         "Softsign" => Activation::Softsign,
         "Tanh" => Activation::Tanh,
-        _ => return refuse("no rule is known for it with these attributes"),
+        _ => return refuse(JUMPS),
     };
     lowering.add(name, Op::Activation(activation), &[id])
+}
+
+fn is_zero(value: f64) -> bool {
+    value.abs() <= 0.0
 }
 
 /// Bounds are attributes before opset 11, and inputs since.

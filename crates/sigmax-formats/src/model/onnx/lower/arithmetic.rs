@@ -5,6 +5,7 @@ use sigmax::network::{Activation, Affine, NodeId, Op, PerEntry};
 use super::super::proto::Node;
 use super::constant::Array;
 use super::lowering::{Halt, Lowering, refuse};
+use super::rules::{PRODUCT, QUOTIENT};
 
 /// The operands of a node that depend on the data, and the others, each with its place.
 struct Operands {
@@ -139,13 +140,13 @@ pub(super) fn factor(lowering: &mut Lowering<'_>, node: &Node, name: &str) -> Re
     let operands = lowering.operands(node)?;
     let rank = operands.shape.len();
     let [(place, id)] = operands.data[..] else {
-        return refuse("the product of two branches: not globally Lipschitz");
+        return refuse(PRODUCT);
     };
     let Some((_, mut array)) = operands.constants.into_iter().next() else {
         return refuse("its second factor is missing");
     };
     if node.op == "Div" && place != 0 {
-        return refuse("divides by a value that depends on the input: not globally Lipschitz");
+        return refuse(QUOTIENT);
     }
     let id = lowering.repeated(name, id, &operands.shape)?;
     let affine = if node.op == "Div" {

@@ -137,10 +137,7 @@ impl Lowering<'_> {
 
     /// Notes that a constant may be replaced.
     pub(super) fn replaceable(&mut self, value: usize) {
-        // Before IR version 4 every initializer had to be listed as an input.
-        if self.context.parsed.ir_version >= 4
-            && let Some(input) = self.context.facts[value].replaceable
-        {
+        if let Some(input) = self.context.facts[value].replaceable {
             self.note(format!(
                 "{:?} is an input of the graph with a default, which is taken for a constant: \
                  whoever runs the model may replace it",

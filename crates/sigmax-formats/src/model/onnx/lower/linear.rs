@@ -3,7 +3,7 @@
 use sigmax::network::{Affine, NodeId, Op, PerEntry};
 use sigmax::{Conv, Kernel};
 
-use super::super::conv::ANY_PADDING;
+use super::super::conv::{ANY_PADDING, LONGER};
 use super::super::layers::{Draft, draft};
 use super::super::proto::Node;
 use super::constant::Array;
@@ -38,6 +38,12 @@ pub(super) fn conv(
         None if !padded => lowering.data(node, 0)?,
         _ => return refuse("the Pad node in front of it does not fit its input"),
     };
+    if layer.notes.iter().any(|note| note == LONGER) {
+        return refuse(
+            "its output_shape is longer than its input gives, and the rest is zeros: not covered; \
+             state the natural size and pad the output",
+        );
+    }
     let size = lowering.shape(input).get(1..).map(<[usize]>::to_vec);
     if layer.notes.iter().any(|note| note == ANY_PADDING) || layer.conv.input_size != size {
         return refuse("its padding or its output depends on sizes that are not known");

@@ -7,7 +7,7 @@ use sigmax::network::{Affine, NetworkBuilder, NodeId, Op, PerEntry, Pick};
 use crate::error::Error;
 use crate::model::layer::LayerId;
 use crate::model::names::Names;
-use crate::model::network::{NetworkError, NetworkModel, NoNetwork};
+use crate::model::network::{NetworkError, NetworkModel, NoNetwork, Precision};
 use crate::model::tensor::Tensor;
 
 use super::super::facts::Context;
@@ -210,6 +210,19 @@ impl<'a> Lowering<'a> {
         Ok(())
     }
 
+    /// Says what is along axis 0 where that may be no batch.
+    pub(super) fn explained(&self, halt: Halt) -> Halt {
+        match (halt, self.batch) {
+            (Halt::Refuse(reason), Size::Known(n)) if reason == MIXES && n > 1 => {
+                Halt::Refuse(format!(
+                    "it acts along axis 0 of the input, of {n} entries, which is taken for the \
+                     batch; export a model that has no batch axis with one"
+                ))
+            }
+            (halt, _) => halt,
+        }
+    }
+
     /// The node of a value.
     pub(super) fn value(&self, value: usize) -> Result<NodeId, Halt> {
         match self.values.get(&value) {
@@ -390,7 +403,10 @@ impl<'a> Lowering<'a> {
     }
 
     /// The network.
-    pub(super) fn finish(self) -> Result<NetworkModel, NetworkError> {
+    pub(super) fn finish(mut self, precision: Precision) -> Result<NetworkModel, NetworkError> {
+        if let Some(note) = precision.note() {
+            self.note(note.to_owned());
+        }
         let parsed = self.context.parsed;
         let mut outputs = Vec::new();
         for output in &parsed.outputs {
@@ -405,6 +421,7 @@ impl<'a> Lowering<'a> {
             .finish(&outputs)
             .map_err(|error| NoNetwork::one("outputs", "output", error.to_string()))?;
         Ok(NetworkModel {
+            precision,
             network,
             notes: self.notes,
             layers: self.layers,

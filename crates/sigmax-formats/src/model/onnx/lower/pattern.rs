@@ -7,6 +7,8 @@ use sigmax::network::Activation;
 use super::super::facts::Context;
 use super::super::order::Producer;
 use super::super::proto::Node;
+use super::linear::product as exact_product;
+use super::plan::is_constant;
 
 /// Steps from a value to the product.
 #[derive(Clone, Debug)]
@@ -36,25 +38,28 @@ pub(super) fn pattern(context: &Context<'_>, node: &Node) -> Option<Pattern> {
 fn product(context: &Context<'_>, x: usize, factor: usize) -> Option<Pattern> {
     let made = made_by(context, factor)?;
     let input = |node: &Node| context.varying(node, 0);
-    let one = |activation| {
-        Some(Pattern {
-            input: x,
-            steps: vec![Step::Activation(activation)],
-        })
-    };
+    let one = |activation| Some(Pattern::new(x, vec![Step::Activation(activation)]));
     match made.op.as_str() {
-        "Sigmoid" if input(made) == Some(x) => one(Activation::Silu),
+        "Sigmoid" => {
+            let (beta, roundings) = multiple(context, input(made)?, x)?;
+            Pattern::swish(x, beta, roundings)
+        }
         "Tanh" => {
             let before = made_by(context, input(made)?)?;
             (before.op == "Softplus" && input(before) == Some(x)).then_some(())?;
             one(Activation::Mish)
         }
+        "HardSigmoid" if input(made) == Some(x) => {
+            let parameter = |name, default| made.float(name, default).ok().map(f64::from);
+            // x·(αx + ½ cut to [0, 1]) = hard_swish(6αx)/(6α), and 6α is exact: α is an f32.
+            let k = 6.0 * parameter("alpha", 0.2)?;
+            same(parameter("beta", 0.5)?, 0.5).then_some(())?;
+            Pattern::within(x, Activation::HardSwish, k, 0)
+        }
         "Clip" => {
             hard_swish(context, made, x)?;
-            Some(Pattern {
-                input: x,
-                steps: vec![Step::Activation(Activation::HardSwish), Step::Scale(6.0, 0)],
-            })
+            let steps = vec![Step::Activation(Activation::HardSwish), Step::Scale(6.0, 0)];
+            Some(Pattern::new(x, steps))
         }
         "Div" => {
             let clip = made_by(context, input(made)?)?;
@@ -63,9 +68,80 @@ fn product(context: &Context<'_>, x: usize, factor: usize) -> Option<Pattern> {
             hard_swish(context, clip, x)?;
             one(Activation::HardSwish)
         }
-        "Add" => gelu(context, x, made),
+        "Add" => {
+            let (input, half) = half(context, x);
+            gate(context, x, made, 1.0).or_else(|| gate(context, input, made, half))
+        }
+        "Mul" => {
+            let (sum, half) = with_constant(context, made, "Mul")?;
+            let sum = made_by(context, sum)?;
+            (sum.op == "Add").then_some(())?;
+            gate(context, x, sum, half)
+        }
         _ => None,
     }
+}
+
+impl Pattern {
+    fn new(input: usize, steps: Vec<Step>) -> Self {
+        Self { input, steps }
+    }
+
+    /// x·σ(βx) for β that is off by so many roundings: silu(βx)/β, and x/2 for β = 0.
+    pub(super) fn swish(x: usize, beta: f64, roundings: usize) -> Option<Self> {
+        match beta.abs() <= 0.0 {
+            true => Some(Self::new(x, vec![Step::Scale(0.5, 0)])),
+            false => Self::within(x, Activation::Silu, beta, roundings),
+        }
+    }
+
+    /// f(kx)/k.
+    fn within(x: usize, activation: Activation, k: f64, roundings: usize) -> Option<Self> {
+        let activation = Step::Activation(activation);
+        if same(k, 1.0) && roundings == 0 {
+            return Some(Self::new(x, vec![activation]));
+        }
+        let steps = vec![
+            Step::Scale(k, roundings),
+            activation,
+            Step::Scale(1.0 / k, roundings + 1),
+        ];
+        sane(k).then(|| Self::new(x, steps))
+    }
+}
+
+/// Whether neither a factor nor its reciprocal comes near the ends of f64.
+fn sane(factor: f64) -> bool {
+    (1e-100..1e100).contains(&factor.abs())
+}
+
+/// By what number x is multiplied to give a value, and how many roundings that is off.
+fn multiple(context: &Context<'_>, value: usize, x: usize) -> Option<(f64, usize)> {
+    if value == x {
+        return Some((1.0, 0));
+    }
+    let node = made_by(context, value)?;
+    if node.op == "Div" {
+        let by = divisor(context, node)?;
+        return (context.varying(node, 0) == Some(x) && sane(by)).then_some((1.0 / by, 1));
+    }
+    let (from, by) = with_constant(context, node, "Mul")?;
+    (from == x).then_some((by, 0))
+}
+
+/// The number that a Div node divides by.
+fn divisor(context: &Context<'_>, node: &Node) -> Option<f64> {
+    let constant = node.inputs.get(1).copied().flatten()?;
+    let rank = |value: usize| context.facts[value].dims.as_ref().map(Vec::len);
+    (rank(constant)? <= rank(context.varying(node, 0)?)?).then_some(())?;
+    context.scalar(constant)
+}
+
+/// The value that a constant multiplies, and that; the value itself and 1 where none does.
+fn half(context: &Context<'_>, value: usize) -> (usize, f64) {
+    made_by(context, value)
+        .and_then(|node| with_constant(context, node, "Mul"))
+        .unwrap_or((value, 1.0))
 }
 
 /// Whether a Clip node is x + 3 cut to [0, 6].
@@ -83,43 +159,104 @@ fn hard_swish(context: &Context<'_>, clip: &Node, x: usize) -> Option<()> {
     fits.then_some(())
 }
 
-/// h·x·(1 + erf(x/c)) = (2h/k)·gelu(kx), k = √2/c, whatever c is: exporters write a float next to
-/// √2 or 1/√2.
-fn gelu(context: &Context<'_>, factor: usize, sum: &Node) -> Option<Pattern> {
-    let (erf, one) = with_constant(context, sum, "Add")?;
-    let erf = made_by(context, erf)?;
-    if erf.op != "Erf" || !same(one, 1.0) {
-        return None;
+/// h·x·(1 + erf(x/c)) or h·x·(1 + tanh(αx + βx³)).
+fn gate(context: &Context<'_>, x: usize, sum: &Node, half: f64) -> Option<Pattern> {
+    let (function, one) = with_constant(context, sum, "Add")?;
+    let function = made_by(context, function)?;
+    same(one, 1.0).then_some(())?;
+    let inner = context.varying(function, 0)?;
+    match function.op.as_str() {
+        // (2h/k)·gelu(kx), k = √2/c, whatever c is: exporters write a float next to √2 or 1/√2.
+        "Erf" => {
+            let node = made_by(context, inner)?;
+            let k = match node.op.as_str() {
+                "Div" if context.varying(node, 0) == Some(x) => SQRT_2 / divisor(context, node)?,
+                _ => {
+                    let (from, by) = with_constant(context, node, "Mul")?;
+                    (from == x).then_some(SQRT_2 * by)?
+                }
+            };
+            // √2 and the product or quotient are rounded, then this quotient; 2h is exact.
+            let back = 2.0 * half / k;
+            let steps = vec![
+                Step::Scale(k, 2),
+                Step::Activation(Activation::Gelu),
+                Step::Scale(back, 3),
+            ];
+            (sane(k) && sane(back)).then(|| Pattern::new(x, steps))
+        }
+        "Tanh" => {
+            let [zero, linear, square, cubic] = polynomial(context, inner, x, DEPTH)?;
+            let activation = Activation::GeluTanhNear { linear, cubic };
+            let fits = same(zero, 0.0) && same(square, 0.0) && activation.check().is_ok();
+            let mut steps = vec![Step::Activation(activation)];
+            if !same(half, 0.5) {
+                steps.push(Step::Scale(2.0 * half, 0));
+            }
+            (fits && sane(half)).then(|| Pattern::new(x, steps))
+        }
+        _ => None,
     }
-    let inner = made_by(context, context.varying(erf, 0)?)?;
-    let (x, k) = match inner.op.as_str() {
-        "Div" => {
-            let by = context.scalar(inner.inputs.get(1).copied().flatten()?)?;
-            (context.varying(inner, 0)?, SQRT_2 / by)
-        }
-        "Mul" => {
-            let (x, by) = with_constant(context, inner, "Mul")?;
-            (x, SQRT_2 * by)
-        }
-        _ => return None,
+}
+
+/// Deepest polynomial that is followed.
+const DEPTH: usize = 8;
+
+/// The coefficients of a value that is a polynomial of x, where no coefficient is rounded.
+fn polynomial(context: &Context<'_>, value: usize, x: usize, depth: usize) -> Option<[f64; 4]> {
+    if value == x {
+        return Some([0.0, 1.0, 0.0, 0.0]);
+    }
+    let rank = |value: usize| context.facts[value].dims.as_ref().map(Vec::len);
+    if is_constant(&context.facts[value]) {
+        // A number of a higher rank would raise that of the result.
+        (rank(value)? <= rank(x)?).then_some(())?;
+        return Some([context.scalar(value)?, 0.0, 0.0, 0.0]);
+    }
+    let node = made_by(context, value).filter(|_| depth > 0)?;
+    let &[Some(a), Some(b)] = &node.inputs[..] else {
+        return None;
     };
-    let half = if factor == x {
-        1.0
-    } else {
-        let (value, half) = with_constant(context, made_by(context, factor)?, "Mul")?;
-        (value == x).then_some(half)?
-    };
-    // √2 and the product or quotient are rounded, then this quotient; 2h is exact.
-    let back = 2.0 * half / k;
-    let sane = |factor: f64| (1e-100..1e100).contains(&factor.abs());
-    (sane(k) && sane(back)).then(|| Pattern {
-        input: x,
-        steps: vec![
-            Step::Scale(k, 2),
-            Step::Activation(Activation::Gelu),
-            Step::Scale(back, 3),
-        ],
-    })
+    let of = |value| polynomial(context, value, x, depth - 1);
+    match node.op.as_str() {
+        "Add" => {
+            let (a, b) = (of(a)?, of(b)?);
+            let mut sum = [0.0; 4];
+            for ((sum, a), b) in sum.iter_mut().zip(a).zip(b) {
+                (same(a, 0.0) || same(b, 0.0)).then_some(())?;
+                *sum = a + b;
+            }
+            Some(sum)
+        }
+        "Mul" => multiplied(of(a)?, of(b)?),
+        "Pow" => {
+            let base = of(a)?;
+            let exponent = context.scalar(b)?;
+            let square = multiplied(base, base)?;
+            match exponent {
+                _ if same(exponent, 2.0) => Some(square),
+                _ if same(exponent, 3.0) => multiplied(square, base),
+                _ => None,
+            }
+        }
+        _ => None,
+    }
+}
+
+/// The product of two polynomials, if it is one of degree 3 without roundings.
+fn multiplied(a: [f64; 4], b: [f64; 4]) -> Option<[f64; 4]> {
+    let mut result = [0.0; 4];
+    for (i, a) in a.into_iter().enumerate() {
+        for (j, &b) in b.iter().enumerate() {
+            if same(a, 0.0) || same(b, 0.0) {
+                continue;
+            }
+            let entry = result.get_mut(i + j)?;
+            same(*entry, 0.0).then_some(())?;
+            *entry = exact_product(a, b)?;
+        }
+    }
+    Some(result)
 }
 
 /// The node of ONNX itself that makes a value.

@@ -110,14 +110,35 @@ fn along(lowering: &Lowering<'_>, node: &Node, shape: &[usize]) -> Result<Vec<Ax
     Ok(axes)
 }
 
+impl Axis {
+    /// Whether the output is as long as the scale says, without rounding down.
+    fn is_exact(&self) -> bool {
+        let exact = |scale: f64| (self.n as f64 * scale - self.m as f64).abs() <= 0.0;
+        self.scale.is_none_or(exact)
+    }
+
+    /// The corners of an output that is rounded down lie where its length before rounding says (the
+    /// reference of ONNX) or where the output ends (onnxruntime).
+    fn check_corners(&self, coordinates: &str) -> Result<(), Halt> {
+        if coordinates == "align_corners" && !self.is_exact() {
+            return refuse(format!(
+                "align_corners with an output of {} entries, which is not the {} entries of its \
+                 input times its scale: the reference of ONNX and onnxruntime differ",
+                self.m, self.n
+            ));
+        }
+        Ok(())
+    }
+}
+
 /// Interpolation along one axis, in real arithmetic.
 fn linear(axis: Axis, coordinates: &str) -> Result<AxisMatrix, Halt> {
+    axis.check_corners(coordinates)?;
     let Axis { n, m, scale } = axis;
-    let exact = |scale: f64| (n as f64 * scale - m as f64).abs() <= 0.0;
     let how = match coordinates {
         "half_pixel" => Interpolation::HalfPixel,
         // The same where the output is as long as the scale says.
-        "half_pixel_symmetric" if scale.is_none_or(exact) => Interpolation::HalfPixel,
+        "half_pixel_symmetric" if axis.is_exact() => Interpolation::HalfPixel,
         "pytorch_half_pixel" => Interpolation::PytorchHalfPixel,
         "align_corners" => Interpolation::AlignCorners,
         "asymmetric" => Interpolation::Asymmetric,
@@ -134,6 +155,7 @@ fn linear(axis: Axis, coordinates: &str) -> Result<AxisMatrix, Halt> {
 /// The input pixel that every output pixel is. Positions are computed in f32 when a model runs; where
 /// that and f64 do not choose the same pixel there is no answer.
 fn nearest(axis: Axis, coordinates: &str, rounding: &str) -> Result<Vec<usize>, Halt> {
+    axis.check_corners(coordinates)?;
     let Axis { n, m, scale } = axis;
     if n.max(m) > limits::EXTENT {
         return refuse("an axis is too long");

@@ -59,8 +59,12 @@ const SPREAD: &str = "divides by a standard deviation or root mean square of its
                       no rule is known that is of use";
 const NORM: &str = "divides by a norm of its input: not globally Lipschitz";
 const ATTENTION: &str = "multiplies activations with one another: not globally Lipschitz";
-const JUMPS: &str = "its result jumps: not Lipschitz";
-const STEEP: &str = "its slope is not bounded: not globally Lipschitz";
+pub(super) const JUMPS: &str = "its result jumps: not Lipschitz";
+const STEEP: &str = "its slope is not bounded on all inputs: not globally Lipschitz";
+pub(super) const PRODUCT: &str = "product of two branches, and none that is known to be an \
+                                  activation function: in general not globally Lipschitz";
+pub(super) const QUOTIENT: &str =
+    "divides by a value that depends on the input: in general not globally Lipschitz";
 const RECURRENT: &str = "a recurrent layer: no rule is known";
 const QUANTISED: &str = "it is quantised, and rounding jumps; use the model before quantisation";
 const FLOW: &str = "a subgraph that runs or not, or many times, is not followed";
@@ -90,15 +94,13 @@ fn reason(op: &str) -> Option<&'static str> {
         "GridSample" | "AffineGrid" | "RoiAlign" | "MaxRoiPool" => {
             "where it reads may depend on its input: no rule is known"
         }
-        "ArgMax" | "ArgMin" | "Round" | "Sign" | "Floor" | "Ceil" | "Hardmax" | "Mod"
-        | "ThresholdedRelu" | "Shrink" | "Equal" | "Greater" | "GreaterOrEqual" | "Less"
-        | "LessOrEqual" | "And" | "Or" | "Xor" | "Not" | "IsNaN" | "IsInf" | "NonZero"
-        | "NonMaxSuppression" | "OneHot" | "Unique" | "Compress" | "Multinomial" | "Bernoulli" => {
-            JUMPS
-        }
+        "ArgMax" | "ArgMin" | "Round" | "Sign" | "Floor" | "Ceil" | "Hardmax" | "Mod" | "Equal"
+        | "Greater" | "GreaterOrEqual" | "Less" | "LessOrEqual" | "And" | "Or" | "Xor" | "Not"
+        | "IsNaN" | "IsInf" | "NonZero" | "NonMaxSuppression" | "OneHot" | "Unique"
+        | "Compress" | "Multinomial" | "Bernoulli" => JUMPS,
         "TopK" => "the indices that it gives jump, and no rule is known for its values",
         "Where" => "it chooses between values: no rule is known",
-        "Pow" => "a power of its input: not globally Lipschitz",
+        "Pow" => "a power of its input: in general not globally Lipschitz",
         "Exp" | "Sqrt" | "Log" | "Reciprocal" | "Tan" | "Sinh" | "Cosh" | "Asin" | "Acos"
         | "Acosh" | "Atanh" | "ReduceProd" | "ReduceSumSquare" | "ReduceLogSum" | "Det"
         | "CumProd" => STEEP,
@@ -153,15 +155,13 @@ fn blocked(context: &Context<'_>, node: &Node) -> Option<String> {
         .count();
     let text = match op {
         "MatMul" if count > 1 => {
-            "product of two activations, as in attention: not globally Lipschitz"
+            "product of two activations, as in attention: in general not globally Lipschitz"
         }
         "Gemm" if count > 1 => {
             "more than one of its inputs depends on the input of the model: no rule is known"
         }
-        "Mul" if count > 1 => "product of two branches: not globally Lipschitz",
-        "Div" if context.varying(node, 1).is_some() => {
-            "divides by a value that depends on the input: not globally Lipschitz"
-        }
+        "Mul" if count > 1 => PRODUCT,
+        "Div" if context.varying(node, 1).is_some() => QUOTIENT,
         "Conv" | "ConvTranspose" | "Gemm" | "MatMul" => {
             return match draft(context, node) {
                 Err(Stop::Refuse(reason) | Stop::Fail(reason)) => Some(reason),

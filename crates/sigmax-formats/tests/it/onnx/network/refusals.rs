@@ -109,9 +109,9 @@ fn attributes_and_inputs_that_are_not_covered() {
 
 #[test]
 fn a_product_that_is_nearly_an_activation() {
-    // α = 1/6 is rounded: this is not HardSwish.
+    // β is not ½.
     let nodes = [
-        node("HardSigmoid", "x", "s", &[float("alpha", 1.0 / 6.0)]),
+        node("HardSigmoid", "x", "s", &[float("beta", 0.25)]),
         node("Mul", "x s", "y", &[]),
     ];
     assert!(reason(net(&[-1, 3], &[], &nodes, &["y"]).network()).contains("two branches"));
