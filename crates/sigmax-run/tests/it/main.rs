@@ -171,7 +171,7 @@ fn patterns_that_pick_nothing_are_refused_with_the_names_there_are() {
     assert_eq!(pick(&["l1"]).unwrap().model().layers.len(), 1);
     let error = pick(&["l1", "nothing"]).unwrap_err();
     let text = error.to_string();
-    assert_eq!(text, "\"nothing\" matches no layer; there are:\n  l0\n  l1");
+    assert_eq!(text, "\"nothing\" matches no layer; there are: l0, l1");
     assert!(matches!(pick(&["[a"]), Err(Error::Pattern { .. })));
     let none = AuditRun::new(model(&[]), request(), NetworkPart::Included);
     assert!(matches!(none, Err(Error::NoLayers { .. })));

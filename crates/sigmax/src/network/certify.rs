@@ -21,6 +21,9 @@ use crate::rounding::{
 /// By how much radii and margins are made smaller, for the same reason.
 const RADIUS_SLACK: f64 = 1.0 / (1u64 << 20) as f64;
 
+/// What is added to the error of logits, relative to these.
+const DIGITS: f64 = 1.0 / (1u64 << 60) as f64;
+
 /// Most classes.
 const MAX_CLASSES: usize = 1 << 12;
 
@@ -188,10 +191,12 @@ impl Certificate {
 
     /// An error to state with the logits, such that any other evaluation whose error bound is no
     /// larger confirms it: its values may lie two bounds away, and it adds its own. The fourth is
-    /// for the rounding of that comparison, and so is what is added.
+    /// for the rounding of that comparison. What is added is for an evaluation in more digits, where
+    /// this one happens to be exact.
     #[must_use]
     pub fn stated_error(&self) -> Upper {
-        Upper::claim(add_up(mul_up(4.0, self.error.get()), 1e-140))
+        let digits = add_up(mul_up(norm_up(&self.logits), DIGITS), 1e-50);
+        Upper::claim(add_up(mul_up(4.0, self.error.get()), digits))
     }
 
     fn of_label(&self) -> Proved {
