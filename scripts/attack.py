@@ -1,13 +1,16 @@
 #!/usr/bin/env python3
 """Attack the certificates of an ONNX classifier with projected gradient descent.
 
-    python3 scripts/attack.py MODEL.onnx --images FILE --labels FILE --certificates CERTS.jsonl
-            [--limit N] [--steps 50] [--restarts 5] [--scale 1]
+    python3 scripts/attack.py MODEL.onnx --certificates CERTS.jsonl [--limit N] [--steps 50] [--restarts 5]
+            [--scale 1] [--images FILE --labels FILE]
 
-A line of CERTS.jsonl is an object with at least index, label, prediction and radius: the claim that
-no image within that distance (2-norm, in pixels of [0, 1]) of image `index` gets another class than
-`prediction`. Radius 0 claims nothing. The images and labels are idx files, gzipped or not. The centre
-of a ball is value/255 in f64: a claim about the pixels rounded to f32, 2e-7 away, can fail by 1e-8.
+CERTS.jsonl is what `sigmax certify --certificates` writes: a line that speaks of the model, then one per
+image with index, label, prediction, radius and the pixels, in the order of the model's input: the claim
+that no image within that distance (2-norm, in the units of the pixels) gets another class than
+`prediction`. Radius 0 claims nothing. The normalisation that the first line states is put before the
+model. For lines without pixels (those of train_lipschitz.py), --images and --labels are idx files,
+gzipped or not, of images with one channel. The centre of a ball is value/255 in f64: a claim about the
+pixels rounded to f32, 2e-7 away, can fail by 1e-8.
 
 Every claim is attacked inside its ball by --restarts runs of --steps normalised gradient steps on a
 difference of logits z_p - z_t, t in turn the classes nearest to p. The first run starts at the image,
@@ -34,6 +37,7 @@ import torch
 from onnx import numpy_helper
 from torch.nn import functional
 
+from certificate.layout import pixels, per_channel
 from train_lipschitz import read_idx
 
 FACTORS = [1.0, 1.5, 2.0, 4.0]
@@ -133,6 +137,7 @@ class Graph:
         if len(inputs) != 1:
             sys.exit(f"{path}: {len(inputs)} inputs, expected one")
         self.input, self.output = inputs[0].name, graph.output[0].name
+        self.mean, self.std = torch.zeros(1).double(), torch.ones(1).double()
         self.shape = [d.dim_value for d in inputs[0].type.tensor_type.shape.dim][1:]
         self.nodes = []
         for node in graph.node:
@@ -145,7 +150,14 @@ class Graph:
             else:
                 self.nodes.append((OPERATORS[node.op_type], a | {"outputs": len(node.output)}, list(node.input), list(node.output)))
 
+    def behind(self, header):
+        """Puts the normalisation of the first line before the graph, and takes the input's shape from it."""
+        self.shape = header["nodes"][0]["shape"]
+        if header["mean"] is not None:
+            self.mean, self.std = (torch.from_numpy(per_channel(header[k], self.shape, header["layout"])).double() for k in ("mean", "std"))
+
     def __call__(self, x):
+        x = (x - self.mean) / self.std
         values = self.constants | {self.input: x, "": None}
         for f, a, inputs, outputs in self.nodes:
             result = f(a, *(values[i] for i in inputs))
@@ -194,8 +206,8 @@ def attack(model, x, p, radius, steps, restarts):
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("model", type=pathlib.Path)
-    parser.add_argument("--images", type=pathlib.Path, required=True)
-    parser.add_argument("--labels", type=pathlib.Path, required=True)
+    parser.add_argument("--images", type=pathlib.Path, help="for lines without pixels")
+    parser.add_argument("--labels", type=pathlib.Path)
     parser.add_argument("--certificates", type=pathlib.Path, required=True)
     parser.add_argument("--limit", type=int, help="attack only the first N certified images")
     parser.add_argument("--steps", type=int, default=50)
@@ -210,14 +222,26 @@ def main() -> None:
 
     model = Graph(args.model)
     lines = [json.loads(line) for line in args.certificates.read_text().splitlines() if line.strip()]
-    # The first line of a file of certificates speaks of the model; a radius of null is infinite.
+    if lines and "certificates" in lines[0]:
+        model.behind(lines.pop(0))
+    # A radius of null is infinite.
     claims = [c for c in lines if (c.get("radius") or 0) > 0][: args.limit]
     if not claims:
         sys.exit(f"{args.certificates}: no radius above 0")
     index = [c["index"] for c in claims]
-    images = torch.from_numpy(read_idx(args.images)[index].astype(np.float64) / 255)
-    images = images.reshape(len(index), *(model.shape if all(model.shape) else [1, *images.shape[1:]]))
-    labels = read_idx(args.labels)[index].astype(np.int64)
+    labels = np.array([c["label"] for c in claims])
+    if pixels(claims[0]) is not None:
+        images = torch.from_numpy(np.stack([pixels(c) for c in claims])).reshape(len(claims), *model.shape)
+    elif args.images and args.labels:
+        images = torch.from_numpy(read_idx(args.images)[index].astype(np.float64) / 255)
+        size = list(images.shape[1:])
+        shape = model.shape if all(model.shape) else [1, *size]
+        if shape not in ([1, *size], [*size, 1], [math.prod(size)]):
+            sys.exit(f"{args.images}: images of shape {size}; the model takes {shape}")
+        images = images.reshape(len(index), *shape)
+        labels = read_idx(args.labels)[index].astype(np.int64)
+    else:
+        sys.exit(f"{args.certificates}: its lines have no pixels; name the files by --images and --labels")
     p = torch.tensor([c["prediction"] for c in claims])
     radius = torch.tensor([c["radius"] for c in claims], dtype=torch.float64) * args.scale
 

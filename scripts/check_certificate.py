@@ -38,7 +38,7 @@ ASSUMPTIONS = [
     "the input is (pixels − mean)/std per channel, in real arithmetic; bytes stand for byte/255",
     "the network is evaluated in real arithmetic: rounding in another program may change the class of an image whose "
     "margin is as small as that rounding"]
-HEADER = "certificates claim assumptions arithmetic model mean std input_size logits classes lipschitz nodes"
+HEADER = "certificates claim assumptions arithmetic model mean std input_size layout picture logits classes lipschitz nodes"
 LINE = "index label prediction radius margin logits error exact"
 
 

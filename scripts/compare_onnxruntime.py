@@ -24,6 +24,8 @@ import numpy as np
 import onnx
 import onnxruntime
 
+from certificate.layout import pixels, per_channel
+
 
 def arguments():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -33,6 +35,7 @@ def arguments():
     parser.add_argument("--labels")
     parser.add_argument("--mean")
     parser.add_argument("--std")
+    parser.add_argument("--layout", help="as for sigmax certify")
     parser.add_argument("--limit", type=int, default=None)
     parser.add_argument("--random", type=int, default=64, help="number of random inputs")
     parser.add_argument("--tolerance", type=float, default=1e-4, help="relative to the largest logit")
@@ -52,9 +55,9 @@ def certificates(args, folder):
         np.save(folder / "x.npy", rng.random((args.random, *shape)).astype(np.float32))
         np.save(folder / "y.npy", np.zeros(args.random, dtype=np.int64))
         command += ["--images", folder / "x.npy", "--labels", folder / "y.npy"]
-    for name in ("mean", "std", "limit"):
+    for name in ("mean", "std", "limit", "layout"):
         if getattr(args, name) is not None:
-            command += [f"--{name}", str(getattr(args, name))]
+            command.append(f"--{name}={getattr(args, name)}")
     start = time.perf_counter()
     subprocess.run([str(word) for word in command], check=True, stdout=subprocess.DEVNULL)
     seconds = time.perf_counter() - start
@@ -70,12 +73,6 @@ def data_input(graph):
 def input_shape(path):
     graph = onnx.load(path, load_external_data=False).graph
     return [d.dim_value for d in data_input(graph).type.tensor_type.shape.dim[1:]]
-
-
-def pixels(line):
-    if "bytes" in line:
-        return np.frombuffer(bytes.fromhex(line["bytes"]), dtype=np.uint8) / 255.0
-    return np.array(line["values"])
 
 
 def reference(args, header, x):
@@ -108,8 +105,8 @@ def main():
     shape = header["nodes"][0]["shape"]
     x = np.stack([pixels(line).reshape(shape) for line in lines])
     if header["mean"] is not None:
-        spread = (-1, *[1] * (len(shape) - 1))
-        x = (x - np.reshape(header["mean"], spread)) / np.reshape(header["std"], spread)
+        mean, std = (per_channel(header[key], shape, header["layout"]) for key in ("mean", "std"))
+        x = (x - mean) / std
     expected, theirs = reference(args, header, x.astype(np.float32))
     values = np.array([line["logits"] for line in lines])
     scale = np.abs(expected).max()

@@ -3,6 +3,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
+use sigmax::network::Channels;
 use sigmax_formats::Images;
 
 /// Most images that are looked at: reading is linear in them.
@@ -27,7 +28,7 @@ fuzz_target!(|bytes: &[u8]| {
         }
     };
     assert!((1..=LIMIT).contains(&images.len()));
-    let size: usize = images.shape().iter().product();
+    let size: usize = images.axes().shape().iter().product();
     for i in 0..images.len() {
         let values = images.values(i);
         assert_eq!(values.len(), size);
@@ -35,5 +36,25 @@ fuzz_target!(|bytes: &[u8]| {
         assert!(images.is_exact() || values.iter().all(|value| (0.0..=1.0).contains(value)));
         assert!(!images.name(i).is_empty());
         let _ = images.label(i);
+    }
+    // An order of entries is a rearrangement.
+    let shape = images.axes().shape().to_vec();
+    let mut inputs = vec![shape.clone(), vec![size]];
+    for turn in 0..shape.len() {
+        let mut turned = shape.clone();
+        turned.rotate_left(turn);
+        inputs.push(turned);
+    }
+    for input in inputs {
+        for layout in [None, Some(Channels::First), Some(Channels::Last)] {
+            let Ok(fitted) = images.clone().fit(&input, layout) else {
+                continue;
+            };
+            let sorted = |mut values: Vec<f64>| {
+                values.sort_by(f64::total_cmp);
+                values
+            };
+            assert_eq!(sorted(fitted.values(0)), sorted(images.values(0)));
+        }
     }
 });

@@ -25,7 +25,7 @@ pub fn open_and_read(bytes: &[u8], formats: &[Format]) {
 /// Builds the network of `model`, if it has one.
 pub fn lower(model: &Model) {
     match model.network() {
-        Ok(found) => assert_eq!(found.layers.len(), model.layers.len()),
+        Ok(found) => assert!(found.layers().count() <= model.layers.len()),
         Err(error) => assert!(!error.to_string().is_empty()),
     }
 }

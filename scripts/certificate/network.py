@@ -10,6 +10,7 @@ import numpy as np, onnx
 from mpmath import mp, mpf
 
 from certificate.common import INF, NotCovered, exact, need, number
+from certificate.layout import is_arranged, per_channel
 
 WINDOW = "auto_pad dilations kernel_shape pads strides "
 OPERATORS = {  # with the attributes that are understood
@@ -122,11 +123,17 @@ def build(model, header):
     need(dims[1:] and len(dims) == len(sample) + 1 and all(type(n) is int and n > 0 and d in (0, n) for d, n in zip(dims[1:], sample))
          and header.input_size in (None, sample[1:]), "the shape of the input is not that of the model")
     at = add(unique("input"), [], dict(op="input", shape=sample))
+    need(header.layout in (None, "chw", "hwc") and (header.picture is None or is_arranged(header.picture, header.layout, sample)),
+         "the layout is not one of the input")
     need((header.mean is None) == (header.std is None), "only one of mean and std is stated")
     if header.mean is not None:
         mean, std = ([number(v) for v in values] for values in (header.mean, header.std))
-        need(len(mean) == len(std) == sample[0] and min(std) > 0 and INF not in mean + std, "mean or std")
-        mean, std = (np.array(v, dtype=object).reshape(-1, *[1] * (len(sample) - 1)) for v in (mean, std))
+        need(len(mean) == len(std) > 0 and min(std) > 0 and INF not in mean + std, "mean or std")
+        need(header.picture is None or len(mean) in (1, header.picture[0]), "as many means as channels")
+        try:
+            mean, std = (per_channel(np.array(v, dtype=object), sample, header.layout) for v in (mean, std))
+        except ValueError as error:
+            need(False, str(error))
         at = add("normalisation", [at], affine(1 / std, -mean / std))
     values[inputs[0].name] = at
     needed = {graph.output[0].name}

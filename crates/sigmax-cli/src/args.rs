@@ -146,7 +146,7 @@ const CERTIFY: &str = "\
 Certify the classifications of a network: how far must an image move to become another class?
 
 For every image the radius is a proved lower bound of that distance, in ℓ₂ over all pixels and
-channels, in pixel units (bytes are divided by 255). It is the smallest, over all other classes t,
+channels, in pixel units (bytes are divided by 255; see --pixel-range for floats). It is the smallest, over all other classes t,
 of (z_y − z_t) / (L · ‖w_y − w_t‖), where z are the logits, w the rows of the last layer, and L is
 a proved Lipschitz constant of everything before it; the rounding of the evaluation is subtracted
 from the margin. Ties and wrong predictions have radius 0.
@@ -163,6 +163,10 @@ Examples:
 
 Images: idx (also gzip), CIFAR-10 binary, .npy, .npz, or a folder with one folder of PNG or JPEG
 files per class. CIFAR-10 files, .npz files and folders hold their labels.
+
+Images fit the model by equal shapes, with an axis of 1 for one channel or without, flattened for a
+flat input, or transposed where the model has its channels at the other end ([N, H, W, C]). Where
+that leaves two orders, --layout has to be given. The summary says how they were read.
 
 Exit codes: 0 done, 2 wrong input or usage (also: the network has no finite constant)";
 
@@ -192,6 +196,22 @@ pub(crate) struct CertifyArgs {
     /// Standard deviation per channel that they are divided by then; may be a quotient like 1/255
     #[arg(long, value_name = "X,…", value_delimiter = ',', value_parser = divisor)]
     pub(crate) std: Vec<f64>,
+
+    /// Where the channels of the model's input are, if its shape does not say so
+    ///
+    /// A flat input holds a colour picture one channel after the other (chw, as PyTorch flattens
+    /// it) or one pixel after the other (hwc); an input of 3×3×3 may be either. With arrays that
+    /// have the shape of the input, it says which axis --mean and --std go along.
+    #[arg(long, value_enum)]
+    pub(crate) layout: Option<LayoutName>,
+
+    /// Range of the values of a float array, if it is not 0,1; e.g. 0,255
+    ///
+    /// Radii and --eps are in the units of the values. Values outside of [0, 1] are refused
+    /// without this, --mean or --std, for a distance that is meant for [0, 1] is a tiny one among
+    /// values up to 255.
+    #[arg(long, value_name = "A,B", value_parser = range, allow_hyphen_values = true)]
+    pub(crate) pixel_range: Option<Range>,
 
     /// Only the first N images
     #[arg(long, value_name = "N")]
@@ -234,6 +254,14 @@ pub(crate) struct CertifyArgs {
     /// Relative width to which norms are proved
     #[arg(long, default_value = "1e-3", value_parser = positive)]
     pub(crate) tolerance: f64,
+
+    /// Seconds for the whole certification; norms that are not finished then are proved, only
+    /// wider, and the images that are not reached are left out
+    ///
+    /// The summary says how many were not done; --resume goes on with them if the norms were
+    /// finished. What is begun is completed, so very short budgets are exceeded.
+    #[arg(long, value_name = "SECONDS", value_parser = duration)]
+    pub(crate) budget: Option<Duration>,
 
     /// Threads to compute with; by default all cores
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
@@ -302,6 +330,19 @@ pub(crate) struct CompareArgs {
     pub(crate) threads: Option<u16>,
 }
 
+/// A range of values.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Range(pub(crate) [f64; 2]);
+
+/// Where the channels of an input are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum LayoutName {
+    /// Channels, height, width
+    Chw,
+    /// Height, width, channels
+    Hwc,
+}
+
 /// A spatial size.
 #[derive(Clone, Debug)]
 pub(crate) struct Size(pub(crate) Vec<usize>);
@@ -353,6 +394,18 @@ fn finite(text: &str) -> Result<f64, String> {
         Ok(x)
     } else {
         Err("expected a finite number".to_owned())
+    }
+}
+
+/// Two numbers in order.
+fn range(text: &str) -> Result<Range, String> {
+    let expected = || "expected two numbers in order, e.g. 0,255".to_owned();
+    let (a, b) = text.split_once(',').ok_or_else(expected)?;
+    let (a, b) = (finite(a)?, finite(b)?);
+    if a < b {
+        Ok(Range([a, b]))
+    } else {
+        Err(expected())
     }
 }
 

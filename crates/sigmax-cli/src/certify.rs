@@ -4,15 +4,16 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Instant;
 
-use sigmax::Options;
 use sigmax::network::{Arithmetic, Certificate, Certifier, Network};
+use sigmax::{Budget, Options};
 use sigmax_formats::certificate::{Header, Line, ModelFile, assumptions_of};
-use sigmax_formats::images::Images;
+use sigmax_formats::images::{Images, Inputs};
 use sigmax_formats::report::{CertifyReport, NetworkBounds, certify_html, certify_json};
 use sigmax_formats::{Model, NetworkError};
 
 use crate::args::{CertifyArgs, SummaryFormat};
 use crate::failure::Failure;
+use crate::inputs::prepare;
 use crate::ledger::Ledger;
 use crate::output::{Output, distinct};
 use crate::progress::Progress;
@@ -25,12 +26,15 @@ const BLOCK_VALUES: usize = 1 << 23;
 
 /// Runs the command.
 pub(crate) fn run(args: &CertifyArgs) -> Result<ExitCode, Failure> {
-    let inputs: Vec<PathBuf> = [Some(&args.model), Some(&args.images), args.labels.as_ref()]
+    let deadline = args
+        .budget
+        .and_then(|budget| Instant::now().checked_add(budget));
+    let files: Vec<PathBuf> = [Some(&args.model), Some(&args.images), args.labels.as_ref()]
         .into_iter()
         .flatten()
         .cloned()
         .collect();
-    let inputs: Vec<_> = inputs.iter().map(PathBuf::as_path).collect();
+    let files: Vec<_> = files.iter().map(PathBuf::as_path).collect();
     let mut model = Model::open(&args.model)?;
     if let Some(size) = &args.input_size {
         model.set_input_size(&size.0)?;
@@ -41,11 +45,8 @@ pub(crate) fn run(args: &CertifyArgs) -> Result<ExitCode, Failure> {
     } else {
         Arithmetic::Real
     };
-    let (mut network, assumed) = network(&model, &images, arithmetic, args)?;
-    let normalisation = normalisation(args, network.input().shape[0])?;
-    if let Some((mean, std)) = &normalisation {
-        network = network.normalised(mean, std).map_err(input)?;
-    }
+    let (network, assumed) = network(&model, arithmetic)?;
+    let (network, inputs, normalisation) = prepare(args, network, images)?;
     distinct(&[
         ("--output", args.output.as_deref()),
         ("--html", args.html.as_deref()),
@@ -54,17 +55,24 @@ pub(crate) fn run(args: &CertifyArgs) -> Result<ExitCode, Failure> {
     let mut html = args
         .html
         .as_deref()
-        .map(|path| Output::open(Some(path), &inputs))
+        .map(|path| Output::open(Some(path), &files))
         .transpose()?;
-    let mut output = Output::open(args.output.as_deref(), &inputs)?;
+    let mut output = Output::open(args.output.as_deref(), &files)?;
     resources::install(args.threads, || {
         let started = Instant::now();
         let options = Options {
             tolerance: args.tolerance,
-            ..Options::default()
+            budget: Budget {
+                time: deadline.map(|deadline| {
+                    // Half of the time is for the images.
+                    let left = deadline.saturating_duration_since(Instant::now()) / 2;
+                    left / u32::try_from(network.nodes().len()).unwrap_or(u32::MAX)
+                }),
+                ..Budget::default()
+            },
         };
         let certifier = Certifier::new(&network, &options, arithmetic).map_err(input)?;
-        check_labels(&images, &certifier, args)?;
+        check_labels(inputs.images(), &certifier, args)?;
         let mut header = Header::new(
             &certifier,
             ModelFile::of(&model)?,
@@ -72,18 +80,22 @@ pub(crate) fn run(args: &CertifyArgs) -> Result<ExitCode, Failure> {
                 .as_ref()
                 .map(|(mean, std)| (&mean[..], &std[..])),
             args.input_size.as_ref().map(|size| size.0.as_slice()),
+            inputs.fit(),
         );
         header.assumptions.clone_from(&assumed);
-        let mut ledger = Ledger::open(args, &header, &certifier, &images, &inputs)?;
+        let mut ledger = Ledger::open(args, &header, &certifier, &inputs, &files)?;
         let mut report = CertifyReport {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             file: model.file().display().to_string(),
             sha256: Some(header.model.sha256.clone()),
             images: args.images.display().to_string(),
+            fit: inputs.fit().clone(),
+            units: inputs.images().units(),
             arithmetic: arithmetic.name().to_owned(),
             mean: args.mean.clone(),
             std: args.std.clone(),
             lipschitz: certifier.bounds().upper(),
+            asked: inputs.images().len(),
             total: 0,
             correct: 0,
             radii: Vec::new(),
@@ -96,7 +108,7 @@ pub(crate) fn run(args: &CertifyArgs) -> Result<ExitCode, Failure> {
         for done in ledger.done() {
             count(&mut report, done.right, done.radius);
         }
-        all(&certifier, &images, &mut ledger, &mut report)?;
+        all(&certifier, &inputs, deadline, &mut ledger, &mut report)?;
         ledger.finish()?;
         report.seconds = started.elapsed().as_secs_f64();
         if let Some(mut html) = html.take() {
@@ -114,18 +126,13 @@ pub(crate) fn run(args: &CertifyArgs) -> Result<ExitCode, Failure> {
 }
 
 /// The network, and what certificates of it assume.
-fn network(
-    model: &Model,
-    images: &Images,
-    arithmetic: Arithmetic,
-    args: &CertifyArgs,
-) -> Result<(Network, Vec<String>), Failure> {
+fn network(model: &Model, arithmetic: Arithmetic) -> Result<(Network, Vec<String>), Failure> {
     let found = match model.network() {
         Ok(found) => found,
         Err(NetworkError::NoRule(reason)) => {
             let text = format!(
                 "{}: nothing can be certified, because there is no Lipschitz constant:",
-                args.model.display()
+                model.file().display()
             );
             let blockers = reason.blockers.iter().map(|blocker| {
                 format!(
@@ -140,49 +147,12 @@ fn network(
     if let Err(reason) = found.precision.check(arithmetic) {
         return Err(Failure::Input(format!(
             "{}: {reason}",
-            args.model.display()
+            model.file().display()
         )));
     }
     let assumed = assumptions_of(&found, arithmetic);
-    let network = found.network;
-    let expected = network.input().len();
-    let got: usize = images.shape().iter().product();
-    if expected != got {
-        return Err(Failure::Input(format!(
-            "{}: images of shape {:?}; the model {} takes {:?}",
-            args.images.display(),
-            images.shape(),
-            args.model.display(),
-            network.input().shape
-        )));
-    }
-    Ok((network, assumed))
+    Ok((found.network, assumed))
 }
-
-/// Mean and standard deviation per channel, where either was given.
-fn normalisation(args: &CertifyArgs, channels: usize) -> Result<Option<Normalisation>, Failure> {
-    let spread = |values: &[f64], usual: f64| match values {
-        [] => vec![usual; channels],
-        &[one] => vec![one; channels],
-        values => values.to_vec(),
-    };
-    if args.mean.is_empty() && args.std.is_empty() {
-        return Ok(None);
-    }
-    let (mean, std) = (spread(&args.mean, 0.0), spread(&args.std, 1.0));
-    if mean.len() != channels || std.len() != channels {
-        return Err(Failure::Input(format!(
-            "--mean has {} values and --std {}; expected one, or one for each of the {channels} \
-             channels",
-            args.mean.len(),
-            args.std.len()
-        )));
-    }
-    Ok(Some((mean, std)))
-}
-
-/// Mean and standard deviation per channel.
-type Normalisation = (Vec<f64>, Vec<f64>);
 
 fn check_labels(images: &Images, certifier: &Certifier, args: &CertifyArgs) -> Result<(), Failure> {
     let classes = certifier.classes();
@@ -197,29 +167,35 @@ fn check_labels(images: &Images, certifier: &Certifier, args: &CertifyArgs) -> R
     }
 }
 
-/// Certifies what the ledger does not have yet.
+/// Certifies what the ledger does not have yet, as far as the time goes.
 fn all(
     certifier: &Certifier,
-    images: &Images,
+    inputs: &Inputs,
+    deadline: Option<Instant>,
     ledger: &mut Ledger,
     report: &mut CertifyReport,
 ) -> Result<(), Failure> {
-    let length: usize = images.shape().iter().product();
+    let images = inputs.images();
+    let length: usize = inputs.fit().input().iter().product();
     let block = (BLOCK_VALUES / length).clamp(1, BLOCK);
     let first = ledger.done().len();
     let total = images.len() - first;
     let mut progress = Progress::new("images");
     let mut start = first;
     while start < images.len() {
+        if deadline.is_some_and(|deadline| Instant::now() >= deadline) {
+            report.complete = false;
+            break;
+        }
         let end = (start + block).min(images.len());
-        let pixels: Vec<f64> = (start..end).flat_map(|i| images.values(i)).collect();
+        let pixels: Vec<f64> = (start..end).flat_map(|i| inputs.values(i)).collect();
         let labels: Vec<usize> = (start..end).map(|i| images.label(i)).collect();
         let certificates = certifier
             .certify(&pixels, &labels, images.is_exact())
             .map_err(input)?;
         let mut lines = String::new();
         for (index, certificate) in (start..end).zip(&certificates) {
-            let line = Line::new(certificate, images, index);
+            let line = Line::new(certificate, inputs, index);
             count(report, is_right(certificate), line.radius);
             if ledger.is_wanted() {
                 lines += &line.line();

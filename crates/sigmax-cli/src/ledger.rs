@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use sigmax::network::Certifier;
 use sigmax_formats::certificate::{Header, Line, confirm_lines};
-use sigmax_formats::images::Images;
+use sigmax_formats::images::Inputs;
 
 use crate::args::CertifyArgs;
 use crate::failure::Failure;
@@ -37,8 +37,8 @@ impl Ledger {
         args: &CertifyArgs,
         header: &Header,
         certifier: &Certifier,
-        images: &Images,
-        inputs: &[&Path],
+        inputs: &Inputs,
+        files: &[&Path],
     ) -> Result<Self, Failure> {
         let mut ledger = Self {
             file: None,
@@ -51,7 +51,7 @@ impl Ledger {
             let found = std::fs::canonicalize(path);
             found.is_ok_and(|found| std::fs::canonicalize(input).is_ok_and(|input| input == found))
         };
-        if inputs.iter().find(same).is_some() {
+        if files.iter().find(same).is_some() {
             return Err(Failure::Input(format!(
                 "--certificates {} would overwrite an input",
                 path.display()
@@ -70,7 +70,7 @@ impl Ledger {
             .map_err(fail)?;
         let mut end = 0;
         if args.resume && exists {
-            end = ledger.read(path, &file, header, certifier, images)?;
+            end = ledger.read(path, &file, header, certifier, inputs)?;
         }
         // A line that was cut short is written again.
         file.set_len(end).map_err(fail)?;
@@ -90,7 +90,7 @@ impl Ledger {
         file: &File,
         header: &Header,
         certifier: &Certifier,
-        images: &Images,
+        inputs: &Inputs,
     ) -> Result<u64, Failure> {
         let wrong = |number: usize, reason: String| {
             Failure::Input(format!(
@@ -130,11 +130,12 @@ impl Ledger {
                 .map_err(|error| error.to_string())
                 .and_then(Line::parse)
                 .map_err(|error| wrong(number, format!("no certificate: {error}")))?;
+            let images = inputs.images();
             let same = index < images.len()
                 && found.index == index
                 && found.label == images.label(index)
                 && found.exact == images.is_exact()
-                && found.has_pixels_of(images, index);
+                && found.has_pixels_of(inputs, index);
             if !same {
                 return Err(wrong(
                     number,

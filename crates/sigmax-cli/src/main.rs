@@ -6,6 +6,7 @@ mod certify;
 mod check;
 mod compare;
 mod failure;
+mod inputs;
 mod interrupt;
 mod ledger;
 mod output;

@@ -18,7 +18,7 @@ use sigmax::network::{Arithmetic, Certificate, Certifier, NodeId, Rule, StatedBo
 
 use crate::bytes::digest::{hex, sha256, unhex};
 use crate::error::Error;
-use crate::images::Images;
+use crate::images::{Fit, Inputs};
 use crate::model::Model;
 use crate::model::network::NetworkModel;
 
@@ -54,6 +54,14 @@ pub struct Header {
     /// Spatial input size, where the model leaves it open.
     #[serde(deserialize_with = "object::stated")]
     pub input_size: Option<Vec<usize>>,
+    /// Where the channels of the input are, `chw` or `hwc`; none where neither pictures nor values per
+    /// channel have a use for it.
+    #[serde(deserialize_with = "object::stated")]
+    pub layout: Option<String>,
+    /// Channels, height and width of every image, where they are known; in the layout above they
+    /// make the input.
+    #[serde(deserialize_with = "object::stated")]
+    pub picture: Option<[usize; 3]>,
     /// The node whose entries are compared.
     pub logits: String,
     /// Number of classes.
@@ -122,7 +130,8 @@ pub struct Line {
     /// An upper bound of their ℓ₂ distance from the exact ones; null where there are none.
     #[serde(deserialize_with = "object::stated")]
     pub error: Option<f64>,
-    /// The pixels as bytes, each to be divided by 255, in hexadecimal digits; or
+    /// The pixels in the order of the network's input, as bytes, each to be divided by 255, in
+    /// hexadecimal digits; or
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub bytes: Option<String>,
     /// the pixels as numbers.
@@ -192,18 +201,23 @@ impl ModelFile {
 }
 
 impl Header {
-    /// Describes a certifier.
+    /// Describes a certifier, and how images become inputs of it.
     #[must_use]
     pub fn new(
         certifier: &Certifier,
         model: ModelFile,
         normalisation: Option<(&[f64], &[f64])>,
         input_size: Option<&[usize]>,
+        fit: &Fit,
     ) -> Self {
         let bounds = certifier.bounds();
         let nodes = bounds.network().nodes();
         let arithmetic = certifier.arithmetic();
         let name = |id: NodeId| nodes[id.index()].name.as_str();
+        // Of images without axes, and one value for all channels, a layout says nothing.
+        let per_channel = normalisation.is_some_and(|(mean, std)| mean.len().max(std.len()) > 1);
+        let has_layout = fit.picture().is_some() || per_channel;
+        let layout = fit.layout().filter(|_| has_layout);
         let entry =
             |(node, bound): (&sigmax::network::Node, &sigmax::network::NodeBound)| NodeEntry {
                 name: node.name.clone(),
@@ -226,6 +240,8 @@ impl Header {
             mean: normalisation.map(|(mean, _)| mean.to_vec()),
             std: normalisation.map(|(_, std)| std.to_vec()),
             input_size: input_size.map(<[usize]>::to_vec),
+            layout: layout.map(|layout| layout.name().to_owned()),
+            picture: fit.picture(),
             logits: name(certifier.logits()).to_owned(),
             classes: certifier.classes(),
             lipschitz: finite(bounds.upper().get()),
@@ -273,8 +289,9 @@ impl Header {
 impl Line {
     /// The line of image `index`.
     #[must_use]
-    pub fn new(certificate: &Certificate, images: &Images, index: usize) -> Self {
-        let bytes = images.bytes(index).map(hex);
+    pub fn new(certificate: &Certificate, inputs: &Inputs, index: usize) -> Self {
+        let images = inputs.images();
+        let bytes = inputs.bytes(index).map(|bytes| hex(&bytes));
         let logits = certificate.logits();
         let error = finite(certificate.stated_error().get())
             .filter(|_| logits.iter().all(|z| z.is_finite()));
@@ -286,7 +303,7 @@ impl Line {
             margin: certificate.margin().get(),
             logits: error.map(|_| logits.to_vec()),
             error,
-            values: bytes.is_none().then(|| images.values(index)),
+            values: bytes.is_none().then(|| inputs.values(index)),
             bytes,
             exact: images.is_exact(),
         }
@@ -321,11 +338,11 @@ impl Line {
 
     /// Whether it was made of image `index`.
     #[must_use]
-    pub fn has_pixels_of(&self, images: &Images, index: usize) -> bool {
-        match (&self.bytes, images.bytes(index)) {
-            (Some(digits), Some(bytes)) => *digits == hex(bytes),
+    pub fn has_pixels_of(&self, inputs: &Inputs, index: usize) -> bool {
+        match (&self.bytes, inputs.bytes(index)) {
+            (Some(digits), Some(bytes)) => *digits == hex(&bytes),
             (None, None) => self.values.as_deref().is_some_and(|values| {
-                let expected = images.values(index);
+                let expected = inputs.values(index);
                 let bits = |values: &[f64]| values.iter().map(|v| v.to_bits()).collect::<Vec<_>>();
                 bits(values) == bits(&expected)
             }),

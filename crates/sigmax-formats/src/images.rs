@@ -2,9 +2,9 @@
 //!
 //! | content | images | labels |
 //! |---|---|---|
-//! | idx (MNIST), plain or gzip | unsigned bytes `[n, h, w]` or `[n, c, h, w]` | a file of labels |
+//! | idx (MNIST), plain or gzip | unsigned bytes `[n, h, w]`, or `[n, …]` with three axes more | a file of labels |
 //! | CIFAR-10, binary version | records of 1 + 3·32·32 bytes | in the file |
-//! | `.npy` | `u1`, `f2`, `f4` or `f8`, `[n, h, w]`, `[n, c, h, w]` or `[n, d]` | a file of labels |
+//! | `.npy` | `u1`, `f2`, `f4` or `f8`, `[n, h, w]`, `[n, d]`, or `[n, …]` with three axes more | a file of labels |
 //! | `.npz` | the member `images`, `x`, `x_test` or `data`, or the only one that can be images | a file of labels, or the member `labels`, `y` or `y_test` |
 //! | a PNG or JPEG picture | one image | a file of one label |
 //! | a folder with `t10k-images-idx3-ubyte` or `test_batch.bin` | that file | `t10k-labels-idx1-ubyte`, or in the file |
@@ -12,15 +12,24 @@
 //!
 //! A file of labels is idx (one axis of unsigned bytes), `.npy` (integers, `[n]` or `[n, 1]`) or
 //! `.npz` (the member as above), plain or gzip. Files are recognised by content.
+//!
+//! Of pictures, CIFAR-10 and idx files with three axes, the format says which axis is which
+//! ([`Axes::Picture`]); of arrays only their shape is known. [`Images::fit`] makes them inputs of a
+//! model.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
+use sigmax::network::Channels;
+
+mod axes;
 mod bytes;
 mod cifar;
 mod content;
 mod decoded;
+mod fit;
 mod folder;
 mod idx;
+mod inputs;
 mod jpeg;
 mod labels;
 mod npy;
@@ -28,8 +37,14 @@ mod npz;
 mod pixels;
 mod png;
 
+pub use axes::Axes;
 pub use cifar::Cifar10;
+pub use fit::Fit;
 pub use idx::Idx;
+pub use inputs::Inputs;
+pub use pixels::Units;
+
+pub(crate) use fit::is_arranged;
 
 use crate::bytes::source::Source;
 use crate::error::Error;
@@ -48,7 +63,8 @@ const EXPECTED: &str = "labelled images: idx (MNIST), CIFAR-10 records, .npy, .n
 /// lossy: another decoder may give other pixels.
 #[derive(Clone, Debug)]
 pub struct Images {
-    shape: Vec<usize>,
+    file: PathBuf,
+    axes: Axes,
     pixels: Pixels,
     labels: Vec<usize>,
     names: Option<Vec<String>>,
@@ -111,7 +127,8 @@ impl Images {
                 let take = limit.map_or(file.len(), |limit| limit.min(file.len()));
                 let (labels, pixels) = file.read(take)?;
                 return Ok(Self {
-                    shape: cifar::SHAPE.to_vec(),
+                    file: file.file().to_owned(),
+                    axes: Axes::Picture(cifar::SHAPE),
                     pixels: Pixels::Bytes(pixels),
                     labels: labels.into_iter().map(usize::from).collect(),
                     names: None,
@@ -145,7 +162,8 @@ impl Images {
             (None, None) => Vec::new(),
         };
         Ok(Self {
-            shape: stack.shape,
+            file: stack.file,
+            axes: stack.axes,
             pixels: stack.pixels,
             labels,
             names: None,
@@ -153,10 +171,30 @@ impl Images {
         })
     }
 
-    /// The shape of every image: `[c, h, w]`, or `[d]` for vectors.
+    /// How the entries of every image are arranged.
     #[must_use]
-    pub fn shape(&self) -> &[usize] {
-        &self.shape
+    pub fn axes(&self) -> &Axes {
+        &self.axes
+    }
+
+    /// What the values of the images are.
+    #[must_use]
+    pub fn units(&self) -> Units {
+        self.pixels.units()
+    }
+
+    /// The images as inputs of this shape (batch axis left out) of a model: by equal shapes, with
+    /// an axis of 1 for one channel or without, flattened for a flat input, or transposed for one
+    /// with the channels at the other end. `layout` is that of the input, where somebody states it.
+    ///
+    /// # Errors
+    /// [`Error::Images`] for images that do not fit, or that fit in two ways where no layout is
+    /// stated; it names both.
+    pub fn fit(self, input: &[usize], layout: Option<Channels>) -> Result<Inputs, Error> {
+        match Fit::new(&self.axes, input, layout) {
+            Ok(fit) => Ok(Inputs::new(self, fit)),
+            Err((expected, found)) => Err(bad_file(&self.file, expected, found)),
+        }
     }
 
     /// Number of images, at least 1.
@@ -192,7 +230,7 @@ impl Images {
         }
     }
 
-    /// The values of image `index`, channel by channel and row by row.
+    /// The values of image `index` in the order of [`Images::axes`].
     ///
     /// # Units
     /// In [0, 1], each rounded once to nearest, where the file has integers; as they are where it
@@ -203,8 +241,7 @@ impl Images {
     #[must_use]
     pub fn values(&self, index: usize) -> Vec<f64> {
         assert!(index < self.len(), "there are {} images", self.len());
-        let size = self.shape.iter().product();
-        self.pixels.values(index, size)
+        self.pixels.values(index, self.size())
     }
 
     /// The entries of image `index` as bytes, to be divided by 255, where the file has bytes.
@@ -213,18 +250,23 @@ impl Images {
     /// An index beyond the last image.
     #[must_use]
     pub fn bytes(&self, index: usize) -> Option<&[u8]> {
-        let size: usize = self.shape.iter().product();
+        let size = self.size();
         match &self.pixels {
             Pixels::Bytes(bytes) => Some(&bytes[index * size..(index + 1) * size]),
-            Pixels::Words(_) | Pixels::Floats(..) => None,
+            Pixels::Words(_) | Pixels::Floats { .. } => None,
         }
+    }
+
+    /// Entries of an image.
+    fn size(&self) -> usize {
+        self.axes.shape().iter().product()
     }
 
     /// Whether [`Images::values`] are the values of the file. If not, they are the nearest f64 to
     /// the integers of the file over 255 or 65535: the relative error is at most 2⁻⁵³.
     #[must_use]
     pub fn is_exact(&self) -> bool {
-        matches!(self.pixels, Pixels::Floats(..))
+        matches!(self.pixels, Pixels::Floats { .. })
     }
 
     /// Names of the folders, where pictures come in folders by class: in the order of their

@@ -28,6 +28,7 @@ pub use op::Op;
 pub use op::activation::Activation;
 pub use op::affine::{Affine, PerEntry};
 pub use op::axis::{AxisMatrix, Interpolation};
+pub use op::channels::Channels;
 pub use op::pick::Pick;
 pub use op::pool::Pool;
 pub use op::separable::Separable;

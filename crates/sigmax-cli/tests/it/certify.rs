@@ -11,7 +11,7 @@ const MODEL: &[u8] = include_bytes!("../../../../examples/mnist-lipschitz.onnx")
 const COUNT: usize = 40;
 
 /// An array in the format of NumPy.
-fn npy(kind: &str, shape: &str, bytes: &[u8]) -> Vec<u8> {
+pub(crate) fn npy(kind: &str, shape: &str, bytes: &[u8]) -> Vec<u8> {
     let header = format!("{{'descr': '{kind}', 'fortran_order': False, 'shape': {shape}, }}");
     let mut out = b"\x93NUMPY\x01\x00".to_vec();
     let padding = (64 - (10 + header.len() + 1) % 64) % 64;
@@ -619,7 +619,7 @@ fn bad_input_says_what_is_wrong() {
             "--labels",
             "y.npy",
         ],
-        &["small.npy", "[1, 5, 5]", "[1, 28, 28]"],
+        &["small.npy", "[5, 5]", "[1, 28, 28]"],
     );
     let mut far = [0; COUNT];
     far[7] = 10;

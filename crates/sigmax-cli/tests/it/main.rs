@@ -4,6 +4,8 @@
 mod certify;
 mod errors;
 mod gate;
+mod graph;
+mod layouts;
 mod network;
 mod output;
 mod precision;

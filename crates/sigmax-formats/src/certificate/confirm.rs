@@ -6,10 +6,11 @@
 use std::io::BufRead;
 use std::path::Path;
 
-use sigmax::network::{Arithmetic, Certificate, Certifier, Network, confirm_bounds};
+use sigmax::network::{Arithmetic, Certificate, Certifier, Channels, Network, confirm_bounds};
 
 use super::{CLAIM, Header, Line, ModelFile, assumptions_of};
 use crate::error::Error;
+use crate::images::is_arranged;
 use crate::model::Model;
 use crate::model::format::Format;
 use crate::model::network::NetworkError;
@@ -166,12 +167,58 @@ fn rebuild(
             return Err(lines.refuse(format!("the model has no Lipschitz constant: {reason}")));
         }
     };
+    let layout = check_layout(lines, header, &network.input().shape)?;
     match (&header.mean, &header.std) {
         (None, None) => Ok(network),
-        (Some(mean), Some(std)) => network
-            .normalised(mean, std)
-            .map_err(|error| lines.refuse(error.to_string())),
+        (Some(mean), Some(std)) => {
+            // One value for all channels needs no layout.
+            let layout = match layout {
+                None if mean.len() == 1 => Channels::First,
+                None => return Err(lines.refuse("its mean is per channel, but it has no layout")),
+                Some(layout) => layout,
+            };
+            network
+                .normalised(layout, mean, std)
+                .map_err(|error| lines.refuse(error.to_string()))
+        }
         _ => Err(lines.refuse("it states only one of mean and std")),
+    }
+}
+
+/// The layout that is stated, if the input of the model can have it.
+fn check_layout(
+    lines: &Lines<'_>,
+    header: &Header,
+    input: &[usize],
+) -> Result<Option<Channels>, Error> {
+    let layout = match header.layout.as_deref() {
+        None => None,
+        Some(name) => Some(
+            Channels::named(name)
+                .ok_or_else(|| lines.refuse(format!("its layout {name:?} is not known")))?,
+        ),
+    };
+    if let (Some([channels, ..]), Some(mean)) = (header.picture, &header.mean)
+        && mean.len() != 1
+        && mean.len() != channels
+    {
+        return Err(lines.refuse(format!(
+            "its mean has {} values, its pictures {channels} channels",
+            mean.len()
+        )));
+    }
+    let long = |values: &Option<Vec<f64>>| values.as_ref().is_some_and(|v| v.len() > 1);
+    match (header.picture, layout) {
+        (None, Some(_)) if !long(&header.mean) && !long(&header.std) => Err(lines.refuse(
+            "it states a layout, and neither pictures nor values per channel that have one",
+        )),
+        (None, _) => Ok(layout),
+        (Some(picture), Some(layout)) if is_arranged(picture, layout, input) => Ok(Some(layout)),
+        (Some([channels, height, width]), _) => Err(lines.refuse(format!(
+            "its pictures of {channels} channels, height {height} and width {width} in the layout \
+             {} are no inputs of shape {input:?}",
+            header.layout.as_deref().unwrap_or("null")
+        ))),
     }
 }
 

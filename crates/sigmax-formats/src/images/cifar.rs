@@ -40,6 +40,10 @@ impl Cifar10 {
         Ok(Self { source, records })
     }
 
+    pub(super) fn file(&self) -> &Path {
+        self.source.file()
+    }
+
     /// Number of records, at least 1.
     #[must_use]
     #[allow(clippy::len_without_is_empty, reason = "there is at least one record")]

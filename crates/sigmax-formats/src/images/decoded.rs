@@ -2,8 +2,8 @@
 
 use crate::bytes::source::Source;
 use crate::error::Error;
-use crate::images::bad;
 use crate::images::pixels::{Pixels, Stack};
+use crate::images::{Axes, bad};
 
 /// Most bytes of a file of one picture.
 const MAX_FILE: u64 = 256 << 20;
@@ -19,7 +19,7 @@ pub(super) fn picture(source: &Source, shape: [usize; 3], pixels: Pixels) -> Sta
         file: source.file().to_owned(),
         total: 1,
         take: 1,
-        shape: shape.to_vec(),
+        axes: Axes::Picture(shape),
         pixels,
     }
 }

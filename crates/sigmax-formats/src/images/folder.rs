@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use crate::error::Error;
 use crate::images::content::{self, Content};
 use crate::images::pixels::Stack;
-use crate::images::{Images, bad_file, bytes, jpeg, png};
+use crate::images::{Axes, Images, bad_file, bytes, jpeg, png};
 
 /// What is read in a folder, for errors.
 const EXPECTED: &str = "t10k-images-idx3-ubyte(.gz), test_batch.bin, or a folder of PNG or JPEG \
@@ -75,21 +75,22 @@ fn by_class(folder: &Path, limit: Option<usize>) -> Result<Images, Error> {
     };
     let mut stack = decode(&first.path)?;
     // Two bytes a sample at most.
-    let most = 2 * stack.shape.iter().product::<usize>();
+    let most = 2 * stack.axes.shape().iter().product::<usize>();
     bytes::total(folder, places.len(), most)?;
     for place in rest {
         let picture = decode(&place.path)?;
-        if picture.shape != stack.shape {
+        if picture.axes != stack.axes {
             let first = first.path.display();
-            let expected = format!("{}, as {first} has", size(&stack.shape));
-            return Err(bad_file(&place.path, expected, size(&picture.shape)));
+            let expected = format!("{}, as {first} has", size(&stack.axes));
+            return Err(bad_file(&place.path, expected, size(&picture.axes)));
         }
         stack.pixels.push(picture.pixels);
     }
     let class = |place: &Place| classes[place.class].to_string_lossy().into_owned();
     let name = |place: &Place| format!("{}/{}", class(place), place.name);
     Ok(Images {
-        shape: stack.shape,
+        file: folder.to_owned(),
+        axes: stack.axes,
         pixels: stack.pixels,
         labels: places.iter().map(|place| numbers[place.class]).collect(),
         names: Some(places.iter().map(name).collect()),
@@ -194,9 +195,11 @@ fn decode(path: &Path) -> Result<Stack, Error> {
     }
 }
 
-fn size(shape: &[usize]) -> String {
-    match shape {
-        [channels, height, width] => format!("{channels} channels of {width}×{height} pixels"),
-        other => format!("{other:?}"),
+fn size(axes: &Axes) -> String {
+    match axes {
+        Axes::Picture([channels, height, width]) => {
+            format!("{channels} channels of {width}×{height} pixels")
+        }
+        Axes::Array(shape) => format!("{shape:?}"),
     }
 }

@@ -6,7 +6,7 @@ use crate::bytes::cursor::Cursor;
 use crate::bytes::source::Source;
 use crate::error::Error;
 use crate::images::pixels::{Pixels, Stack};
-use crate::images::{bad, bytes, content};
+use crate::images::{Axes, bad, bytes, content};
 
 /// More entries than any set in this format has; a header that states more is not believed.
 const MOST: usize = 1_000_000;
@@ -106,15 +106,14 @@ impl Idx {
             return Err(bad(&self.source, "images of at least one pixel", found));
         }
         let pixels = self.read(limit.unwrap_or(*total))?;
-        let mut shape = shape.to_vec();
-        if shape.len() == 2 {
-            shape.insert(0, 1);
-        }
         Ok(Stack {
             file: self.source.file().to_owned(),
             total: *total,
             take: limit.map_or(*total, |limit| limit.min(*total)),
-            shape,
+            axes: match *shape {
+                [height, width] => Axes::Picture([1, height, width]),
+                _ => Axes::Array(shape.to_vec()),
+            },
             pixels: Pixels::Bytes(pixels),
         })
     }

@@ -11,7 +11,7 @@ use crate::bytes::element::Element;
 use crate::bytes::source::Source;
 use crate::error::Error;
 use crate::images::pixels::{Pixels, Stack};
-use crate::images::{bad, bytes};
+use crate::images::{Axes, bad, bytes};
 
 /// Most bytes of the text that describes the array; NumPy writes about a hundred.
 const MAX_HEADER: u64 = 1 << 16;
@@ -126,7 +126,7 @@ impl Array {
     /// The first images.
     pub(super) fn images(&self, limit: Option<usize>) -> Result<Stack, Error> {
         if !(2..=4).contains(&self.shape.len()) {
-            let expected = "images of shape [n, h, w], [n, c, h, w] or [n, d]";
+            let expected = "images of shape [n, h, w], [n, c, h, w], [n, h, w, c] or [n, d]";
             return Err(bad(&self.source, expected, format!("{:?}", self.shape)));
         }
         if self.shape.contains(&0) {
@@ -142,20 +142,17 @@ impl Array {
         let entries = self.leading(take)?;
         let pixels = match kind {
             None => Pixels::Bytes(entries),
-            Some(element) => {
-                self.finite(element, &entries)?;
-                Pixels::Floats(element, entries)
-            }
+            Some(element) => Pixels::Floats {
+                range: self.range(element, &entries)?,
+                element,
+                bytes: entries,
+            },
         };
-        let mut shape = self.shape[1..].to_vec();
-        if shape.len() == 2 {
-            shape.insert(0, 1);
-        }
         Ok(Stack {
             file: self.source.file().to_owned(),
             total,
             take,
-            shape,
+            axes: Axes::Array(self.shape[1..].to_vec()),
             pixels,
         })
     }
@@ -233,10 +230,11 @@ impl Array {
         std::iter::zip(axes, index).fold(0, |place, (axis, i)| place * axis + i)
     }
 
-    /// Refuses NaN and infinities.
-    fn finite(&self, element: Element, entries: &[u8]) -> Result<(), Error> {
+    /// The smallest and the largest value; refuses NaN and infinities.
+    fn range(&self, element: Element, entries: &[u8]) -> Result<[f64; 2], Error> {
         let inner: usize = self.shape[1..].iter().product();
         let mut values = Vec::new();
+        let mut range = [f64::INFINITY, f64::NEG_INFINITY];
         for (image, entries) in entries.chunks_exact(inner * element.size()).enumerate() {
             values.clear();
             element.widen(entries, &mut values);
@@ -251,7 +249,10 @@ impl Array {
                 let found = format!("{value} at index {index:?}");
                 return Err(bad(&self.source, "finite values", found));
             }
+            for &value in &values {
+                range = [range[0].min(value), range[1].max(value)];
+            }
         }
-        Ok(())
+        Ok(range)
     }
 }

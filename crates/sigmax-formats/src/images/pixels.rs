@@ -1,8 +1,36 @@
 //! [`Pixels`]: what images are made of, as narrow as it comes.
 
+use std::fmt;
 use std::path::PathBuf;
 
 use crate::bytes::element::Element;
+use crate::images::Axes;
+
+/// What the values of images are.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Units {
+    /// Bytes over 255.
+    Bytes,
+    /// 16-bit samples over 65535.
+    Words,
+    /// Floats as the file has them.
+    Floats {
+        /// The smallest value.
+        least: f64,
+        /// The largest one.
+        most: f64,
+    },
+}
+
+impl fmt::Display for Units {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Bytes => write!(f, "bytes over 255"),
+            Self::Words => write!(f, "16-bit samples over 65535"),
+            Self::Floats { least, most } => write!(f, "floats from {least} to {most}"),
+        }
+    }
+}
 
 /// The entries of images of one size, image by image.
 #[derive(Clone, Debug)]
@@ -11,11 +39,27 @@ pub(super) enum Pixels {
     Bytes(Vec<u8>),
     /// Over 65535.
     Words(Vec<u16>),
-    /// Little-endian entries of this type, all finite.
-    Floats(Element, Vec<u8>),
+    /// Little-endian entries of this type, all finite and in this range.
+    Floats {
+        element: Element,
+        bytes: Vec<u8>,
+        range: [f64; 2],
+    },
 }
 
 impl Pixels {
+    /// What the values are.
+    pub(super) fn units(&self) -> Units {
+        match *self {
+            Self::Bytes(_) => Units::Bytes,
+            Self::Words(_) => Units::Words,
+            Self::Floats {
+                range: [least, most],
+                ..
+            } => Units::Floats { least, most },
+        }
+    }
+
     /// The values of image `index` of `size` entries.
     pub(super) fn values(&self, index: usize, size: usize) -> Vec<f64> {
         let range = index * size..(index + 1) * size;
@@ -25,7 +69,7 @@ impl Pixels {
                 .iter()
                 .map(|&w| f64::from(w) / 65535.0)
                 .collect(),
-            Self::Floats(element, bytes) => {
+            Self::Floats { element, bytes, .. } => {
                 let mut values = Vec::with_capacity(size);
                 let width = element.size();
                 element.widen(&bytes[width * range.start..width * range.end], &mut values);
@@ -51,7 +95,9 @@ impl Pixels {
                 all.extend(words);
                 *self = Self::Words(all);
             }
-            (Self::Floats(..), _) | (_, Self::Floats(..)) => unreachable!("pictures are no floats"),
+            (Self::Floats { .. }, _) | (_, Self::Floats { .. }) => {
+                unreachable!("pictures are no floats")
+            }
         }
     }
 }
@@ -65,7 +111,7 @@ pub(super) struct Stack {
     pub(super) total: usize,
     /// How many of them are here.
     pub(super) take: usize,
-    /// The shape of each.
-    pub(super) shape: Vec<usize>,
+    /// How the entries of each are arranged.
+    pub(super) axes: Axes,
     pub(super) pixels: Pixels,
 }

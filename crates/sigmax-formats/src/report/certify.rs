@@ -8,6 +8,7 @@ pub use json::certify_json;
 
 use sigmax::Upper;
 
+use crate::images::{Fit, Units};
 use crate::report::ink::decimal::{Rounding, decimal, least};
 use crate::report::ink::paint::{Style, YELLOW, paint};
 use crate::report::ink::printable::printable;
@@ -27,6 +28,10 @@ pub struct CertifyReport {
     pub sha256: Option<String>,
     /// Where the images come from, as the user named it.
     pub images: String,
+    /// How they become inputs of the network.
+    pub fit: Fit,
+    /// What their values are: the units of radii.
+    pub units: Units,
     /// The arithmetic that the radii speak of: `real` or `float32`.
     pub arithmetic: String,
     /// What is subtracted from each channel of an image; empty: nothing.
@@ -35,7 +40,9 @@ pub struct CertifyReport {
     pub std: Vec<f64>,
     /// The Lipschitz constant of the network that the radii rest on.
     pub lipschitz: Upper,
-    /// Number of images.
+    /// Number of images that were asked for.
+    pub asked: usize,
+    /// Number of images that were done.
     pub total: usize,
     /// How many of them were classified correctly, as evaluated.
     pub correct: usize,
@@ -105,9 +112,13 @@ impl CertifyReport {
             seconds(self.seconds)
         ));
         if !self.complete {
-            let text = "Stopped early: not all images were done, and the counts are of those that \
-                        were.";
-            paragraph(&paint(text, Some(YELLOW).filter(|_| style.colour)));
+            let text = format!(
+                "Stopped early: {} of {} images were not done, and the counts are of those that \
+                 were.",
+                self.asked.saturating_sub(self.total),
+                self.asked
+            );
+            paragraph(&paint(&text, Some(YELLOW).filter(|_| style.colour)));
         }
         paragraph(&format!(
             "Clean accuracy (as evaluated): {} of {} = {} %.",
@@ -127,6 +138,8 @@ impl CertifyReport {
             "Median radius: {}. PROVED of at least half of the images.",
             decimal(self.median_radius(), 4, Rounding::Down)
         ));
+        paragraph(&format!("Pixels: {}.", self.units_text()));
+        paragraph(&format!("Layout: {}.", self.fit));
         paragraph(&format!("Arithmetic: {}.", self.arithmetic_text()));
         let network = NetworkReport {
             bounds: Ok(NetworkBounds {
@@ -153,6 +166,11 @@ impl CertifyReport {
         std::iter::once((0.0, "at the image itself (radius above 0)".to_owned()))
             .chain(asked.map(|&eps| (eps, format!("within ε = {eps}"))))
             .collect()
+    }
+
+    /// The units in words.
+    pub(crate) fn units_text(&self) -> String {
+        format!("{}; radii and ε are in these units", self.units)
     }
 
     /// The arithmetic in words.

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 
 use serde_json::Value;
 use sigmax::Options;
-use sigmax::network::{Arithmetic, Certifier};
+use sigmax::network::{Arithmetic, Certifier, Channels};
 use sigmax_formats::certificate::{Confirmed, Header, Line, ModelFile, confirm};
 use sigmax_formats::{Error, Images, Model};
 use tempfile::TempDir;
@@ -153,24 +153,25 @@ impl Case {
         let model = Model::open(&self.path("m.onnx")).unwrap();
         let images = Images::open(&self.path("x.npy"), Some(&self.path("l.npy")), None).unwrap();
         let mut network = model.network().unwrap().network;
-        let channels = network.input().shape[0];
-        let (mean, std) = (vec![0.25; channels], vec![0.5; channels]);
-        let normalisation = normalised.then_some((&mean[..], &std[..]));
+        // One value for all entries: nothing says where the channels of an array are.
+        let normalisation = normalised.then_some((&[0.25][..], &[0.5][..]));
         if let Some((mean, std)) = normalisation {
-            network = network.normalised(mean, std).unwrap();
+            network = network.normalised(Channels::First, mean, std).unwrap();
         }
+        let inputs = images.fit(&network.input().shape, None).unwrap();
+        let images = inputs.images();
         let certifier = Certifier::new(&network, &Options::default(), arithmetic).unwrap();
         let file = ModelFile::of(&model).unwrap();
-        let header = Header::new(&certifier, file, normalisation, None);
+        let header = Header::new(&certifier, file, normalisation, None, inputs.fit());
         let labels: Vec<usize> = (0..images.len()).map(|i| images.label(i)).collect();
-        let pixels: Vec<f64> = (0..images.len()).flat_map(|i| images.values(i)).collect();
+        let pixels: Vec<f64> = (0..images.len()).flat_map(|i| inputs.values(i)).collect();
         let found = certifier
             .certify(&pixels, &labels, images.is_exact())
             .unwrap();
         let read = |text: String| serde_json::from_str(&text).unwrap();
         self.header = read(header.line());
         self.lines = (0..images.len())
-            .map(|i| read(Line::new(&found[i], &images, i).line()))
+            .map(|i| read(Line::new(&found[i], &inputs, i).line()))
             .collect();
     }
 

@@ -12,6 +12,10 @@ use sigmax_formats::report::{
     Table, certify_html, html, json, worst_layers,
 };
 
+use sigmax_formats::images::{Fit, Units};
+
+use crate::images::{idx, read};
+
 const HOSTILE: &str = "<script>alert(1)</script>\u{202e}\"'&\u{1b}[31m";
 
 /// A safetensors file with these layers, each with a fixed weight without structure.
@@ -364,6 +368,13 @@ fn the_network_is_in_the_json_and_below_the_table() {
     }
 }
 
+/// Of a set like MNIST, and a network like LeNet.
+fn fit() -> Fit {
+    let images = idx(&[1, 28, 28], &[0; 784]);
+    let images = read(images, idx(&[1], &[0]));
+    images.fit(&[1, 28, 28], None).unwrap().fit().clone()
+}
+
 fn certification(radii: Vec<f64>, correct: usize) -> CertifyReport {
     let network = residual(2, "block");
     CertifyReport {
@@ -371,10 +382,13 @@ fn certification(radii: Vec<f64>, correct: usize) -> CertifyReport {
         file: "models/mnist.onnx".to_owned(),
         sha256: None,
         images: format!("t10k {HOSTILE}"),
+        fit: fit(),
+        units: Units::Bytes,
         arithmetic: "float32".to_owned(),
         mean: vec![0.1307],
         std: vec![0.3081],
         lipschitz: network.upper,
+        asked: radii.len(),
         total: radii.len(),
         correct,
         radii,

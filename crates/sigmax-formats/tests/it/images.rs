@@ -5,7 +5,7 @@ use std::path::Path;
 use half::f16;
 use png::{BitDepth, ColorType};
 use sigmax_formats::Images;
-use sigmax_formats::images::{Cifar10, Idx};
+use sigmax_formats::images::{Axes, Cifar10, Idx, Units};
 
 use crate::build::Zip;
 use crate::content::gzip;
@@ -23,7 +23,7 @@ fn hex(text: &str) -> Vec<u8> {
 }
 
 /// An idx file of unsigned bytes.
-fn idx(sizes: &[u32], data: &[u8]) -> Vec<u8> {
+pub(crate) fn idx(sizes: &[u32], data: &[u8]) -> Vec<u8> {
     let mut out = vec![0, 0, 8, sizes.len() as u8];
     out.extend(sizes.iter().flat_map(|size| size.to_be_bytes()));
     out.extend(data);
@@ -45,7 +45,7 @@ fn npy_of(version: u8, dict: &str, data: &[u8]) -> Vec<u8> {
     out
 }
 
-fn npy(descr: &str, shape: &str, data: &[u8]) -> Vec<u8> {
+pub(crate) fn npy(descr: &str, shape: &str, data: &[u8]) -> Vec<u8> {
     let dict = format!("{{'descr': '{descr}', 'fortran_order': False, 'shape': {shape}, }}");
     npy_of(1, &dict, data)
 }
@@ -55,7 +55,7 @@ fn fortran(descr: &str, shape: &str, data: &[u8]) -> Vec<u8> {
     npy_of(1, &dict, data)
 }
 
-fn cifar(labels: &[u8]) -> Vec<u8> {
+pub(crate) fn cifar(labels: &[u8]) -> Vec<u8> {
     let record = |&label: &u8| {
         let mut record = vec![label; 3073];
         record[1] = 255;
@@ -64,7 +64,7 @@ fn cifar(labels: &[u8]) -> Vec<u8> {
     labels.iter().flat_map(record).collect()
 }
 
-fn png_of(size: [u32; 2], colour: ColorType, depth: BitDepth, data: &[u8]) -> Vec<u8> {
+pub(crate) fn png_of(size: [u32; 2], colour: ColorType, depth: BitDepth, data: &[u8]) -> Vec<u8> {
     let mut out = Vec::new();
     let mut encoder = png::Encoder::new(&mut out, size[0], size[1]);
     encoder.set_color(colour);
@@ -85,7 +85,7 @@ fn row(data: &[u8]) -> Vec<u8> {
 }
 
 #[track_caller]
-fn read(images: Vec<u8>, labels: Vec<u8>) -> Images {
+pub(crate) fn read(images: Vec<u8>, labels: Vec<u8>) -> Images {
     let read = Images::from_bytes(("images", images), Some(("labels", labels)), None);
     read.unwrap_or_else(|error| panic!("{error}"))
 }
@@ -96,13 +96,13 @@ fn labels_of(images: &Images) -> Vec<usize> {
 
 /// Equal bit by bit, so that a rounding would show.
 #[track_caller]
-fn same(found: &[f64], expected: &[f64]) {
+pub(crate) fn same(found: &[f64], expected: &[f64]) {
     let bits = |values: &[f64]| values.iter().map(|v| v.to_bits()).collect::<Vec<_>>();
     assert_eq!(bits(found), bits(expected), "{found:?}, not {expected:?}");
 }
 
 #[track_caller]
-fn says(error: &str, parts: &[&str]) {
+pub(crate) fn says(error: &str, parts: &[&str]) {
     for part in parts {
         assert!(error.contains(part), "{part:?} is not in: {error}");
     }
@@ -136,7 +136,8 @@ fn idx_files() {
     let grey = idx(&[2, 1, 2], &[0, 51, 255, 17]);
     for (images, labels) in [(grey.clone(), labels.clone()), (gzip(&grey), gzip(&labels))] {
         let images = read(images, labels);
-        assert_eq!((images.shape(), images.len()), (&[1, 1, 2][..], 2));
+        assert_eq!(*images.axes(), Axes::Picture([1, 1, 2]));
+        assert_eq!((images.len(), images.units()), (2, Units::Bytes));
         assert!(!images.is_empty() && !images.is_exact() && images.classes().is_none());
         assert_eq!(labels_of(&images), [3, 0]);
         same(&images.values(0), &[0.0, 0.2]);
@@ -144,7 +145,7 @@ fn idx_files() {
         assert_eq!(images.name(1), "1");
     }
     let colour = read(idx(&[2, 3, 1, 1], &[0, 51, 255, 1, 2, 3]), labels);
-    assert_eq!(colour.shape(), [3, 1, 1]);
+    assert_eq!(*colour.axes(), Axes::Array(vec![3, 1, 1]));
     same(&colour.values(0), &[0.0, 0.2, 1.0]);
 }
 
@@ -273,7 +274,8 @@ fn labels_that_are_missing_or_wrong() {
 #[test]
 fn cifar_records() {
     let images = Images::from_bytes(("batch", cifar(&[3, 9, 0])), None, None).unwrap();
-    assert_eq!((images.shape(), images.len()), (&[3, 32, 32][..], 3));
+    assert_eq!(*images.axes(), Axes::Picture([3, 32, 32]));
+    assert_eq!(images.len(), 3);
     assert_eq!(labels_of(&images), [3, 9, 0]);
     let mut expected = vec![9.0 / 255.0; 3072];
     expected[0] = 1.0;
@@ -286,7 +288,7 @@ fn cifar_records() {
     // An idx file of just as many bytes.
     let image = vec![0; 3073 - 16];
     let idx = read(idx(&[1, 1, 3073 - 16], &image), idx(&[1], &[4]));
-    assert_eq!(idx.shape(), [1, 1, 3057]);
+    assert_eq!(*idx.axes(), Axes::Picture([1, 1, 3057]));
     let error = Images::from_bytes(("batch", cifar(&[1, 77])), None, None).unwrap_err();
     says(
         &error.to_string(),
@@ -325,15 +327,16 @@ fn arrays_of_every_type() {
     ] {
         let images = read(npy(descr, "(2, 2)", &bytes), labels());
         assert!(images.is_exact(), "{descr}");
-        assert_eq!(images.shape(), [2]);
+        assert_eq!(*images.axes(), Axes::Array(vec![2]));
         same(&images.values(0), &expected[..2]);
         same(&images.values(1), &expected[2..]);
     }
     let images = read(npy("|u1", "(2, 1, 2)", &[0, 51, 255, 17]), labels());
-    assert_eq!((images.shape(), images.is_exact()), (&[1, 1, 2][..], false));
+    assert_eq!(*images.axes(), Axes::Array(vec![1, 2]));
+    assert!(!images.is_exact());
     same(&images.values(1), &[1.0, 17.0 / 255.0]);
     let images = read(npy("|u1", "(2, 2, 1, 1)", &[0, 51, 255, 17]), labels());
-    assert_eq!(images.shape(), [2, 1, 1]);
+    assert_eq!(*images.axes(), Axes::Array(vec![2, 1, 1]));
     for version in [1, 2, 3] {
         let dict = "{'shape': (2L, 1L), \"fortran_order\": False, 'descr': 'u1'}   ";
         let images = read(npy_of(version, dict, &[0, 255]), labels());
@@ -422,7 +425,7 @@ fn arrays_that_are_wrong() {
     );
     refused(
         npy("|u1", "(2,)", &[0; 2]),
-        &["[n, h, w], [n, c, h, w] or [n, d]", "[2]"],
+        &["[n, h, w], [n, c, h, w], [n, h, w, c] or [n, d]", "[2]"],
     );
     refused(npy("|u1", "(2, 1, 1, 1, 1)", &[0; 2]), &["[2, 1, 1, 1, 1]"]);
     refused(npy("|u1", "(0, 4)", &[]), &["at least one image", "[0, 4]"]);
@@ -654,7 +657,8 @@ fn pictures_of_every_kind() {
         ("JPEG", hex(GREY_JPEG), [1, 8, 8], vec![128.0 / 255.0; 64]),
     ] {
         let images = read(picture, idx(&[1], &[6]));
-        assert_eq!((images.shape(), images.label(0)), (&shape[..], 6), "{name}");
+        assert_eq!(*images.axes(), Axes::Picture(shape), "{name}");
+        assert_eq!(images.label(0), 6);
         assert!(!images.is_exact());
         same(&images.values(0), &values);
     }
@@ -760,7 +764,7 @@ fn folders_by_class() {
         ]
     );
     assert_eq!(labels_of(&images), [1, 1, 1, 2, 2]);
-    assert_eq!(images.shape(), [1, 1, 1]);
+    assert_eq!(*images.axes(), Axes::Picture([1, 1, 1]));
     same(&images.values(0), &[2.0 / 255.0]);
     same(&images.values(1), &[1.0 / 65535.0]);
     same(&images.values(4), &[0.2]);

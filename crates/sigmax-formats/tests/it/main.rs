@@ -14,6 +14,7 @@ mod geometry;
 mod html;
 mod images;
 mod inspect;
+mod layouts;
 mod onnx;
 mod pickles;
 mod proto;

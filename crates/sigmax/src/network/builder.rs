@@ -6,6 +6,7 @@ use crate::error::Error;
 use crate::network::graph::{Network, Node, NodeId};
 use crate::network::op::Op;
 use crate::network::op::affine::Affine;
+use crate::network::op::channels::Channels;
 
 /// Most entries of one sample of a node, and most nodes.
 const MAX_ENTRIES: usize = 1 << 28;
@@ -116,17 +117,18 @@ impl NetworkBuilder {
 }
 
 impl Network {
-    /// This network behind the input normalisation `(x − mean)/std` per channel: its input is then
-    /// in the units of x (pixels).
+    /// This network behind the input normalisation `(x − mean)/std`, one value for all or one per
+    /// channel, where `layout` says that the channels are: its input is then in the units of x
+    /// (pixels).
     ///
     /// Every node moves one place back.
     ///
     /// # Errors
-    /// [`Error::Node`] where the input has no channels, or not as many as there are values;
-    /// [`Error::Geometry`] for values that are not finite, or a standard deviation ≤ 0.
-    pub fn normalised(&self, mean: &[f64], std: &[f64]) -> Result<Self, Error> {
+    /// [`Error::Geometry`] for values that are not finite, not as many as there are channels, or a
+    /// standard deviation ≤ 0.
+    pub fn normalised(&self, layout: Channels, mean: &[f64], std: &[f64]) -> Result<Self, Error> {
         let shape = self.nodes[0].shape.clone();
-        let affine = Affine::normalisation(shape.len(), mean, std)?;
+        let affine = Affine::normalisation(&shape, layout, mean, std)?;
         let mut builder = NetworkBuilder::new(&shape)?;
         let first = builder.add("normalisation", Op::Affine(affine), &[NodeId(0)])?;
         let moved = |id: NodeId| NodeId(id.0 + 1);

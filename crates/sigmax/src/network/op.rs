@@ -3,6 +3,7 @@
 pub(crate) mod activation;
 pub(crate) mod affine;
 pub(crate) mod axis;
+pub(crate) mod channels;
 pub(crate) mod pick;
 pub(crate) mod pool;
 pub(crate) mod separable;

@@ -1,9 +1,9 @@
 //! Networks at the ends of the range of numbers, and mistakes that a network invites.
 
 use sigmax::network::{
-    Activation, Affine, Arithmetic, AxisMatrix, Certifier, Forward, Interpolation, Network,
-    NetworkBuilder, NodeId, Op, PerEntry, Pick, Pool, Separable, StatedBound, confirm_bounds,
-    jacobian_norm, lipschitz, lipschitz_with_audits,
+    Activation, Affine, Arithmetic, AxisMatrix, Certifier, Channels, Forward, Interpolation,
+    Network, NetworkBuilder, NodeId, Op, PerEntry, Pick, Pool, Separable, StatedBound,
+    confirm_bounds, jacobian_norm, lipschitz, lipschitz_with_audits,
 };
 use sigmax::{Conv, Error, Kernel, Options, PaddingMode, audit};
 
@@ -112,8 +112,30 @@ fn a_factor_below_the_range_is_refused() {
     assert!(norm(1.0, f64::INFINITY, 0.0).is_err());
     assert!(norm(0.0, 1.0, 1e-5).is_ok());
     assert!(norm(1e-300, 1.0, 0.0).is_ok());
-    assert!(Affine::normalisation(1, &[0.0], &[f64::MAX]).is_err());
-    assert!(Affine::normalisation(1, &[0.0], &[5e-324]).is_err());
+    let normalisation =
+        |mean: &[f64], std: &[f64]| Affine::normalisation(&[1], Channels::First, mean, std);
+    assert!(normalisation(&[0.0], &[f64::MAX]).is_err());
+    assert!(normalisation(&[0.0], &[5e-324]).is_err());
+}
+
+/// Values per channel where the layout has no such channels.
+#[test]
+fn normalisation_needs_channels_where_the_layout_has_them() {
+    let fits = |shape: &[usize], layout, channels: usize| {
+        let (mean, std) = (vec![0.0; channels], vec![1.0; channels]);
+        let network = NetworkBuilder::new(shape).unwrap();
+        let input = network.input();
+        let network = network.finish(&[input]).unwrap();
+        network.normalised(layout, &mean, &std).is_ok()
+    };
+    use Channels::{First, Last};
+    assert!(fits(&[3, 4, 6], First, 3) && !fits(&[3, 4, 6], Last, 3));
+    assert!(fits(&[4, 6, 3], Last, 3) && !fits(&[4, 6, 3], First, 3));
+    assert!(!fits(&[4, 3, 6], First, 3) && !fits(&[4, 3, 6], Last, 3));
+    for layout in [First, Last] {
+        assert!(fits(&[4, 6, 5], layout, 1) && !fits(&[4, 6, 5], layout, 0));
+        assert!(fits(&[72], layout, 3) && fits(&[1, 72], layout, 3) && !fits(&[73], layout, 3));
+    }
 }
 
 /// Amounts that a file merely states.

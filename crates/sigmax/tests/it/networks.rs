@@ -4,9 +4,9 @@ use std::collections::HashMap;
 
 use serde::Deserialize;
 use sigmax::network::{
-    Activation, Affine, Arithmetic, AxisMatrix, Certifier, Forward, Interpolation, Network,
-    NetworkBuilder, NodeId, Op, PerEntry, Pick, Pool, Separable, StatedBound, confirm_bounds,
-    lipschitz,
+    Activation, Affine, Arithmetic, AxisMatrix, Certifier, Channels, Forward, Interpolation,
+    Network, NetworkBuilder, NodeId, Op, PerEntry, Pick, Pool, Separable, StatedBound,
+    confirm_bounds, lipschitz,
 };
 use sigmax::{Conv, Kernel, Options, PaddingMode};
 
@@ -192,7 +192,13 @@ impl Node {
                 bias: self.bias.clone(),
             },
             "affine" => Op::Affine(Affine::exact(per(&self.scale), per(&self.shift))),
-            "normalise" => Op::Affine(Affine::normalisation(rank, &self.mean, &self.std).unwrap()),
+            "normalise" => {
+                let layout = match self.how.as_str() {
+                    "" => Channels::First,
+                    name => Channels::named(name).unwrap(),
+                };
+                Op::Affine(Affine::normalisation(input, layout, &self.mean, &self.std).unwrap())
+            }
             "batch-norm" => {
                 let [gamma, beta] = [many(self.gamma.as_ref()), many(self.beta.as_ref())];
                 let values = [gamma, beta, &self.mean, &self.variance];

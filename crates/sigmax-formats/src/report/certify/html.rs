@@ -42,6 +42,8 @@ fn about(report: &CertifyReport) -> String {
              attack, no sampling. Radii are those of the images in the input units named below."
                 .to_owned(),
         ),
+        ("Pixels", sentence(&report.units_text())),
+        ("Layout", sentence(&report.fit.to_string())),
         ("Arithmetic", sentence(&report.arithmetic_text())),
     ];
     if !report.mean.is_empty() || !report.std.is_empty() {
@@ -87,8 +89,12 @@ fn verdict(report: &CertifyReport) -> String {
         &format!("{count} of {total} images are proved to keep their correct class {within}"),
     );
     if !report.complete {
-        out += "<p class=\"gate failed\"><b>✗ STOPPED EARLY</b><span>Not all images were done; \
-                every count here is of those that were.</span></p>\n";
+        out += &format!(
+            "<p class=\"gate failed\"><b>✗ STOPPED EARLY</b><span>{} of {} images were not done; \
+             every count here is of those that were.</span></p>\n",
+            report.asked.saturating_sub(total),
+            report.asked
+        );
     }
     out += &facts(&[
         (

@@ -1,7 +1,9 @@
 //! A certification as JSON; `docs/json.md` documents it.
 
 use serde::Serialize;
+use sigmax::network::Channels;
 
+use crate::images::Units;
 use crate::report::CertifyReport;
 use crate::report::ink::json::{document, line};
 
@@ -24,10 +26,15 @@ pub fn certify_json(report: &CertifyReport) -> String {
         ("model", line(&report.file)),
         ("sha256", line(&report.sha256)),
         ("images", line(&report.images)),
+        ("units", line(&units(report.units))),
+        ("input", line(&report.fit.input())),
+        ("layout", line(&report.fit.layout().map(Channels::name))),
+        ("picture", line(&report.fit.picture())),
         ("arithmetic", line(&report.arithmetic)),
         ("mean", line(&report.mean)),
         ("std", line(&report.std)),
         ("lipschitz", line(&finite(report.lipschitz.get()))),
+        ("asked", line(&report.asked)),
         ("total", line(&report.total)),
         ("correct", line(&report.correct)),
         ("certified", line(&eps)),
@@ -40,6 +47,27 @@ pub fn certify_json(report: &CertifyReport) -> String {
         ("seconds", line(&report.seconds)),
     ];
     document(&entries)
+}
+
+/// What the values of the images are.
+#[derive(Serialize)]
+struct Values {
+    pixels: &'static str,
+    least: Option<f64>,
+    most: Option<f64>,
+}
+
+fn units(units: Units) -> Values {
+    let (pixels, least, most) = match units {
+        Units::Bytes => ("bytes/255", None, None),
+        Units::Words => ("words/65535", None, None),
+        Units::Floats { least, most } => ("floats", Some(least), Some(most)),
+    };
+    Values {
+        pixels,
+        least,
+        most,
+    }
 }
 
 /// How many images are certified at a distance.

@@ -73,6 +73,19 @@ fn of_header(key: &str, value: &Value) -> Changes {
         // Other values are another network, which may have the same logits.
         "mean" | "std" => refused([Value::Null, json!([]), json!([0.5, 0.5, 0.5]), json!(0.25)]),
         "input_size" => refused([json!([7, 7]), json!([1]), json!([]), json!([0, 0])]),
+        "layout" => refused([
+            json!(""),
+            json!("CHW"),
+            json!(0),
+            json!("chw"),
+            json!("hwc"),
+        ]),
+        "picture" => refused([
+            json!([1000, 1, 1]),
+            json!([0, 0, 0]),
+            json!([1, 1]),
+            json!(""),
+        ]),
         "logits" => refused([json!(""), json!("input"), json!("y2")]),
         "classes" => {
             let classes = value.as_u64().unwrap();

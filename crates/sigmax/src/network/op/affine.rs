@@ -1,6 +1,7 @@
 //! [`Affine`]: `s·x + t` entry by entry, with how exactly s and t are known.
 
 use crate::error::Error;
+use crate::network::op::channels::Channels;
 use crate::rounding::{gamma, mul_up};
 
 /// A tensor that is repeated along the axes on which it is 1 long.
@@ -55,6 +56,26 @@ impl PerEntry {
             *first = values.len();
         }
         Self::new(&shape, values)
+    }
+
+    /// One number, or one per channel of an input of this shape, where `layout` has that many.
+    fn per_input_channel(
+        shape: &[usize],
+        layout: Channels,
+        values: Vec<f64>,
+    ) -> Result<Self, Error> {
+        let (rank, count) = (shape.len(), values.len());
+        if count == 1 || layout == Channels::First && shape[0] == count {
+            return Self::channels(rank, values);
+        }
+        if layout == Channels::Last && shape[rank - 1] == count {
+            let mut axes = vec![1; rank];
+            axes[rank - 1] = count;
+            return Self::new(&axes, values);
+        }
+        // A flat input.
+        let channels = layout.channels(shape.iter().product(), count);
+        Self::new(shape, channels.map(|channel| values[channel]).collect())
     }
 
     /// The values as given.
@@ -202,11 +223,18 @@ impl Affine {
         })
     }
 
-    /// Input normalisation `(x − mean)/std` per channel, for inputs of this rank.
+    /// Input normalisation `(x − mean)/std`, one value for all or one per channel, for inputs of
+    /// this shape whose channels are where `layout` says.
     ///
     /// # Errors
-    /// Lengths that differ, values that are not finite, or a standard deviation ≤ 0.
-    pub fn normalisation(rank: usize, mean: &[f64], std: &[f64]) -> Result<Self, Error> {
+    /// Lengths that differ or are not the number of channels, values that are not finite, or a
+    /// standard deviation ≤ 0.
+    pub fn normalisation(
+        shape: &[usize],
+        layout: Channels,
+        mean: &[f64],
+        std: &[f64],
+    ) -> Result<Self, Error> {
         if mean.len() != std.len() || std.iter().any(|&s| !(s > 0.0)) {
             return Err(Error::Geometry {
                 field: "std",
@@ -214,15 +242,26 @@ impl Affine {
                 got: format!("{std:?}"),
             });
         }
+        if mean.len() != 1 && !layout.has_channels(shape, mean.len()) {
+            return Err(Error::Geometry {
+                field: "mean",
+                expected: format!(
+                    "one value, or one per channel of an input of shape {shape:?} ({})",
+                    layout.name()
+                ),
+                got: format!("{} values", mean.len()),
+            });
+        }
         for (i, &s) in std.iter().enumerate() {
             check_factor("std", i, 1.0, 1.0 / s)?;
         }
+        let spread = |values: Vec<f64>| PerEntry::per_input_channel(shape, layout, values);
         let shift: Vec<f64> = mean.iter().zip(std).map(|(m, s)| -m / s).collect();
         let size = shift.iter().map(|t| t.abs()).collect();
         Ok(Self {
-            scale: PerEntry::channels(rank, std.iter().map(|s| 1.0 / s).collect())?,
-            shift: PerEntry::channels(rank, shift)?,
-            size: PerEntry::channels(rank, size)?,
+            scale: spread(std.iter().map(|s| 1.0 / s).collect())?,
+            shift: spread(shift)?,
+            size: spread(size)?,
             roundings: 2,
         })
     }

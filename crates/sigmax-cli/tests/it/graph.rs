@@ -1,0 +1,82 @@
+//! A small ONNX model, written byte by byte.
+
+/// A classifier of inputs of this shape (batch left out) into two classes: Flatten, then a matrix
+/// with the rows −`weights` and `weights`.
+pub(crate) fn two_classes(input: &[usize], weights: &[f32]) -> Vec<u8> {
+    let rows: Vec<u8> = weights
+        .iter()
+        .map(|w| -w)
+        .chain(weights.iter().copied())
+        .flat_map(f32::to_le_bytes)
+        .collect();
+    let weight = Message::default()
+        .int(1, 2)
+        .int(1, weights.len())
+        .int(2, 1)
+        .bytes(8, b"w")
+        .bytes(9, &rows);
+    let rows_are_outputs = Message::default().bytes(1, b"transB").int(3, 1).int(20, 2);
+    let flatten = Message::default()
+        .bytes(1, b"x")
+        .bytes(2, b"flat")
+        .bytes(4, b"Flatten");
+    let gemm = Message::default()
+        .bytes(1, b"flat")
+        .bytes(1, b"w")
+        .bytes(2, b"z")
+        .bytes(4, b"Gemm")
+        .bytes(5, &rows_are_outputs.0);
+    let graph = Message::default()
+        .bytes(1, &flatten.0)
+        .bytes(1, &gemm.0)
+        .bytes(2, b"g")
+        .bytes(5, &weight.0)
+        .bytes(11, &value("x", input).0)
+        .bytes(12, &value("z", &[2]).0);
+    let opset = Message::default().int(2, 13);
+    Message::default()
+        .int(1, 8)
+        .bytes(7, &graph.0)
+        .bytes(8, &opset.0)
+        .0
+}
+
+/// A float tensor of a symbolic batch and this shape.
+fn value(name: &str, shape: &[usize]) -> Message {
+    let batch = Message::default().bytes(1, &Message::default().bytes(2, b"N").0);
+    let dims = shape.iter().fold(batch, |dims, &n| {
+        dims.bytes(1, &Message::default().int(1, n).0)
+    });
+    let tensor = Message::default().int(1, 1).bytes(2, &dims.0);
+    let kind = Message::default().bytes(1, &tensor.0);
+    Message::default()
+        .bytes(1, name.as_bytes())
+        .bytes(2, &kind.0)
+}
+
+/// A protobuf message.
+#[derive(Default)]
+struct Message(Vec<u8>);
+
+impl Message {
+    fn varint(&mut self, mut value: usize) {
+        while value >= 0x80 {
+            self.0.push(u8::try_from(value & 0x7f).unwrap() | 0x80);
+            value >>= 7;
+        }
+        self.0.push(u8::try_from(value).unwrap());
+    }
+
+    fn int(mut self, field: usize, value: usize) -> Self {
+        self.varint(field << 3);
+        self.varint(value);
+        self
+    }
+
+    fn bytes(mut self, field: usize, bytes: &[u8]) -> Self {
+        self.varint(field << 3 | 2);
+        self.varint(bytes.len());
+        self.0.extend(bytes);
+        self
+    }
+}
