@@ -140,6 +140,12 @@ impl<'a> Context<'a> {
         self.input(node, place)?.integers.as_deref()
     }
 
+    /// The value in input `place` of a node, if that depends on the data.
+    pub(super) fn varying(&self, node: &Node, place: usize) -> Option<usize> {
+        let value = node.inputs.get(place).copied().flatten()?;
+        (!self.facts[value].is_constant()).then_some(value)
+    }
+
     /// A list of integers that is an attribute in older opsets and an input in newer ones:
     /// `Ok(None)` where it is left out, `Err` where it is there but not known.
     pub(super) fn list(
@@ -225,8 +231,7 @@ impl<'a> Context<'a> {
                 .map(|&value| &self.facts[value])
         };
         let replaceable = inputs().find_map(|fact| fact.replaceable);
-        let known = |fact: &Fact| fact.integers.is_some() || !matches!(fact.constant, Constant::No);
-        let constant = inputs().next().is_some() && inputs().all(known);
+        let constant = inputs().next().is_some() && inputs().all(Fact::is_constant);
         let open = inputs().find_map(|fact| fact.open);
         for (place, fact) in facts.iter_mut().enumerate() {
             fact.replaceable = replaceable;
@@ -335,6 +340,11 @@ fn is_move(node: &Node) -> bool {
 }
 
 impl Fact {
+    /// Whether a value does not depend on the data.
+    pub(super) fn is_constant(&self) -> bool {
+        self.integers.is_some() || !matches!(self.constant, Constant::No)
+    }
+
     /// The fact about a constant tensor.
     pub(super) fn of(literal: &Literal) -> Self {
         let (integers, constant) = match &literal.content {

@@ -2,7 +2,7 @@
 //! nodes of [`Network`](sigmax::network::Network), for one sample.
 //!
 //! [`plan`] finds these nodes, [`rules`] says which of them have no rule, [`lowering`] carries what
-//! is built, and one file per group of operators builds it. Axis 0 of every value is the batch; what
+//! is built, [`operators`] is the table of operators, and one file per group of them builds it. Axis 0 of every value is the batch; what
 //! would mix or move it is refused.
 
 mod activation;
@@ -12,6 +12,7 @@ mod constant;
 mod linear;
 mod lowering;
 mod normalisation;
+mod operators;
 mod pattern;
 mod plan;
 mod pooling;
@@ -23,10 +24,8 @@ mod select;
 mod shape;
 
 use crate::model::network::{NetworkError, NetworkModel, NoNetwork};
-use crate::model::skipped::Refused;
 
 use super::facts::Context;
-use super::order::label;
 use super::proto::Parsed;
 use lowering::{Halt, Lowering};
 use plan::Plan;
@@ -43,7 +42,7 @@ pub(super) fn network(context: Context<'_>) -> Result<NetworkModel, NetworkError
     let precision = precision::precision(&context, &plan);
     let mut lowering = Lowering::new(context, plan.input, &shape)?;
     for &index in &plan.nodes {
-        if let Err(halt) = lowering.node(&plan, index) {
+        if let Err(halt) = operators::lower(&mut lowering, &plan, index) {
             return Err(refusal(parsed, index, lowering.explained(halt)));
         }
     }
@@ -54,22 +53,8 @@ fn refusal(parsed: &Parsed, index: usize, halt: Halt) -> NetworkError {
     match halt {
         Halt::Fail(error) => error.into(),
         Halt::Refuse(reason) => NoNetwork {
-            blockers: vec![refused(parsed, index, reason)],
+            blockers: vec![rules::refused(parsed, index, reason)],
         }
         .into(),
-    }
-}
-
-/// [`Refused`] for a node.
-fn refused(parsed: &Parsed, index: usize, reason: impl Into<String>) -> Refused {
-    let node = &parsed.nodes[index];
-    Refused {
-        name: label(parsed, index),
-        kind: if node.domain.is_empty() {
-            node.op.clone()
-        } else {
-            format!("{}::{}", node.domain, node.op)
-        },
-        reason: reason.into(),
     }
 }

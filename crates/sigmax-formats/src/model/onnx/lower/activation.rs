@@ -3,39 +3,10 @@
 use sigmax::network::{Activation, Affine, NodeId, Op, PerEntry};
 
 use super::super::proto::Node;
-use super::lowering::{Halt, Lowering, refuse};
+use super::lowering::{Halt, JUMPS, Lowering, refuse};
 use super::pattern::{Pattern, Step};
-use super::rules::JUMPS;
 
-/// The operators that are an activation function, softmax or PRelu.
-pub(super) const ACTIVATIONS: [&str; 24] = [
-    "Abs",
-    "Atan",
-    "Celu",
-    "Clip",
-    "Elu",
-    "Erf",
-    "Gelu",
-    "HardSigmoid",
-    "HardSwish",
-    "LeakyRelu",
-    "LogSoftmax",
-    "Mish",
-    "PRelu",
-    "Relu",
-    "Selu",
-    "Shrink",
-    "Sigmoid",
-    "Silu",
-    "Softmax",
-    "Softplus",
-    "Softsign",
-    "Swish",
-    "Tanh",
-    "ThresholdedRelu",
-];
-
-/// A node of one of [`ACTIVATIONS`].
+/// An activation function, softmax or PRelu.
 pub(super) fn activation(
     lowering: &mut Lowering<'_>,
     node: &Node,

@@ -4,8 +4,7 @@ use sigmax::network::{Activation, Affine, NodeId, Op, PerEntry};
 
 use super::super::proto::Node;
 use super::constant::Array;
-use super::lowering::{Halt, Lowering, refuse};
-use super::rules::{PRODUCT, QUOTIENT};
+use super::lowering::{Halt, Lowering, PRODUCT, QUOTIENT, refuse};
 
 /// The operands of a node that depend on the data, and the others, each with its place.
 struct Operands {

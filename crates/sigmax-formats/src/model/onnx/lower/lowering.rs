@@ -12,14 +12,9 @@ use crate::model::tensor::Tensor;
 
 use super::super::facts::Context;
 use super::super::layers::Stop;
-use super::super::order::label;
 use super::super::proto::Node;
 use super::super::shapes;
 use super::super::size::{self, Size};
-use super::plan::Plan;
-use super::{
-    activation, arithmetic, blocks, linear, normalisation, pooling, reduce, resize, select, shape,
-};
 
 /// Why a node is not lowered.
 #[derive(Debug)]
@@ -32,6 +27,12 @@ pub(super) enum Halt {
 
 /// Said of everything that would couple the samples of a batch.
 pub(super) const MIXES: &str = "it mixes the samples of a batch";
+
+pub(super) const JUMPS: &str = "its result jumps: not Lipschitz";
+pub(super) const PRODUCT: &str = "product of two branches, and none that is known to be an \
+                                  activation function: in general not globally Lipschitz";
+pub(super) const QUOTIENT: &str =
+    "divides by a value that depends on the input: in general not globally Lipschitz";
 
 /// Entries that all picks, windows and matrices along axes may have together.
 const MAX_INDICES: usize = 1 << 27;
@@ -122,74 +123,13 @@ impl<'a> Lowering<'a> {
         })
     }
 
-    /// Lowers one node whose inputs are.
-    pub(super) fn node(&mut self, plan: &Plan, index: usize) -> Result<(), Halt> {
-        let parsed = self.context.parsed;
-        let node = &parsed.nodes[index];
-        let name = label(parsed, index);
+    /// From here on steps belong to another node of the graph.
+    pub(super) fn begin(&mut self) {
         self.fresh = true;
-        let results = match plan.patterns.get(&index) {
-            Some(pattern) => vec![activation::pattern(self, pattern, &name)?],
-            None => self.operator(plan, index, node, &name)?,
-        };
-        for (place, &output) in node.outputs.iter().enumerate() {
-            let Some(output) = output else { continue };
-            match results.get(place) {
-                Some(&id) => self.made(output, id)?,
-                None if plan.read.contains(&output) => {
-                    return refuse(format!("its output {place} is read, which has no rule"));
-                }
-                None => {}
-            }
-        }
-        Ok(())
-    }
-
-    fn operator(
-        &mut self,
-        plan: &Plan,
-        index: usize,
-        node: &Node,
-        name: &str,
-    ) -> Result<Vec<NodeId>, Halt> {
-        let id = match node.op.as_str() {
-            "Conv" | "ConvTranspose" => {
-                linear::conv(self, node, name, index, plan.folded.get(&index).copied())
-            }
-            "Gemm" => linear::gemm(self, node, name, index),
-            "MatMul" => linear::matmul(self, node, name, index),
-            "BatchNormalization" => normalisation::batch_norm(self, node, name),
-            "Add" | "Sub" | "Sum" | "Mean" => arithmetic::sum(self, node, name),
-            "Mul" | "Div" | "Neg" => arithmetic::factor(self, node, name),
-            "Max" | "Min" => arithmetic::extremum(self, node, name),
-            "MaxPool" => pooling::max_pool(self, node, name),
-            "AveragePool" => pooling::average_pool(self, node, name),
-            "GlobalAveragePool" | "GlobalMaxPool" => pooling::global(self, node, name),
-            "ReduceMean" | "ReduceSum" | "ReduceMax" | "ReduceMin" => {
-                reduce::reduce(self, node, name)
-            }
-            "Flatten" => shape::flatten(self, node, name),
-            "Reshape" => shape::reshape(self, node, name),
-            "Squeeze" => shape::squeeze(self, node, name),
-            "Unsqueeze" => shape::unsqueeze(self, node, name),
-            "Transpose" => shape::transpose(self, node, name),
-            "Slice" => select::slice(self, node, name),
-            "Split" => return select::split(self, node, name),
-            "Concat" => select::concat(self, node, name),
-            "Gather" => select::gather(self, node, name),
-            "Expand" => select::expand(self, node, name),
-            "Tile" => select::tile(self, node, name),
-            "Pad" => select::pad(self, node, name),
-            "DepthToSpace" | "SpaceToDepth" => blocks::blocks(self, node, name),
-            "Resize" | "Upsample" => resize::resize(self, node, name),
-            "Identity" | "Dropout" | "Cast" => shape::same(self, node),
-            _ => activation::activation(self, node, name),
-        };
-        Ok(vec![id?])
     }
 
     /// Enters the node of a value, and what is known of its shape now.
-    fn made(&mut self, value: usize, id: NodeId) -> Result<(), Halt> {
+    pub(super) fn made(&mut self, value: usize, id: NodeId) -> Result<(), Halt> {
         let shape = self.net.shape(id);
         let fact = &mut self.context.facts[value];
         if let Some(stated) = &fact.dims {

@@ -8,7 +8,6 @@ use super::super::facts::Context;
 use super::super::order::Producer;
 use super::super::proto::Node;
 use super::linear::product as exact_product;
-use super::plan::is_constant;
 
 /// Steps from a value to the product.
 #[derive(Clone, Debug)]
@@ -208,7 +207,7 @@ fn polynomial(context: &Context<'_>, value: usize, x: usize, depth: usize) -> Op
         return Some([0.0, 1.0, 0.0, 0.0]);
     }
     let rank = |value: usize| context.facts[value].dims.as_ref().map(Vec::len);
-    if is_constant(&context.facts[value]) {
+    if context.facts[value].is_constant() {
         // A number of a higher rank would raise that of the result.
         (rank(value)? <= rank(x)?).then_some(())?;
         return Some([context.scalar(value)?, 0.0, 0.0, 0.0]);

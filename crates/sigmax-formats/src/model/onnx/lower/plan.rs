@@ -6,7 +6,7 @@ use sigmax::PaddingMode;
 
 use crate::model::network::NoNetwork;
 
-use super::super::facts::{Constant, Context, Fact};
+use super::super::facts::Context;
 use super::super::layers::draft;
 use super::super::literal::{element, type_name};
 use super::super::order::Producer;
@@ -27,19 +27,6 @@ pub(super) struct Plan {
     pub(super) read: HashSet<usize>,
 }
 
-/// Whether a value is known before the model runs.
-pub(super) fn is_constant(fact: &Fact) -> bool {
-    fact.integers.is_some() || !matches!(fact.constant, Constant::No)
-}
-
-impl Context<'_> {
-    /// The value in input `place` of a node, if that depends on the data.
-    pub(super) fn varying(&self, node: &Node, place: usize) -> Option<usize> {
-        let value = node.inputs.get(place).copied().flatten()?;
-        (!is_constant(&self.facts[value])).then_some(value)
-    }
-}
-
 impl Plan {
     /// Goes back from the outputs.
     pub(super) fn new(context: &Context<'_>) -> Result<Self, NoNetwork> {
@@ -55,7 +42,7 @@ impl Plan {
             read: HashSet::new(),
         };
         for &output in &parsed.outputs {
-            if is_constant(&context.facts[output]) {
+            if context.facts[output].is_constant() {
                 let reason = "it does not depend on the input";
                 return Err(refuse(output, "output", reason));
             }

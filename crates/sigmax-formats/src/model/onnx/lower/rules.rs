@@ -4,67 +4,18 @@ use crate::model::skipped::Refused;
 
 use super::super::facts::Context;
 use super::super::layers::{Stop, draft};
-use super::super::proto::Node;
-use super::activation::ACTIVATIONS;
+use super::super::order::label;
+use super::super::proto::{Node, Parsed};
+use super::lowering::{JUMPS, PRODUCT, QUOTIENT};
+use super::operators::rule;
 use super::plan::Plan;
-use super::refused;
-
-/// Operators that are lowered, beside [`ACTIVATIONS`].
-const LOWERED: [&str; 41] = [
-    "Add",
-    "AveragePool",
-    "BatchNormalization",
-    "Cast",
-    "Concat",
-    "Conv",
-    "ConvTranspose",
-    "DepthToSpace",
-    "Div",
-    "Dropout",
-    "Expand",
-    "Flatten",
-    "Gather",
-    "Gemm",
-    "GlobalAveragePool",
-    "GlobalMaxPool",
-    "Identity",
-    "MatMul",
-    "Max",
-    "MaxPool",
-    "Mean",
-    "Min",
-    "Mul",
-    "Neg",
-    "Pad",
-    "ReduceMax",
-    "ReduceMean",
-    "ReduceMin",
-    "ReduceSum",
-    "Reshape",
-    "Resize",
-    "Slice",
-    "SpaceToDepth",
-    "Split",
-    "Squeeze",
-    "Sub",
-    "Sum",
-    "Tile",
-    "Transpose",
-    "Unsqueeze",
-    "Upsample",
-];
 
 const SPREAD: &str = "divides by a standard deviation or root mean square of its input: not \
                       globally Lipschitz but for the constant that keeps the divisor from 0, and \
                       no rule is known that is of use";
 const NORM: &str = "divides by a norm of its input: not globally Lipschitz";
 const ATTENTION: &str = "multiplies activations with one another: not globally Lipschitz";
-pub(super) const JUMPS: &str = "its result jumps: not Lipschitz";
 const STEEP: &str = "its slope is not bounded on all inputs: not globally Lipschitz";
-pub(super) const PRODUCT: &str = "product of two branches, and none that is known to be an \
-                                  activation function: in general not globally Lipschitz";
-pub(super) const QUOTIENT: &str =
-    "divides by a value that depends on the input: in general not globally Lipschitz";
 const RECURRENT: &str = "a recurrent layer: no rule is known";
 const QUANTISED: &str = "it is quantised, and rounding jumps; use the model before quantisation";
 const FLOW: &str = "a subgraph that runs or not, or many times, is not followed";
@@ -168,10 +119,22 @@ fn blocked(context: &Context<'_>, node: &Node) -> Option<String> {
                 _ => None,
             };
         }
-        op if LOWERED.contains(&op) || ACTIVATIONS.contains(&op) => {
-            return None;
-        }
+        op if rule(op).is_some() => return None,
         _ => "no rule is known for this operator",
     };
     Some(text.to_owned())
+}
+
+/// [`Refused`] for a node.
+pub(super) fn refused(parsed: &Parsed, index: usize, reason: impl Into<String>) -> Refused {
+    let node = &parsed.nodes[index];
+    Refused {
+        name: label(parsed, index),
+        kind: if node.domain.is_empty() {
+            node.op.clone()
+        } else {
+            format!("{}::{}", node.domain, node.op)
+        },
+        reason: reason.into(),
+    }
 }

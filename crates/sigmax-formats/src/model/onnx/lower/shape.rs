@@ -9,7 +9,7 @@ use super::super::size::Size;
 use super::lowering::{Halt, Lowering, MIXES, refuse};
 
 /// Identity, Dropout at inference, and Cast to a type that is not narrower than float32.
-pub(super) fn same(lowering: &mut Lowering<'_>, node: &Node) -> Result<NodeId, Halt> {
+pub(super) fn same(lowering: &mut Lowering<'_>, node: &Node, _name: &str) -> Result<NodeId, Halt> {
     let id = lowering.data(node, 0)?;
     match node.op.as_str() {
         "Cast" => match node.int("to", 0)? {
