@@ -1,17 +1,20 @@
 //! ONNX: a graph of operators, with weights that are read only when a layer's kernel is.
 //!
 //! The file is gone through once for its structure ([`proto`], [`literal`], [`attribute`]); then
-//! every value gets a [`facts::Fact`] in topological order: its shape as far as it follows from the
-//! graph, its integers, and the tensor behind it where it is a constant that was only moved. Layers
-//! ([`layers`]) are read off these facts. Everything is linear in the size of the file, and what is
+//! every value gets a [`facts::Fact`] in topological order ([`infer`]): its shape as far as it
+//! follows from the graph, its integers, and the tensor behind it where it is a constant that was
+//! only moved. Layers ([`layers`]) and the network ([`lower`]) are read off these facts. Everything is linear in the size of the file, and what is
 //! not understood is unknown or refused, never guessed.
 
+mod arguments;
 mod attribute;
 mod broadcast;
 mod conv;
 mod dense;
+mod draft;
 mod external;
 mod facts;
+mod infer;
 mod integers;
 mod layers;
 mod limits;
@@ -20,11 +23,13 @@ mod lower;
 mod numbers;
 mod order;
 mod padded;
+mod parsed;
 mod proto;
 mod resize;
 mod shapes;
 mod size;
 mod spatial;
+mod state;
 mod window;
 
 use std::collections::HashSet;
@@ -40,7 +45,8 @@ use crate::model::skipped::Skipped;
 use attribute::Attribute;
 use facts::{Context, Known};
 use literal::Content;
-use proto::{Declared, Parsed, State};
+use parsed::{Declared, Parsed};
+use state::State;
 
 /// The structure of an ONNX file.
 #[derive(Clone, Debug)]

@@ -8,7 +8,7 @@ use crate::error::Error;
 
 use super::limits;
 use super::literal::{Literal, literal};
-use super::proto::{Node, State, integers, own_domain};
+use super::state::{State, integers, own_domain};
 
 /// The value of an attribute.
 #[derive(Clone, Debug)]
@@ -196,77 +196,4 @@ pub(super) fn inner_node(
         inner.push(Inner { name, op, domain });
     }
     Ok(())
-}
-
-impl Node {
-    /// An attribute, if it is there.
-    pub(super) fn attribute(&self, name: &str) -> Option<&Attribute> {
-        self.attributes
-            .iter()
-            .find_map(|(found, value)| (found == name).then_some(value))
-    }
-
-    /// An integer attribute.
-    pub(super) fn int(&self, name: &str, default: i64) -> Result<i64, String> {
-        match self.attribute(name) {
-            None => Ok(default),
-            Some(Attribute::Int(value)) => Ok(*value),
-            Some(_) => Err(format!("the attribute {name:?} is not an integer")),
-        }
-    }
-
-    /// A float attribute.
-    pub(super) fn float(&self, name: &str, default: f32) -> Result<f32, String> {
-        match self.attribute(name) {
-            None => Ok(default),
-            Some(Attribute::Float(value)) => Ok(*value),
-            Some(_) => Err(format!("the attribute {name:?} is not a float")),
-        }
-    }
-
-    /// A text attribute.
-    pub(super) fn text<'a>(&'a self, name: &str, default: &'a str) -> Result<&'a str, String> {
-        match self.attribute(name) {
-            None => Ok(default),
-            Some(Attribute::Text(value)) => Ok(value),
-            Some(_) => Err(format!("the attribute {name:?} is not a short text")),
-        }
-    }
-
-    /// A list of integers, if it is there.
-    pub(super) fn ints(&self, name: &str) -> Result<Option<&[i64]>, String> {
-        match self.attribute(name) {
-            None => Ok(None),
-            Some(Attribute::Ints(values)) => Ok(Some(values)),
-            Some(_) => Err(format!(
-                "the attribute {name:?} is not a list of at most {} integers",
-                limits::INTEGERS
-            )),
-        }
-    }
-
-    /// One integer per axis, each from `least` to the largest extent that is covered.
-    pub(super) fn extents(
-        &self,
-        name: &str,
-        length: usize,
-        least: usize,
-    ) -> Result<Vec<usize>, String> {
-        let Some(values) = self.ints(name)? else {
-            return Ok(vec![least; length]);
-        };
-        let inside = |&value: &i64| {
-            usize::try_from(value)
-                .ok()
-                .filter(|value| (least..=limits::EXTENT).contains(value))
-        };
-        let extents: Option<Vec<_>> = values.iter().map(inside).collect();
-        match extents {
-            Some(extents) if extents.len() == length => Ok(extents),
-            _ => Err(format!(
-                "{name} = {values:?}; expected {length} values from {least} to {}",
-                limits::EXTENT
-            )),
-        }
-    }
 }

@@ -1,7 +1,7 @@
 //! Shapes of elementwise operators and matrix products.
 
 use super::facts::Context;
-use super::proto::Node;
+use super::parsed::Node;
 use super::size::{Dims, Size};
 
 /// Operators whose first output has the shape of their first input.

@@ -4,11 +4,11 @@ use sigmax::Conv;
 
 use crate::model::layer::Op;
 
+use super::draft::{Draft, Stop};
 use super::facts::Context;
-use super::layers::{Draft, Stop};
 use super::limits;
 use super::padded::{Front, front};
-use super::proto::Node;
+use super::parsed::Node;
 use super::size::{Dims, Size};
 use super::spatial::Transposed;
 use super::window::{AutoPad, Window};

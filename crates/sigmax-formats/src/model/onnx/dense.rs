@@ -5,9 +5,9 @@ use sigmax::Conv;
 use crate::model::layer::Op;
 use crate::model::tensor::Tensor;
 
+use super::draft::{Draft, Stop};
 use super::facts::{Constant, Context};
-use super::layers::{Draft, Stop};
-use super::proto::Node;
+use super::parsed::Node;
 
 /// Said where the matrix is the first factor.
 const LEFT: &str = "the weight is the first factor of the product: it acts on the columns of its \

@@ -8,7 +8,7 @@ use crate::bytes::wire::Payload;
 use crate::error::Error;
 
 use super::limits;
-use super::proto::State;
+use super::state::State;
 
 /// What the entries of `external_data` say.
 #[derive(Debug, Default)]

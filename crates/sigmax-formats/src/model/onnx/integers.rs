@@ -1,7 +1,6 @@
 //! [`Integers`]: the small integer tensors that shapes, axes and padding are made of.
 
 use super::limits;
-use super::proto::Parsed;
 use super::size::Size;
 
 /// A tensor of at most [`limits::INTEGERS`] integers, row-major.
@@ -60,36 +59,6 @@ impl Open {
         match self {
             Self::Batch(input) => Self::FromBatch(input),
             open => open,
-        }
-    }
-
-    /// "it …".
-    pub(super) fn text(self, parsed: &Parsed) -> String {
-        match self {
-            Self::Batch(input) | Self::FromBatch(input) => format!(
-                "depends on the length of the batch (axis 0 of {:?}), which the file leaves open; \
-                 export the model with a fixed batch of 1",
-                parsed.names[input]
-            ),
-            Self::Length(value) => {
-                let stated = parsed.declared.iter().any(|known| known.value == value);
-                let only = if stated {
-                    "; that the file states one (value_info) proves nothing"
-                } else {
-                    ""
-                };
-                format!(
-                    "depends on the shape of {:?}, which does not follow from the graph{only}",
-                    parsed.names[value]
-                )
-            }
-            Self::Overflow(element) => format!(
-                "is computed with integers that leave the range of {}, or divides by 0",
-                match element {
-                    Whole::Int32 => "int32",
-                    Whole::Int64 => "int64",
-                }
-            ),
         }
     }
 }

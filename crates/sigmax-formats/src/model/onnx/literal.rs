@@ -12,7 +12,7 @@ use crate::model::tensor::{Place, Tensor, count};
 use super::external;
 use super::integers::{Integers, Whole};
 use super::limits;
-use super::proto::{State, integers};
+use super::state::{State, integers};
 
 /// A constant tensor.
 #[derive(Clone, Debug)]

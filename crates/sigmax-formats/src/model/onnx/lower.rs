@@ -26,7 +26,7 @@ mod shape;
 use crate::model::network::{NetworkError, NetworkModel, NoNetwork};
 
 use super::facts::Context;
-use super::proto::Parsed;
+use super::parsed::Parsed;
 use lowering::{Halt, Lowering};
 use plan::Plan;
 

@@ -5,13 +5,13 @@ use std::sync::Arc;
 use crate::model::repeated::{Entry, Repeated};
 use crate::model::tensor::{Place, Tensor};
 
+use super::arguments;
 use super::attribute::Attribute;
 use super::facts::{Constant, Context, Fact};
 use super::integers::{Integers, Open, Operator, Whole, slice};
 use super::limits;
 use super::literal::Content;
-use super::proto::Node;
-use super::shapes;
+use super::parsed::Node;
 use super::size::{self, Dims, Size};
 
 /// The fact about the output of a Constant node.
@@ -82,7 +82,7 @@ pub(super) fn fold(
         "Identity" => return Some(data.clone()),
         "Cast" => Some(data.cast(Whole::of(node.int("to", 0).ok()?)?)),
         "Reshape" | "Squeeze" | "Unsqueeze" | "Flatten" => data.reshaped(size::lengths(dims?)?),
-        "Transpose" => data.permuted(&shapes::permutation(node, data.dims.len())?),
+        "Transpose" => data.permuted(&arguments::permutation(node, data.dims.len())?),
         "Slice" => sliced(context, node, data),
         "Gather" => gathered(context, node, data),
         "Neg" => Some(data.map(i64::checked_neg)),
@@ -164,7 +164,7 @@ fn concat(context: &Context<'_>, node: &Node) -> Option<Integers> {
 }
 
 fn sliced(context: &Context<'_>, node: &Node, data: &Integers) -> Option<Integers> {
-    let cuts = shapes::cuts(context, node, data.dims.len())?;
+    let cuts = arguments::cuts(context, node, data.dims.len())?;
     let mut indices: Vec<Vec<usize>> = data.dims.iter().map(|&n| (0..n).collect()).collect();
     for (axis, start, end, step) in cuts {
         let (first, count, step) = slice(data.dims[axis], start, end, step)?;

@@ -3,7 +3,7 @@
 use crate::bytes::source::Source;
 use crate::error::Error;
 
-use super::proto::{Node, Parsed};
+use super::parsed::{Node, Parsed};
 
 /// What a value comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -2,10 +2,10 @@
 
 use sigmax::{Conv, PaddingMode};
 
+use super::arguments::pad_amounts;
 use super::facts::Context;
 use super::order::{Producer, label};
-use super::proto::Node;
-use super::shapes::pad_amounts;
+use super::parsed::Node;
 use super::size::Dims;
 
 /// What is in front of a convolution.

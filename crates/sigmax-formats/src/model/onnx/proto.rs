@@ -1,149 +1,17 @@
 //! The ONNX messages that matter, read without their weights.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 use std::ops::Range;
-use std::path::{Path, PathBuf};
 
 use crate::bytes::cursor::Cursor;
-use crate::bytes::source::Source;
 use crate::bytes::wire::Payload;
 use crate::error::Error;
 
-use super::attribute::{Attribute, Inner, attribute};
+use super::attribute::{attribute, inner_node};
 use super::limits;
-use super::literal::{Literal, literal};
-
-/// A node. Values are numbered in [`Parsed::names`].
-#[derive(Clone, Debug, Default)]
-pub(super) struct Node {
-    pub(super) name: String,
-    pub(super) op: String,
-    /// Empty for the operators of ONNX itself.
-    pub(super) domain: String,
-    /// `None` where an optional input is left out.
-    pub(super) inputs: Vec<Option<usize>>,
-    pub(super) outputs: Vec<Option<usize>>,
-    pub(super) attributes: Vec<(String, Attribute)>,
-    /// Nodes of its subgraphs that may be layers.
-    pub(super) inner: Vec<Inner>,
-}
-
-/// A declared value: a graph input, or a shape in `value_info`.
-#[derive(Clone, Debug)]
-pub(super) struct Declared {
-    pub(super) value: usize,
-    /// Length per axis, `None` where it is left open.
-    pub(super) dims: Option<Vec<Option<usize>>>,
-    /// The TensorProto.DataType, 0 where it is not stated.
-    pub(super) element: u64,
-}
-
-/// A model file without its weights.
-#[derive(Debug, Default)]
-pub(super) struct Parsed {
-    pub(super) ir_version: u64,
-    pub(super) opset: u64,
-    /// Names of values.
-    pub(super) names: Vec<String>,
-    pub(super) nodes: Vec<Node>,
-    pub(super) initializers: Vec<(usize, Literal)>,
-    pub(super) sparse: Vec<usize>,
-    pub(super) inputs: Vec<Declared>,
-    pub(super) outputs: Vec<usize>,
-    /// What is stated about outputs and values between the nodes; see [`super::facts`].
-    pub(super) declared: Vec<Declared>,
-    /// Model-local functions by domain and name, with whether a layer may be inside.
-    pub(super) functions: HashMap<(String, String), bool>,
-}
-
-/// What is carried along while a file is read.
-#[derive(Debug)]
-pub(super) struct State<'a> {
-    pub(super) source: &'a Source,
-    pub(super) folder: Option<&'a Path>,
-    /// External files that were found, with their lengths.
-    pub(super) external: HashMap<String, (PathBuf, u64)>,
-    values: HashMap<String, usize>,
-    names: Vec<String>,
-    parts: u64,
-}
-
-impl<'a> State<'a> {
-    pub(super) fn new(source: &'a Source, folder: Option<&'a Path>) -> Self {
-        Self {
-            source,
-            folder,
-            external: HashMap::new(),
-            values: HashMap::new(),
-            names: Vec::new(),
-            parts: 0,
-        }
-    }
-
-    /// Counts one more part of the model.
-    pub(super) fn part(&mut self) -> Result<(), Error> {
-        self.parts += 1;
-        self.source.limit(
-            "the number of parts of the graph",
-            limits::PARTS,
-            self.parts,
-        )
-    }
-
-    /// The number of a value.
-    fn value(&mut self, name: String) -> Result<usize, Error> {
-        if let Some(&value) = self.values.get(&name) {
-            return Ok(value);
-        }
-        let value = self.names.len();
-        self.source
-            .limit("the number of values", limits::VALUES, value as u64 + 1)?;
-        self.names.push(name.clone());
-        self.values.insert(name, value);
-        Ok(value)
-    }
-
-    fn named(
-        &mut self,
-        cursor: &mut Cursor<'_>,
-        range: Range<u64>,
-    ) -> Result<Option<usize>, Error> {
-        self.part()?;
-        let name = cursor.text(range, limits::NAME)?;
-        if name.is_empty() {
-            return Ok(None);
-        }
-        self.value(name).map(Some)
-    }
-}
-
-/// Appends the integers of a repeated field, packed or not; `false` if there are more than `limit`.
-pub(super) fn integers(
-    cursor: &mut Cursor<'_>,
-    payload: Payload,
-    limit: usize,
-    values: &mut Vec<i64>,
-) -> Result<bool, Error> {
-    let mut all = true;
-    let mut push = |value: u64| {
-        if values.len() < limit {
-            values.push(value.cast_signed());
-        } else {
-            all = false;
-        }
-    };
-    match payload {
-        Payload::Varint(value) => push(value),
-        Payload::Bytes(range) => cursor.inside(range, |cursor| {
-            while cursor.left() > 0 {
-                push(cursor.varint()?);
-            }
-            Ok(())
-        })?,
-        Payload::Fixed32(_) | Payload::Fixed64(_) => all = false,
-    }
-    Ok(all)
-}
+use super::literal::literal;
+use super::parsed::{Declared, Node, Parsed};
+use super::state::{State, own_domain};
 
 /// Reads the ModelProto.
 pub(super) fn model(state: &mut State<'_>) -> Result<Parsed, Error> {
@@ -211,15 +79,6 @@ fn default_opset(cursor: &mut Cursor<'_>, range: Range<u64>) -> Result<Option<i6
     Ok(own_domain(domain).is_empty().then_some(version))
 }
 
-/// The domain, empty for that of ONNX itself under either of its names.
-pub(super) fn own_domain(domain: String) -> String {
-    if domain == "ai.onnx" {
-        String::new()
-    } else {
-        domain
-    }
-}
-
 /// The domain and name of a FunctionProto, and whether a layer may be inside.
 fn function(
     state: &mut State<'_>,
@@ -231,7 +90,7 @@ fn function(
         match (number, payload) {
             (1, Payload::Bytes(range)) => name = cursor.text(range, limits::NAME)?,
             (7, Payload::Bytes(range)) => {
-                super::attribute::inner_node(state, cursor, range, 0, &mut inner)?;
+                inner_node(state, cursor, range, 0, &mut inner)?;
             }
             (10, Payload::Bytes(range)) => domain = cursor.text(range, limits::NAME)?,
             _ => {}

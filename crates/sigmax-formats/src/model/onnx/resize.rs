@@ -1,10 +1,10 @@
 //! Shapes of Resize, Upsample and the two rearrangements of blocks.
 
+use super::arguments::axis;
 use super::attribute::Attribute;
 use super::facts::{Constant, Context};
 use super::limits;
-use super::proto::Node;
-use super::shapes::axis;
+use super::parsed::Node;
 use super::size::{Dims, Size};
 
 /// The shape of the output of Resize and Upsample.

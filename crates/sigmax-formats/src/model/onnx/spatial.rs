@@ -1,9 +1,9 @@
 //! Shapes of convolutions and pools.
 
+use super::arguments::weight;
 use super::facts::Context;
 use super::limits;
-use super::proto::Node;
-use super::shapes::weight;
+use super::parsed::Node;
 use super::size::{Dims, Size};
 use super::window::{AutoPad, Window};
 

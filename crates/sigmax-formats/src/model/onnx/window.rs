@@ -2,7 +2,7 @@
 //! follow from them.
 
 use super::limits;
-use super::proto::Node;
+use super::parsed::Node;
 
 /// How the padding is stated.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

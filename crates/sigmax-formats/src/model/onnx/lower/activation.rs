@@ -2,7 +2,7 @@
 
 use sigmax::network::{Activation, Affine, NodeId, Op, PerEntry};
 
-use super::super::proto::Node;
+use super::super::parsed::Node;
 use super::lowering::{Halt, JUMPS, Lowering, refuse};
 use super::pattern::{Pattern, Step};
 

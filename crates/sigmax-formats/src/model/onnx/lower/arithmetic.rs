@@ -2,7 +2,7 @@
 
 use sigmax::network::{Activation, Affine, NodeId, Op, PerEntry};
 
-use super::super::proto::Node;
+use super::super::parsed::Node;
 use super::constant::Array;
 use super::lowering::{Halt, Lowering, PRODUCT, QUOTIENT, refuse};
 

@@ -2,7 +2,7 @@
 
 use sigmax::network::NodeId;
 
-use super::super::proto::Node;
+use super::super::parsed::Node;
 use super::lowering::{Halt, Lowering, refuse};
 
 /// `DepthToSpace` and `SpaceToDepth`.

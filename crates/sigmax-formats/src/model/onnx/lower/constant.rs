@@ -6,7 +6,7 @@ use super::super::attribute::Attribute;
 use super::super::facts::{Constant, Context};
 use super::super::literal::Content;
 use super::super::order::Producer;
-use super::super::proto::Node;
+use super::super::parsed::Node;
 use super::super::size;
 use super::lowering::{Halt, Lowering, refuse};
 

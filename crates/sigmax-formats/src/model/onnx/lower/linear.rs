@@ -4,8 +4,9 @@ use sigmax::network::{Affine, NodeId, Op, PerEntry};
 use sigmax::{Conv, Kernel};
 
 use super::super::conv::{ANY_PADDING, LONGER};
-use super::super::layers::{Draft, draft};
-use super::super::proto::Node;
+use super::super::draft::Draft;
+use super::super::layers::draft;
+use super::super::parsed::Node;
 use super::constant::Array;
 use super::lowering::{Halt, Lowering, MIXES, refuse};
 

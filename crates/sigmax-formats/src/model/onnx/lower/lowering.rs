@@ -10,10 +10,10 @@ use crate::model::names::Names;
 use crate::model::network::{NetworkError, NetworkModel, NoNetwork, Precision};
 use crate::model::tensor::Tensor;
 
+use super::super::arguments;
+use super::super::draft::Stop;
 use super::super::facts::Context;
-use super::super::layers::Stop;
-use super::super::proto::Node;
-use super::super::shapes;
+use super::super::parsed::Node;
 use super::super::size::{self, Size};
 
 /// Why a node is not lowered.
@@ -198,7 +198,7 @@ impl<'a> Lowering<'a> {
     /// An axis that is not the batch, batch left out.
     pub(super) fn axis(&self, axis: i64, id: NodeId) -> Result<usize, Halt> {
         let rank = self.net.shape(id).len() + 1;
-        match shapes::axis(axis, rank) {
+        match arguments::axis(axis, rank) {
             Some(0) => refuse(MIXES),
             Some(axis) => Ok(axis - 1),
             None => refuse(format!("axis = {axis} of an input of {rank} axes")),

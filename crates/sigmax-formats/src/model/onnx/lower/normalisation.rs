@@ -2,7 +2,7 @@
 
 use sigmax::network::{Affine, NodeId, Op};
 
-use super::super::proto::Node;
+use super::super::parsed::Node;
 use super::lowering::{Halt, Lowering, refuse};
 
 /// γ·(x − μ)/√(σ² + ε) + β per channel.

@@ -3,7 +3,7 @@
 use sigmax::network::NodeId;
 
 use super::super::order::label;
-use super::super::proto::Node;
+use super::super::parsed::Node;
 use super::lowering::{Halt, Lowering, refuse};
 use super::plan::Plan;
 use super::{

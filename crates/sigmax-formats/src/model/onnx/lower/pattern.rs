@@ -6,7 +6,7 @@ use sigmax::network::Activation;
 
 use super::super::facts::Context;
 use super::super::order::Producer;
-use super::super::proto::Node;
+use super::super::parsed::Node;
 use super::linear::product as exact_product;
 
 /// Steps from a value to the product.

@@ -10,7 +10,7 @@ use super::super::facts::Context;
 use super::super::layers::draft;
 use super::super::literal::{element, type_name};
 use super::super::order::Producer;
-use super::super::proto::Node;
+use super::super::parsed::Node;
 use super::pattern::{Pattern, pattern};
 
 /// The nodes to lower, each after those it reads.

@@ -6,7 +6,7 @@ use crate::bytes::element::Element;
 use crate::model::network::Precision;
 
 use super::super::facts::{Constant, Context};
-use super::super::proto::Node;
+use super::super::parsed::Node;
 use super::plan::Plan;
 
 /// A floating-point type.

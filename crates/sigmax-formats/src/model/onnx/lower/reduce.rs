@@ -2,7 +2,7 @@
 
 use sigmax::network::{NodeId, Op, Pool, Separable};
 
-use super::super::proto::Node;
+use super::super::parsed::Node;
 use super::lowering::{Halt, Lowering, MIXES, refuse};
 
 /// `ReduceMean`, `ReduceSum`, `ReduceMax` and `ReduceMin`.

@@ -3,8 +3,8 @@
 use sigmax::network::{AxisMatrix, Interpolation, NodeId, Op, Separable};
 
 use super::super::limits;
-use super::super::proto::Node;
-use super::super::{resize, shapes, size};
+use super::super::parsed::Node;
+use super::super::{arguments, resize, size};
 use super::lowering::{Halt, Lowering, MIXES, refuse};
 
 /// How one axis is resized.
@@ -92,7 +92,7 @@ fn along(lowering: &Lowering<'_>, node: &Node, shape: &[usize]) -> Result<Vec<Ax
     let stated = match node.ints("axes")? {
         None => (0..rank).collect(),
         Some(axes) => {
-            let axes = axes.iter().map(|&axis| shapes::axis(axis, rank));
+            let axes = axes.iter().map(|&axis| arguments::axis(axis, rank));
             axes.collect::<Option<Vec<_>>>().unwrap_or_default()
         }
     };

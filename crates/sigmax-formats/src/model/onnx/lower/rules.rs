@@ -2,10 +2,11 @@
 
 use crate::model::skipped::Refused;
 
+use super::super::draft::Stop;
 use super::super::facts::Context;
-use super::super::layers::{Stop, draft};
+use super::super::layers::draft;
 use super::super::order::label;
-use super::super::proto::{Node, Parsed};
+use super::super::parsed::{Node, Parsed};
 use super::lowering::{JUMPS, PRODUCT, QUOTIENT};
 use super::operators::rule;
 use super::plan::Plan;

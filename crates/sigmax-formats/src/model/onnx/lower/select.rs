@@ -3,9 +3,9 @@
 use sigmax::PaddingMode;
 use sigmax::network::{NodeId, Op, Pick};
 
+use super::super::arguments;
 use super::super::integers::{Integers, slice as entries};
-use super::super::proto::Node;
-use super::super::shapes;
+use super::super::parsed::Node;
 use super::super::size::{self, Size};
 use super::lowering::{Halt, Lowering, MIXES, refuse};
 
@@ -13,12 +13,12 @@ use super::lowering::{Halt, Lowering, MIXES, refuse};
 pub(super) fn slice(lowering: &mut Lowering<'_>, node: &Node, name: &str) -> Result<NodeId, Halt> {
     let id = lowering.data(node, 0)?;
     let shape = lowering.shape(id);
-    let Some(cuts) = shapes::cuts(&lowering.context, node, shape.len() + 1) else {
+    let Some(cuts) = arguments::cuts(&lowering.context, node, shape.len() + 1) else {
         return refuse("its starts, ends, axes or steps are not known");
     };
     let mut along = vec![None; shape.len()];
     for (axis, start, end, step) in cuts {
-        let whole = shapes::is_whole(start, end, step);
+        let whole = arguments::is_whole(start, end, step);
         let n = match axis {
             0 if whole => continue,
             0 => match lowering.batch.known() {
@@ -210,7 +210,7 @@ pub(super) fn pad(lowering: &mut Lowering<'_>, node: &Node, name: &str) -> Resul
         "wrap" => PaddingMode::Circular,
         other => return refuse(format!("its mode {other:?} is not known")),
     };
-    let amounts = shapes::pad_amounts(&lowering.context, node, shape.len() + 1);
+    let amounts = arguments::pad_amounts(&lowering.context, node, shape.len() + 1);
     let Some(amounts) = amounts else {
         return refuse("its amounts are not known");
     };

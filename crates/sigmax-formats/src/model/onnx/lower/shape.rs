@@ -2,9 +2,9 @@
 
 use sigmax::network::NodeId;
 
+use super::super::arguments;
 use super::super::integers::Open;
-use super::super::proto::Node;
-use super::super::shapes;
+use super::super::parsed::Node;
 use super::super::size::Size;
 use super::lowering::{Halt, Lowering, MIXES, refuse};
 
@@ -155,7 +155,7 @@ pub(super) fn unsqueeze(
     let rank = shape.len() + 1 + axes.len();
     let mut new = Vec::new();
     for &axis in &axes {
-        match shapes::axis(axis, rank) {
+        match arguments::axis(axis, rank) {
             Some(0) => return refuse("it moves the batch axis"),
             Some(axis) if !new.contains(&axis) => new.push(axis),
             _ => return refuse(format!("axes = {axes:?} for an output of {rank} axes")),
@@ -183,7 +183,7 @@ pub(super) fn transpose(
 ) -> Result<NodeId, Halt> {
     let id = lowering.data(node, 0)?;
     let rank = lowering.shape(id).len() + 1;
-    let Some(axes) = shapes::permutation(node, rank) else {
+    let Some(axes) = arguments::permutation(node, rank) else {
         return refuse(format!("its perm is no permutation of {rank} axes"));
     };
     let [0, rest @ ..] = &axes[..] else {

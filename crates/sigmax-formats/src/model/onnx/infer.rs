@@ -1,0 +1,215 @@
+//! What is known of a graph: its links, and in one pass a fact for every value.
+
+use std::sync::Arc;
+
+use crate::bytes::source::Source;
+use crate::error::Error;
+use crate::model::tensor::Tensor;
+
+use super::facts::{Constant, Context, Fact};
+use super::integers::Open;
+use super::limits;
+use super::literal::{Literal, element, type_name};
+use super::order::{Producer, label, link};
+use super::parsed::{Node, Parsed};
+use super::size::{self, Dims, Size};
+use super::{arguments, numbers, shapes};
+
+impl<'a> Context<'a> {
+    /// Links the graph and goes through it once; `size` replaces the spatial axes of one value.
+    ///
+    /// Shapes are those of the graph's inputs and what follows from them. What the file states about
+    /// other values (value_info, outputs) is not checked by anybody and not used.
+    pub(super) fn new(
+        source: &'a Source,
+        parsed: &'a Parsed,
+        size: Option<&(usize, Vec<usize>)>,
+    ) -> Result<Self, Error> {
+        let mut context = Self {
+            source,
+            parsed,
+            links: Arc::new(link(source, parsed)?),
+            facts: vec![Fact::default(); parsed.names.len()],
+        };
+        for input in &parsed.inputs {
+            context.facts[input.value].dims = input.dims.as_ref().map(|dims| {
+                let mut dims: Dims = dims.iter().copied().map(Size::from).collect();
+                if let Some(first @ Size::Unknown) = dims.first_mut() {
+                    *first = Size::Batch(input.value);
+                }
+                dims
+            });
+        }
+        if let Some((value, size)) = size
+            && let Some(dims) = &mut context.facts[*value].dims
+        {
+            for (axis, &n) in dims.iter_mut().skip(2).zip(size) {
+                *axis = Size::Known(n);
+            }
+        }
+        for (value, literal) in &parsed.initializers {
+            context.initial(*value, literal);
+        }
+        for &value in &parsed.sparse {
+            context.facts[value].constant =
+                Constant::Opaque("is a sparse initializer, which is not read".into());
+        }
+        for step in 0..context.links.order.len() {
+            let index = context.links.order[step];
+            let facts = context.evaluate(index);
+            for (&output, fact) in parsed.nodes[index].outputs.iter().zip(facts) {
+                let Some(output) = output else { continue };
+                context.facts[output] = fact;
+            }
+        }
+        Ok(context)
+    }
+
+    /// The fact about an initializer. Where that is a graph input too, a caller may replace it by
+    /// anything of the shape that the input has. Before IR version 4 every initializer had to be
+    /// listed as an input, and stood for itself.
+    fn initial(&mut self, value: usize, literal: &Literal) {
+        let mut fact = Fact::of(literal);
+        if self.links.producers[value] == Producer::Replaceable
+            && !(1..4).contains(&self.parsed.ir_version)
+        {
+            fact.replaceable = Some(value);
+            fact.integers = None;
+            fact.dims = self.facts[value].dims.take();
+        }
+        self.facts[value] = fact;
+    }
+
+    /// The facts about the outputs of a node whose inputs are known.
+    fn evaluate(&self, index: usize) -> Vec<Fact> {
+        let node = &self.parsed.nodes[index];
+        let mut facts = vec![Fact::default(); node.outputs.len()];
+        let own = node.domain.is_empty() && !self.is_function(node);
+        if own && node.op == "Constant" {
+            if let Some(first) = facts.first_mut() {
+                *first = self.constant(index);
+            }
+            return facts;
+        }
+        if own {
+            for (fact, dims) in facts.iter_mut().zip(shapes::infer(self, node)) {
+                fact.dims = dims.filter(|dims| dims.len() <= limits::RANK);
+            }
+            if let Some(first) = facts.first_mut() {
+                first.integers = numbers::fold(self, node, first.dims.as_ref());
+            }
+        }
+        // A shape does not depend on the data, whether it is known or not.
+        if own
+            && matches!(node.op.as_str(), "Shape" | "Size")
+            && let [first, ..] = &mut facts[..]
+            && first.integers.is_none()
+            && let Some(value) = node.inputs.first().copied().flatten()
+        {
+            let open = Open::Length(value);
+            first.open = Some(open);
+            first.constant = Constant::Opaque(open.text(self.parsed).into());
+            return facts;
+        }
+        let inputs = || {
+            node.inputs
+                .iter()
+                .flatten()
+                .map(|&value| &self.facts[value])
+        };
+        let replaceable = inputs().find_map(|fact| fact.replaceable);
+        let constant = inputs().next().is_some() && inputs().all(Fact::is_constant);
+        let open = inputs().find_map(|fact| fact.open);
+        for (place, fact) in facts.iter_mut().enumerate() {
+            fact.replaceable = replaceable;
+            if let Some(numbers) = &fact.integers {
+                fact.dims = Some(size::dims(&numbers.dims));
+                fact.open = numbers.open();
+            } else if constant {
+                fact.open = open;
+            }
+            if constant {
+                fact.constant = match fact.open {
+                    Some(open) => Constant::Opaque(open.text(self.parsed).into()),
+                    None if own && place == 0 => self.moved(index, fact.dims.as_ref()),
+                    None => self.computed(index),
+                };
+            }
+        }
+        facts
+    }
+
+    /// The output of a node all of whose inputs are constant, where it only moves or casts them.
+    fn moved(&self, index: usize, dims: Option<&Dims>) -> Constant {
+        let node = &self.parsed.nodes[index];
+        let Some(data) = self.input(node, 0) else {
+            return self.computed(index);
+        };
+        let (tensor, steps) = match &data.constant {
+            Constant::Float(tensor, steps) => (tensor, *steps),
+            // The reason why it is opaque is worth more than that it was moved.
+            Constant::Opaque(reason) if is_move(node) => return Constant::Opaque(reason.clone()),
+            Constant::Opaque(_) | Constant::No => return self.computed(index),
+        };
+        let known = || size::lengths(dims?);
+        let moved = match node.op.as_str() {
+            "Identity" => return Constant::Float(tensor.clone(), steps),
+            _ if steps >= limits::CHAIN => None,
+            "Reshape" | "Squeeze" | "Unsqueeze" | "Flatten" => {
+                known().and_then(|dims| Tensor::clone(tensor).reshaped(dims))
+            }
+            "Transpose" => arguments::permutation(node, tensor.shape().len())
+                .and_then(|axes| Tensor::clone(tensor).permuted(&axes)),
+            "Cast" => {
+                let to = node.int("to", 0).ok().and_then(|to| u64::try_from(to).ok());
+                match to.map(|to| (to, element(to))) {
+                    Some((_, Some(to))) => Tensor::clone(tensor).cast(to),
+                    Some((to, None)) => {
+                        let reason = format!("is cast to {}, not a float type", type_name(to));
+                        return Constant::Opaque(reason.into());
+                    }
+                    None => None,
+                }
+            }
+            _ => None,
+        };
+        match moved {
+            Some(tensor) => Constant::Float(Arc::new(tensor), steps + 1),
+            None => self.computed(index),
+        }
+    }
+
+    fn computed(&self, index: usize) -> Constant {
+        let op = self.parsed.nodes[index].op.as_str();
+        let name = label(self.parsed, index);
+        let reason = match op {
+            "DequantizeLinear" | "DynamicQuantizeLinear" | "QuantizeLinear" => {
+                format!("is quantised (node {name:?}, {op}); audit the model before quantisation")
+            }
+            _ if is_move(&self.parsed.nodes[index]) => {
+                format!("is moved or cast by node {name:?} ({op}) in a way that is not followed")
+            }
+            _ => format!(
+                "is computed by node {name:?} ({op}), which is not folded; fold the constants of the \
+                 model first (onnxsim, or the optimised model that onnxruntime saves)"
+            ),
+        };
+        Constant::Opaque(reason.into())
+    }
+
+    /// The value of a Constant node.
+    fn constant(&self, index: usize) -> Fact {
+        let node = &self.parsed.nodes[index];
+        numbers::constant(node, &label(self.parsed, index)).unwrap_or_else(|| Fact {
+            constant: Constant::Opaque("is a Constant node of a kind that is not read".into()),
+            ..Fact::default()
+        })
+    }
+}
+
+fn is_move(node: &Node) -> bool {
+    matches!(
+        node.op.as_str(),
+        "Identity" | "Reshape" | "Squeeze" | "Unsqueeze" | "Flatten" | "Transpose" | "Cast"
+    )
+}
