@@ -125,7 +125,7 @@ def confirmed(nodes, entries):
 def forge(graph):
     """(attempts, what was confirmed though it is false)."""
     model, norms = graph.model(), graph.norms()
-    header = SimpleNamespace(nodes=[{"shape": graph.input}], input_size=None, mean=None, std=None)
+    header = SimpleNamespace(nodes=[{"shape": graph.input}], input_size=None, layout=None, picture=None, mean=None, std=None)
     try:
         nodes, _ = build(model, header)
     except NotCovered:

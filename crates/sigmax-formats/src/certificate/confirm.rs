@@ -195,7 +195,7 @@ fn check_layout(
         None => None,
         Some(name) => Some(
             Channels::named(name)
-                .ok_or_else(|| lines.refuse(format!("its layout {name:?} is not known")))?,
+                .ok_or_else(|| lines.malformed(format!("its layout {name:?} is not known")))?,
         ),
     };
     if let (Some([channels, ..]), Some(mean)) = (header.picture, &header.mean)
