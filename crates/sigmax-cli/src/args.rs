@@ -287,6 +287,10 @@ pub(crate) struct CheckArgs {
     /// The model that it is about
     pub(crate) model: PathBuf,
 
+    /// Seconds for the whole check; what is not confirmed then is not confirmed
+    #[arg(long, value_name = "SECONDS", value_parser = duration)]
+    pub(crate) budget: Option<Duration>,
+
     /// Threads to compute with; by default all cores
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
     pub(crate) threads: Option<u16>,

@@ -3,8 +3,9 @@
 use std::fs::File;
 use std::io::{BufReader, Write};
 use std::process::ExitCode;
+use std::time::Instant;
 
-use sigmax_formats::certificate::confirm;
+use sigmax_formats::certificate::confirm_until;
 
 use crate::args::CheckArgs;
 use crate::failure::Failure;
@@ -12,11 +13,14 @@ use crate::{resources, screen};
 
 /// Runs the command.
 pub(crate) fn run(args: &CheckArgs) -> Result<ExitCode, Failure> {
+    let started = Instant::now();
+    let deadline = args.budget.and_then(|budget| started.checked_add(budget));
     let path = &args.certificates;
     let file = File::open(path)
         .map_err(|error| Failure::Input(format!("cannot open {}: {error}", path.display())))?;
     let outcome = resources::install(args.threads, || {
-        Ok(confirm(path, &mut BufReader::new(file), &args.model))
+        let input = &mut BufReader::new(file);
+        Ok(confirm_until(path, input, &args.model, deadline))
     })?;
     match outcome {
         Ok(confirmed) => {

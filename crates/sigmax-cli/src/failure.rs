@@ -64,6 +64,19 @@ impl From<sigmax_run::Error> for Failure {
                 let text = format!("--only {pattern:?} matches no layer; there are:");
                 Self::List(text, names)
             }
+            sigmax_run::Error::NoConstant { file, blockers } => {
+                let text = format!(
+                    "{}: nothing can be certified, because there is no Lipschitz constant:",
+                    file.display()
+                );
+                let blockers = blockers.iter().map(|blocker| {
+                    format!(
+                        "node {:?} ({}): {}",
+                        blocker.name, blocker.kind, blocker.reason
+                    )
+                });
+                Self::List(text, blockers.collect())
+            }
             error => Self::Input(error.to_string()),
         }
     }

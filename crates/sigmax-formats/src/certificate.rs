@@ -11,7 +11,7 @@
 mod confirm;
 mod object;
 
-pub use confirm::{Confirmed, confirm, confirm_lines};
+pub use confirm::{Confirmed, confirm, confirm_lines, confirm_until};
 
 use serde::{Deserialize, Serialize};
 use sigmax::network::{Arithmetic, Certificate, Certifier, NodeId, Rule, StatedBound};

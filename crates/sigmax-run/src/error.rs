@@ -1,6 +1,8 @@
 //! [`Error`]: why a run ended without a report.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+
+use sigmax_formats::Refused;
 
 /// Why a run ended without a report.
 #[derive(Debug, thiserror::Error)]
@@ -19,6 +21,26 @@ pub enum Error {
         file: PathBuf,
         /// The reason.
         source: sigmax::Error,
+    },
+    /// What was asked for does not fit the model or the images. Options are named as the command
+    /// `sigmax certify` names them.
+    #[error("{0}")]
+    Request(String),
+    /// A network without a Lipschitz constant: nothing can be certified.
+    #[error("{}: nothing can be certified, because there is no Lipschitz constant: {}", file.display(), named(blockers))]
+    NoConstant {
+        /// The model.
+        file: PathBuf,
+        /// The nodes without a rule, each with the reason.
+        blockers: Vec<Refused>,
+    },
+    /// A file that cannot be written.
+    #[error("cannot write {}: {source}", file.display())]
+    Write {
+        /// The file.
+        file: PathBuf,
+        /// Why not.
+        source: std::io::Error,
     },
     /// A pattern of layer names is not one.
     #[error("{pattern:?}: {reason}")]
@@ -83,4 +105,21 @@ fn others(skipped: &[(String, usize)]) -> String {
         .map(|(kind, count)| format!("{count} {kind}"))
         .collect();
     format!("; what is there is not a layer: {}", counts.join(", "))
+}
+
+fn named(blockers: &[Refused]) -> String {
+    let named: Vec<String> = blockers
+        .iter()
+        .map(|blocker| format!("{:?} ({}): {}", blocker.name, blocker.kind, blocker.reason))
+        .collect();
+    named.join("; ")
+}
+
+impl Error {
+    pub(crate) fn write(file: &Path, source: std::io::Error) -> Self {
+        Self::Write {
+            file: file.to_owned(),
+            source,
+        }
+    }
 }

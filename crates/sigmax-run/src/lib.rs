@@ -1,8 +1,8 @@
-//! Runs: an audit of a model, a comparison of two, with everything around the mathematics that a
+//! Runs: an audit of a model, a certification of images, a comparison of two models, with everything around the mathematics that a
 //! command, a binding or a service has in common: which layers, in which order, on how many threads,
 //! within what time, and how to stop.
 //!
-//! [`AuditRun`] and [`compare`] return reports of `sigmax_formats::report`. [`Resources`] says what they
+//! [`AuditRun`], [`CertifyRun`] and [`compare`] return reports of `sigmax_formats::report`. [`Resources`] says what they
 //! may use; [`Watch`] sees rows as they come. Nothing here makes a bound.
 //!
 //! ```no_run
@@ -23,10 +23,14 @@
 )]
 
 mod audit;
+mod certify;
 mod compare;
 mod error;
+mod inputs;
 mod layers;
+mod ledger;
 mod network;
+mod request;
 mod resources;
 mod select;
 mod share;
@@ -34,8 +38,10 @@ mod spectra;
 mod watch;
 
 pub use audit::{AuditRun, NetworkPart};
+pub use certify::CertifyRun;
 pub use compare::compare;
 pub use error::Error;
+pub use request::{CertificateFile, CertifyRequest, Existing};
 pub use resources::{Cancel, Resources};
 pub use spectra::spectra_of_worst;
 pub use watch::Watch;

@@ -85,6 +85,9 @@ pub enum Error {
         /// Number of images.
         images: usize,
     },
+    /// A confirmation that did not end in its time.
+    #[error("it was not confirmed in the time that was given")]
+    OutOfTime,
     /// A request too large to answer.
     #[error("too large: {what}; at most {most}")]
     TooLarge {

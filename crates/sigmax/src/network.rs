@@ -19,7 +19,7 @@ mod rule;
 pub use bounds::{Lipschitz, NodeBound, Rule};
 pub use builder::NetworkBuilder;
 pub use certify::{Arithmetic, Certificate, Certifier};
-pub use check::{StatedBound, confirm_bounds};
+pub use check::{StatedBound, confirm_bounds, confirm_bounds_until};
 pub use eval::forward::{Evaluated, Forward};
 pub use graph::{Network, Node, NodeId};
 pub use jacobian::jacobian_norm;

@@ -106,6 +106,18 @@ fn right_answers_have_radii_that_the_checker_confirms() {
 }
 
 #[test]
+fn what_is_not_confirmed_in_its_time_is_not_confirmed() {
+    let files = files();
+    certified(&files, &[]);
+    let args = ["check", "c.jsonl", "model.onnx", "--budget"];
+    let outcome = files.run(&[&args[..], &["1e-9"]].concat());
+    assert_eq!((outcome.code, &*outcome.stdout), (1, ""));
+    assert!(outcome.stderr.contains("in the time"), "{}", outcome.stderr);
+    let outcome = files.run(&[&args[..], &["1e9"]].concat());
+    assert_eq!(outcome.code, 0, "{}", outcome.stderr);
+}
+
+#[test]
 fn wrong_answers_have_radius_zero() {
     let files = files();
     let lines = certified(&files, &[]);

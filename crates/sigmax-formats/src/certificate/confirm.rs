@@ -5,8 +5,11 @@
 
 use std::io::BufRead;
 use std::path::Path;
+use std::time::Instant;
 
-use sigmax::network::{Arithmetic, Certificate, Certifier, Channels, Network, confirm_bounds};
+use sigmax::network::{
+    Arithmetic, Certificate, Certifier, Channels, Network, confirm_bounds_until,
+};
 
 use super::{CLAIM, Header, Line, ModelFile, assumptions_of};
 use crate::error::Error;
@@ -40,6 +43,19 @@ pub struct Confirmed {
 /// assumptions, bounds, pixels, or radii. [`Error::NoCertificate`] for text that is not that of
 /// certificates; and as [`Model::open`].
 pub fn confirm(name: &Path, input: &mut dyn BufRead, model: &Path) -> Result<Confirmed, Error> {
+    confirm_until(name, input, model, None)
+}
+
+/// The same until a point in time, if there is one: what is not confirmed by then is not confirmed.
+///
+/// # Errors
+/// As [`confirm`].
+pub fn confirm_until(
+    name: &Path,
+    input: &mut dyn BufRead,
+    model: &Path,
+    deadline: Option<Instant>,
+) -> Result<Confirmed, Error> {
     let mut lines = Lines {
         name,
         input,
@@ -53,7 +69,7 @@ pub fn confirm(name: &Path, input: &mut dyn BufRead, model: &Path) -> Result<Con
     let network = rebuild(&lines, &header, arithmetic, model)?;
     check_nodes(&lines, &header, &network)?;
     let refuse = |error: sigmax::Error| lines.refuse(error.to_string());
-    let bounds = confirm_bounds(&network, &header.stated()).map_err(refuse)?;
+    let bounds = confirm_bounds_until(&network, &header.stated(), deadline).map_err(refuse)?;
     if header
         .lipschitz
         .is_some_and(|stated| stated < bounds.upper().get())
@@ -93,6 +109,9 @@ pub fn confirm(name: &Path, input: &mut dyn BufRead, model: &Path) -> Result<Con
         }
         if block.is_empty() {
             return Ok(confirmed);
+        }
+        if deadline.is_some_and(|deadline| Instant::now() >= deadline) {
+            return Err(lines.refuse(sigmax::Error::OutOfTime.to_string()));
         }
         if let Err((place, reason)) = confirm_lines(&certifier, &block) {
             lines.number = start + place + 1;

@@ -6,6 +6,8 @@
 
 mod cover;
 
+use std::time::Instant;
+
 use crate::claim::Upper;
 use crate::conv::Conv;
 use crate::error::Error;
@@ -42,6 +44,18 @@ pub struct StatedBound {
 /// # Source
 /// T16, T17, T20 to T26.
 pub fn confirm_bounds(network: &Network, stated: &[StatedBound]) -> Result<Lipschitz, Error> {
+    confirm_bounds_until(network, stated, None)
+}
+
+/// The same until a point in time, if there is one.
+///
+/// # Errors
+/// As [`confirm_bounds`]; [`Error::OutOfTime`].
+pub fn confirm_bounds_until(
+    network: &Network,
+    stated: &[StatedBound],
+    deadline: Option<Instant>,
+) -> Result<Lipschitz, Error> {
     let refuse = |index: usize, reason: String| Error::Node {
         node: network.nodes[index].name.clone(),
         reason,
@@ -65,7 +79,7 @@ pub fn confirm_bounds(network: &Network, stated: &[StatedBound]) -> Result<Lipsc
     };
     let mut nodes: Vec<NodeBound> = Vec::new();
     for (i, node) in network.nodes.iter().enumerate() {
-        let holds = own_holds(network, i, stated[i].own)?;
+        let holds = own_holds(network, i, stated[i].own, deadline)?;
         confirm(i, holds, "its own constant", stated[i].own)?;
         let own = Upper::claim(stated[i].own);
         let through = Upper::claim(stated[i].through);
@@ -75,7 +89,7 @@ pub fn confirm_bounds(network: &Network, stated: &[StatedBound]) -> Result<Lipsc
                 (through >= least, rule)
             }
             Some(start) => (
-                together_holds(network, start, i, &nodes, stated[i].through)?,
+                together_holds(network, start, i, &nodes, stated[i].through, deadline)?,
                 Rule::Fused(start),
             ),
         };
@@ -88,10 +102,15 @@ pub fn confirm_bounds(network: &Network, stated: &[StatedBound]) -> Result<Lipsc
 }
 
 /// Whether the constant of a node alone is at most `bound`.
-fn own_holds(network: &Network, index: usize, bound: f64) -> Result<bool, Error> {
+fn own_holds(
+    network: &Network,
+    index: usize,
+    bound: f64,
+    deadline: Option<Instant>,
+) -> Result<bool, Error> {
     match &network.nodes[index].op {
-        Op::Conv { kernel, conv, .. } => norm_holds(kernel, conv, bound),
-        Op::Dense { kernel, .. } => norm_holds(kernel, &Conv::new(0), bound),
+        Op::Conv { kernel, conv, .. } => norm_holds(kernel, conv, bound, deadline),
+        Op::Dense { kernel, .. } => norm_holds(kernel, &Conv::new(0), bound, deadline),
         _ => Ok(own_by_rule(network, index)?.get() <= bound),
     }
 }
@@ -103,6 +122,7 @@ fn together_holds(
     index: usize,
     nodes: &[NodeBound],
     through: f64,
+    deadline: Option<Instant>,
 ) -> Result<bool, Error> {
     let Some(map) = as_one(network, start, NodeId(index)) else {
         return Ok(false);
@@ -115,5 +135,5 @@ fn together_holds(
         return Ok(through > 0.0);
     }
     let bound = sub_down(div_down(through, before), map.error_bound());
-    norm_holds(map.kernel(), map.conv(), bound)
+    norm_holds(map.kernel(), map.conv(), bound, deadline)
 }

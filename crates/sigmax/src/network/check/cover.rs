@@ -4,6 +4,8 @@
 //! bounds that a certificate states leave room for every box of a known size
 //! ([`CERTIFICATE_SLACK`]), and one of that size that cannot be closed ends the attempt.
 
+use std::time::Instant;
+
 use rayon::prelude::*;
 
 use crate::bound::four::{ReshapeNorms, root_of_taps};
@@ -24,7 +26,12 @@ const FIRST: usize = 64;
 const BATCH: usize = 16;
 
 /// Whether the layer's norm is at most `bound`.
-pub(super) fn norm_holds(kernel: &Kernel, conv: &Conv, bound: f64) -> Result<bool, Error> {
+pub(super) fn norm_holds(
+    kernel: &Kernel,
+    conv: &Conv,
+    bound: f64,
+    deadline: Option<Instant>,
+) -> Result<bool, Error> {
     let lattice = Lattice::new(kernel, conv)?;
     // Squares are compared below: a negative number has one too.
     if !(bound >= 0.0) {
@@ -46,19 +53,40 @@ pub(super) fn norm_holds(kernel: &Kernel, conv: &Conv, bound: f64) -> Result<boo
         while !of.k.is_empty() && first.len() < FIRST {
             first = first.iter().flat_map(|cell| cell.halves(&of.k)).collect();
         }
-        if !first.into_par_iter().all(|cell| closes(&of, cell, upper)) {
-            return Ok(false);
+        let closed = first
+            .into_par_iter()
+            .try_for_each(|cell| close(&of, cell, upper, deadline));
+        match closed {
+            Ok(()) => {}
+            Err(Open::Refuted) => return Ok(false),
+            Err(Open::Late) => return Err(Error::OutOfTime),
         }
     }
     Ok(true)
 }
 
-/// Whether ‖F(θ)‖ ≤ `upper` is proved for every θ of the box.
-fn closes(of: &Autocorrelation, cell: Cell, upper: f64) -> bool {
+/// Why a box stays open.
+enum Open {
+    /// A part of it cannot be closed.
+    Refuted,
+    /// The time ran out.
+    Late,
+}
+
+/// Proves ‖F(θ)‖ ≤ `upper` for every θ of the box.
+fn close(
+    of: &Autocorrelation,
+    cell: Cell,
+    upper: f64,
+    deadline: Option<Instant>,
+) -> Result<(), Open> {
     rounding::assert_ieee();
     let square = mul_down(upper, upper);
     let mut open = vec![cell];
     while !open.is_empty() {
+        if deadline.is_some_and(|deadline| Instant::now() >= deadline) {
+            return Err(Open::Late);
+        }
         let cells = open.split_off(open.len().saturating_sub(BATCH));
         let cosines: Vec<f64> = cells.iter().map(|cell| cell.cosine(&of.k)).collect();
         let claims: Vec<Claim> = cells
@@ -78,12 +106,12 @@ fn closes(of: &Autocorrelation, cell: Cell, upper: f64) -> bool {
                 continue;
             }
             if cosine >= 1.0 - CERTIFICATE_SLACK / 4.0 {
-                return false;
+                return Err(Open::Refuted);
             }
             open.extend(cell.halves(&of.k));
         }
     }
-    true
+    Ok(())
 }
 
 /// A box of frequencies, in units of 2⁻⁴⁰ of a turn; axes with one tap are left out.
@@ -178,7 +206,7 @@ mod tests {
     #[test]
     fn a_bound_is_confirmed_above_the_norm_and_not_below() {
         let kernel = Kernel::new(&[1, 1, 3], vec![1.0, -2.0, 1.0]).unwrap();
-        let holds = |bound| norm_holds(&kernel, &Conv::new(1), bound).unwrap();
+        let holds = |bound| norm_holds(&kernel, &Conv::new(1), bound, None).unwrap();
         assert!(holds(4.0 * (1.0 + CERTIFICATE_SLACK)) && holds(f64::INFINITY));
         for bound in [3.999_999, 3.9, 0.1, 0.0, -1.0, f64::NAN, f64::NEG_INFINITY] {
             assert!(!holds(bound), "{bound}");
@@ -191,7 +219,7 @@ mod tests {
         let mut taps = vec![0.0; 125];
         taps[31] = 0.75;
         let kernel = Kernel::new(&[1, 1, 5, 5, 5], taps).unwrap();
-        let holds = |bound| norm_holds(&kernel, &Conv::new(3), bound).unwrap();
+        let holds = |bound| norm_holds(&kernel, &Conv::new(3), bound, None).unwrap();
         assert!(holds(0.750_001) && !holds(0.749_999));
     }
 }

@@ -1,15 +1,15 @@
-//! [`Ledger`]: the file of certificates, written as they come, and taken up again by `--resume`.
+//! [`Ledger`]: the file of certificates, written as they come, and taken up again.
 
 use std::fs::{File, OpenOptions};
 use std::io::{BufRead, BufReader, Seek, SeekFrom, Write};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use sigmax::network::Certifier;
 use sigmax_formats::certificate::{Header, Line, confirm_lines};
 use sigmax_formats::images::Inputs;
 
-use crate::args::CertifyArgs;
-use crate::failure::Failure;
+use crate::error::Error;
+use crate::request::{CertificateFile, Existing};
 
 /// Longest line.
 const MAX_LINE: u64 = 1 << 28;
@@ -26,59 +26,47 @@ pub(crate) struct Done {
 
 /// Certificates, one line each. What is written stays if the program is interrupted.
 pub(crate) struct Ledger {
-    file: Option<(PathBuf, File)>,
+    path: PathBuf,
+    file: File,
     done: Vec<Done>,
 }
 
 impl Ledger {
-    /// Opens the file that `--certificates` names, if it does, and with `--resume` reads and confirms
-    /// what it has.
+    /// Opens the file, and reads and confirms what it has if that is resumed.
     pub(crate) fn open(
-        args: &CertifyArgs,
+        to: &CertificateFile,
         header: &Header,
         certifier: &Certifier,
         inputs: &Inputs,
-        files: &[&Path],
-    ) -> Result<Self, Failure> {
-        let mut ledger = Self {
-            file: None,
-            done: Vec::new(),
-        };
-        let Some(path) = &args.certificates else {
-            return Ok(ledger);
-        };
-        let same = |input: &&&Path| {
-            let found = std::fs::canonicalize(path);
-            found.is_ok_and(|found| std::fs::canonicalize(input).is_ok_and(|input| input == found))
-        };
-        if files.iter().find(same).is_some() {
-            return Err(Failure::Input(format!(
-                "--certificates {} would overwrite an input",
-                path.display()
-            )));
-        }
-        let fail = |error: std::io::Error| {
-            Failure::Output(format!("cannot write {}: {error}", path.display()))
-        };
-        let exists = path.exists();
-        let mut file = OpenOptions::new()
+    ) -> Result<Self, Error> {
+        let resumed = to.existing == Existing::Resumed;
+        let exists = to.path.exists();
+        let file = OpenOptions::new()
             .read(true)
             .write(true)
             .create(true)
-            .truncate(!args.resume)
-            .open(path)
-            .map_err(fail)?;
-        let mut end = 0;
-        if args.resume && exists {
-            end = ledger.read(path, &file, header, certifier, inputs)?;
-        }
+            .truncate(!resumed)
+            .open(&to.path);
+        let file = file.map_err(|error| Error::write(&to.path, error))?;
+        let mut ledger = Self {
+            path: to.path.clone(),
+            file,
+            done: Vec::new(),
+        };
+        let end = if resumed && exists {
+            ledger.read(header, certifier, inputs)?
+        } else {
+            0
+        };
         // A line that was cut short is written again.
-        file.set_len(end).map_err(fail)?;
-        file.seek(SeekFrom::Start(end)).map_err(fail)?;
+        let placed = ledger
+            .file
+            .set_len(end)
+            .and_then(|()| ledger.file.seek(SeekFrom::Start(end)));
+        placed.map_err(|error| Error::write(&to.path, error))?;
         if end == 0 {
-            file.write_all(header.line().as_bytes()).map_err(fail)?;
+            ledger.write(&header.line())?;
         }
-        ledger.file = Some((path.clone(), file));
         Ok(ledger)
     }
 
@@ -86,18 +74,19 @@ impl Ledger {
     /// of this run; and a file may have been altered since, so nothing else in it is believed.
     fn read(
         &mut self,
-        path: &Path,
-        file: &File,
         header: &Header,
         certifier: &Certifier,
         inputs: &Inputs,
-    ) -> Result<u64, Failure> {
+    ) -> Result<u64, Error> {
+        let path = self.path.clone();
         let wrong = |number: usize, reason: String| {
-            Failure::Input(format!(
+            Error::Request(format!(
                 "{}: line {number}: {reason}; start without --resume",
                 path.display()
             ))
         };
+        let file = self.file.try_clone();
+        let file = file.map_err(|error| Error::write(&path, error))?;
         let mut reader = BufReader::new(file);
         let mut block: Vec<Line> = Vec::new();
         let mut end = 0;
@@ -105,7 +94,7 @@ impl Ledger {
             let mut line = Vec::new();
             let mut limited = std::io::Read::take(&mut reader, MAX_LINE);
             limited.read_until(b'\n', &mut line).map_err(|error| {
-                Failure::Input(format!("cannot read {}: {error}", path.display()))
+                Error::Request(format!("cannot read {}: {error}", path.display()))
             })?;
             let whole = line.last() == Some(&b'\n');
             if block.len() == BLOCK || !whole {
@@ -162,28 +151,15 @@ impl Ledger {
         &self.done
     }
 
-    /// Whether there is a file.
-    pub(crate) fn is_wanted(&self) -> bool {
-        self.file.is_some()
-    }
-
     /// Writes whole lines.
-    pub(crate) fn write(&mut self, lines: &str) -> Result<(), Failure> {
-        match &mut self.file {
-            None => Ok(()),
-            Some((path, file)) => file.write_all(lines.as_bytes()).map_err(|error| {
-                Failure::Output(format!("cannot write {}: {error}", path.display()))
-            }),
-        }
+    pub(crate) fn write(&mut self, lines: &str) -> Result<(), Error> {
+        let written = self.file.write_all(lines.as_bytes());
+        written.map_err(|error| Error::write(&self.path, error))
     }
 
     /// Sees that everything is on disk.
-    pub(crate) fn finish(&mut self) -> Result<(), Failure> {
-        match &mut self.file {
-            None => Ok(()),
-            Some((path, file)) => file.sync_all().map_err(|error| {
-                Failure::Output(format!("cannot write {}: {error}", path.display()))
-            }),
-        }
+    pub(crate) fn finish(self) -> Result<(), Error> {
+        let synced = self.file.sync_all();
+        synced.map_err(|error| Error::write(&self.path, error))
     }
 }

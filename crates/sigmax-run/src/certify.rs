@@ -1,0 +1,235 @@
+//! [`CertifyRun`]: how far every image of a set must move to become another class.
+
+use std::time::Instant;
+
+use sigmax::network::{Certifier, Network};
+use sigmax::{Budget, Options};
+use sigmax_formats::certificate::{Header, Line, ModelFile, assumptions_of};
+use sigmax_formats::images::{Images, Inputs};
+use sigmax_formats::report::{CertifyReport, NetworkBounds};
+use sigmax_formats::{Model, NetworkError};
+
+use crate::error::Error;
+use crate::inputs::{self, Normalisation};
+use crate::ledger::Ledger;
+use crate::request::{CertificateFile, CertifyRequest};
+use crate::resources::Resources;
+use crate::watch::Watch;
+
+/// Images that are certified between two looks at the clock.
+const BLOCK: usize = 256;
+/// Values of a block of images.
+const BLOCK_VALUES: usize = 1 << 23;
+
+/// A certification that is ready to run: network and images are read, and they fit.
+#[derive(Debug)]
+pub struct CertifyRun {
+    model: Model,
+    request: CertifyRequest,
+    network: Network,
+    inputs: Inputs,
+    normalisation: Option<Normalisation>,
+    assumptions: Vec<String>,
+}
+
+impl CertifyRun {
+    /// Reads network and images.
+    ///
+    /// # Errors
+    /// [`Error::File`] and [`Error::Network`] where they cannot be read; [`Error::NoConstant`] for a network
+    /// without a rule for every node; [`Error::Request`] where the images, the normalisation or the
+    /// arithmetic do not fit the model.
+    pub fn new(mut model: Model, request: CertifyRequest) -> Result<Self, Error> {
+        if let Some(size) = &request.input_size {
+            model.set_input_size(size)?;
+        }
+        let images = Images::open(&request.images, request.labels.as_deref(), request.limit)?;
+        let found = match model.network() {
+            Ok(found) => found,
+            Err(NetworkError::NoRule(reason)) => {
+                return Err(Error::NoConstant {
+                    file: model.file().to_owned(),
+                    blockers: reason.blockers,
+                });
+            }
+            Err(error) => return Err(error.into()),
+        };
+        if let Err(reason) = found.precision.check(request.arithmetic) {
+            return Err(Error::Request(format!(
+                "{}: {reason}",
+                model.file().display()
+            )));
+        }
+        let assumptions = assumptions_of(&found, request.arithmetic);
+        let (network, inputs, normalisation) = inputs::prepare(&request, found.network, images)?;
+        Ok(Self {
+            model,
+            request,
+            network,
+            inputs,
+            normalisation,
+            assumptions,
+        })
+    }
+
+    /// Proves the norms, then certifies the images; certificates are written to `file` as they come.
+    ///
+    /// Half of a budget is for the norms. Images that are not reached are not counted, and the report
+    /// says that it is not complete.
+    ///
+    /// # Errors
+    /// An error of the watcher; [`Error::Cancelled`]; [`Error::Core`] where the network is no classifier;
+    /// [`Error::Request`] for labels that are no classes, or certificates of something else to resume;
+    /// [`Error::Write`] where the file cannot be written.
+    pub fn run<E: From<Error>>(
+        self,
+        file: Option<&CertificateFile>,
+        resources: &Resources,
+        watch: &mut dyn Watch<E>,
+    ) -> Result<CertifyReport, E> {
+        let started = Instant::now();
+        let deadline = resources.deadline();
+        let pool = resources.pool()?;
+        let certifier = pool.install(|| self.certifier(deadline))?;
+        let header = self.header(&certifier)?;
+        let mut ledger = match file {
+            Some(file) => {
+                let open = || Ledger::open(file, &header, &certifier, &self.inputs);
+                Some(pool.install(open)?)
+            }
+            None => None,
+        };
+        let mut report = self.report(&header, &certifier);
+        for done in ledger.iter().flat_map(|ledger| ledger.done()) {
+            count(&mut report, done.right, done.radius);
+        }
+        let images = self.inputs.images();
+        let length: usize = self.inputs.fit().input().iter().product();
+        let block = (BLOCK_VALUES / length).clamp(1, BLOCK);
+        let first = report.total;
+        while report.total < images.len() {
+            resources.cancel.check()?;
+            if deadline.is_some_and(|deadline| Instant::now() >= deadline) {
+                report.complete = false;
+                break;
+            }
+            let places = report.total..(report.total + block).min(images.len());
+            let lines = pool.install(|| self.lines(&certifier, places))?;
+            let mut text = String::new();
+            for (right, line) in lines {
+                count(&mut report, right, line.radius);
+                if ledger.is_some() {
+                    text += &line.line();
+                }
+            }
+            if let Some(ledger) = &mut ledger {
+                ledger.write(&text)?;
+            }
+            watch.progress(report.total - first, images.len() - first)?;
+        }
+        if let Some(ledger) = ledger {
+            ledger.finish()?;
+        }
+        report.seconds = started.elapsed().as_secs_f64();
+        Ok(report)
+    }
+
+    fn core(&self, source: sigmax::Error) -> Error {
+        Error::Core {
+            file: self.model.file().to_owned(),
+            source,
+        }
+    }
+
+    fn certifier(&self, deadline: Option<Instant>) -> Result<Certifier, Error> {
+        let nodes = u32::try_from(self.network.nodes().len()).unwrap_or(u32::MAX);
+        let options = Options {
+            tolerance: self.request.tolerance,
+            budget: Budget {
+                time: deadline
+                    .map(|deadline| deadline.saturating_duration_since(Instant::now()) / 2 / nodes),
+                ..Budget::default()
+            },
+        };
+        let certifier = Certifier::new(&self.network, &options, self.request.arithmetic)
+            .map_err(|error| self.core(error))?;
+        let (images, classes) = (self.inputs.images(), certifier.classes());
+        match (0..images.len()).find(|&i| images.label(i) >= classes) {
+            None => Ok(certifier),
+            Some(i) => {
+                let file = self.request.labels.as_ref().unwrap_or(&self.request.images);
+                Err(Error::Request(format!(
+                    "{}: image {} has label {}; the model has {classes} classes",
+                    file.display(),
+                    images.name(i),
+                    images.label(i)
+                )))
+            }
+        }
+    }
+
+    fn header(&self, certifier: &Certifier) -> Result<Header, Error> {
+        let normalisation = self.normalisation.as_ref();
+        let mut header = Header::new(
+            certifier,
+            ModelFile::of(&self.model)?,
+            normalisation.map(|(mean, std)| (&mean[..], &std[..])),
+            self.request.input_size.as_deref(),
+            self.inputs.fit(),
+        );
+        header.assumptions.clone_from(&self.assumptions);
+        Ok(header)
+    }
+
+    /// A report without images.
+    fn report(&self, header: &Header, certifier: &Certifier) -> CertifyReport {
+        CertifyReport {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            file: self.model.file().display().to_string(),
+            sha256: Some(header.model.sha256.clone()),
+            images: self.request.images.display().to_string(),
+            fit: self.inputs.fit().clone(),
+            units: self.inputs.images().units(),
+            arithmetic: self.request.arithmetic.name().to_owned(),
+            mean: self.request.mean.clone(),
+            std: self.request.std.clone(),
+            lipschitz: certifier.bounds().upper(),
+            asked: self.inputs.images().len(),
+            total: 0,
+            correct: 0,
+            radii: Vec::new(),
+            eps: self.request.eps.clone(),
+            seconds: 0.0,
+            network: NetworkBounds::new(certifier.bounds(), &[], &[]),
+            complete: true,
+            assumptions: self.assumptions.clone(),
+        }
+    }
+
+    /// The lines of some images, each with whether the class is right as evaluated.
+    fn lines(
+        &self,
+        certifier: &Certifier,
+        places: std::ops::Range<usize>,
+    ) -> Result<Vec<(bool, Line)>, Error> {
+        let images = self.inputs.images();
+        let pixels: Vec<f64> = places.clone().flat_map(|i| self.inputs.values(i)).collect();
+        let labels: Vec<usize> = places.clone().map(|i| images.label(i)).collect();
+        let certificates = certifier
+            .certify(&pixels, &labels, images.is_exact())
+            .map_err(|error| self.core(error))?;
+        Ok(places
+            .zip(&certificates)
+            .map(|(index, found)| {
+                let right = found.prediction() == found.label();
+                (right, Line::new(found, &self.inputs, index))
+            })
+            .collect())
+    }
+}
+
+fn count(report: &mut CertifyReport, right: bool, radius: Option<f64>) {
+    report.total += 1;
+    report.correct += usize::from(right);
+    report.radii.push(radius.unwrap_or(f64::MAX));
+}

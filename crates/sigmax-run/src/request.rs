@@ -1,0 +1,72 @@
+//! [`CertifyRequest`]: what a certification is asked for, and where its certificates go.
+
+use std::path::PathBuf;
+
+use sigmax::network::{Arithmetic, Channels};
+
+/// What is asked for.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct CertifyRequest {
+    /// The images: a file or a folder.
+    pub images: PathBuf,
+    /// Their labels, where they are not with the images.
+    pub labels: Option<PathBuf>,
+    /// Only so many of them, the first.
+    pub limit: Option<usize>,
+    /// Distances at which to count what is certified.
+    pub eps: Vec<f64>,
+    /// What is subtracted from the pixels: nothing, one value, or one per channel.
+    pub mean: Vec<f64>,
+    /// What they are divided by then: nothing, one value, or one per channel.
+    pub std: Vec<f64>,
+    /// Where the channels of the model's input are, where shapes do not say so.
+    pub layout: Option<Channels>,
+    /// Between which numbers floats lie, where that is not 0 to 1.
+    pub pixel_range: Option<[f64; 2]>,
+    /// Spatial input size, where the model leaves it open.
+    pub input_size: Option<Vec<usize>>,
+    /// Relative width to which norms are proved.
+    pub tolerance: f64,
+    /// What the certificates speak of.
+    pub arithmetic: Arithmetic,
+}
+
+/// Where the certificates go.
+#[derive(Clone, Debug)]
+pub struct CertificateFile {
+    /// The file.
+    pub path: PathBuf,
+    /// What becomes of what is in it.
+    pub existing: Existing,
+}
+
+/// What becomes of the certificates that a file has.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Existing {
+    /// They are replaced.
+    #[default]
+    Replaced,
+    /// They are confirmed and counted, and the rest is added.
+    Resumed,
+}
+
+impl CertifyRequest {
+    /// A certification of these images in real arithmetic, norms to 1e-3.
+    #[must_use]
+    pub fn new(images: PathBuf) -> Self {
+        Self {
+            images,
+            labels: None,
+            limit: None,
+            eps: Vec::new(),
+            mean: Vec::new(),
+            std: Vec::new(),
+            layout: None,
+            pixel_range: None,
+            input_size: None,
+            tolerance: 1e-3,
+            arithmetic: Arithmetic::Real,
+        }
+    }
+}
