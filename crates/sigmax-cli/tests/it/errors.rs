@@ -179,3 +179,37 @@ fn names_from_the_file_do_not_reach_the_terminal_raw() {
     let csv = files.audit(&["--format", "csv"]).stdout;
     assert!(csv.contains("\n'=cmd,"), "{csv}");
 }
+
+/// A name with a line end and a colour in it is one word of the line that it stands in.
+#[test]
+fn names_write_no_lines_of_their_own() {
+    let files = Files::new();
+    let name = "a\nFORGED\u{1b}[31m.weight";
+    let broken = "b\nFORGED.weight";
+    files.model(&[
+        (name, &[2, 2], vec![3.0, 0.0, 0.0, 5.0]),
+        (broken, &[1, 1], vec![f32::NAN]),
+    ]);
+    let runs: [&[&str]; 6] = [
+        &["audit", "model.safetensors"],
+        &["audit", "model.safetensors", "--max-norm", "1"],
+        &["audit", "model.safetensors", "--only", "zzz"],
+        &["audit", "model.safetensors", "--layers", "geometry.toml"],
+        &["compare", "model.safetensors", "model.safetensors"],
+        &["check", "model.safetensors", "model.safetensors"],
+    ];
+    files.write(
+        "geometry.toml",
+        "[[layer]]\nname = \"a\"\n\"FORGED\\nFORGED\" = 1\n",
+    );
+    for args in runs {
+        let outcome = files.run(args);
+        assert_eq!(outcome.code, 2, "{args:?}");
+        let all = outcome.stdout + &outcome.stderr;
+        assert!(!all.contains('\u{1b}'), "{args:?}: {all}");
+        assert!(
+            !all.lines().any(|line| line.starts_with("FORGED")),
+            "{args:?}: {all}"
+        );
+    }
+}
