@@ -13,8 +13,8 @@ use crate::symbol::autocorrelation::Cost;
 use crate::symbol::fold::{Fold, Shear};
 use crate::symbol::{Lattice, TapMatrices};
 
-/// By how much every norm that a search found is enlarged in a certificate, so that a plain grid
-/// of frequencies can confirm it.
+/// By how much every norm that a search found is enlarged in a certificate, so that others can
+/// confirm it: on boxes that they close at it (T16), or on a plain grid of frequencies (T15).
 pub const CERTIFICATE_SLACK: f64 = 1.0 / 1024.0;
 
 /// Whether norms are as tight as they were found, or such that a coarser method can confirm them:
