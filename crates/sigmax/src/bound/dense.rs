@@ -6,7 +6,7 @@ use crate::error::Error;
 use crate::estimate::operator::Operator;
 use crate::kernel::Kernel;
 use crate::linalg::{self, Mat, MatRef};
-use crate::rounding::{add_up, gamma, mul_up, scale_down, scale_up, sqrt_up, sub_down};
+use crate::rounding::{self, add_up, gamma, mul_up, scale_down, scale_up, sqrt_up, sub_down};
 use crate::verify::{self, CheapNorms};
 
 /// Entries of the explicit matrix beyond which the oracle declines.
@@ -38,6 +38,9 @@ const MAX_ENTRIES: usize = 1 << 25;
 /// # Ok::<(), sigmax::Error>(())
 /// ```
 pub fn dense_norm(kernel: &Kernel, conv: &Conv) -> Result<Bracket, Error> {
+    if !rounding::is_ieee() {
+        return Err(Error::Arithmetic);
+    }
     let unit = kernel.rescaled();
     let operator = Operator::new(&unit, conv)?;
     let (rows, cols) = (operator.output_len(), operator.input_len());
@@ -54,8 +57,8 @@ pub fn dense_norm(kernel: &Kernel, conv: &Conv) -> Result<Bracket, Error> {
     let matrix = MatRef::from_row_major_slice(&entries, rows, cols);
     // Where padding shows a pixel to several taps, an entry is a sum of at most Πk values below 1.
     let taps: usize = kernel.spatial().iter().product();
-    let rounding = mul_up(gamma(taps), taps as f64);
-    let slack = mul_up(rounding, sqrt_up(mul_up(rows as f64, cols as f64)));
+    let error = mul_up(gamma(taps), taps as f64);
+    let slack = mul_up(error, sqrt_up(mul_up(rows as f64, cols as f64)));
     let (lower, upper) = enclose(matrix, slack);
     Ok(Bracket::claim(
         Lower::claim(scale_down(lower, kernel.exponent())),

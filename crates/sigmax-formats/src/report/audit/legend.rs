@@ -133,7 +133,10 @@ impl Text<'_> {
     fn early(&self, report: &Report, out: &mut String) {
         for (stop, why) in [
             (Stop::Time, "the time was used up"),
-            (Stop::Work, "the budget of tests was used up"),
+            (
+                Stop::Work,
+                "it would have taken more than the work that a layer is given without --budget",
+            ),
             (
                 Stop::Precision,
                 "f64 arithmetic proves no more for this kernel",

@@ -11,7 +11,7 @@ use crate::network::graph::{Network, Node, NodeId};
 use crate::network::op::Op;
 use crate::network::op::activation::softmax::{log_softmax, softmax};
 use crate::network::op::pool::argmax;
-use crate::rounding::{add_up, mul_up, sqrt_up};
+use crate::rounding::{self, add_up, mul_up, sqrt_up};
 
 /// Entries that the values of a chunk of samples may take at one node.
 const CHUNK_ENTRIES: usize = 1 << 21;
@@ -100,6 +100,9 @@ impl Forward {
     /// [`Error::TooLarge`] for a node with more than 2²⁶ entries, or layers with more than 2²⁸ reads
     /// in all.
     pub fn new(bounds: &Lipschitz) -> Result<Self, Error> {
+        if !rounding::is_ieee() {
+            return Err(Error::Arithmetic);
+        }
         let network = bounds.network();
         check_size(network)?;
         let steps = (0..network.nodes.len())
@@ -170,6 +173,7 @@ impl Forward {
     }
 
     fn run_chunk(&self, images: &[f64], inexact: f64, keep: &[NodeId]) -> Vec<Vec<Evaluated>> {
+        rounding::assert_ieee();
         let count = images.len() / self.network.input().len();
         let mut values: Vec<Option<Chunk>> = Vec::new();
         values.resize_with(self.steps.len(), || None);
