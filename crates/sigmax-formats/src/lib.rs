@@ -2,8 +2,8 @@
 //! Labelled images in ([`Images`]).
 //! Reports out: tables, JSON and CSV ([`report`]).
 //!
-//! [`Model::open`] reads the structure of a file, not its weights; [`Model::read_kernel`] reads the
-//! weight of one layer, widened exactly to f64. Formats are recognised by content. Files are not
+//! [`Model::open`] reads the structure of a file, not its weights; [`Model::read_weight`] reads the
+//! weight of one layer, or computes it from its factors. Formats are recognised by content. Files are not
 //! trusted: no pickle is executed, every size is checked against the bytes that are there before
 //! anything is allocated, and external data outside the model's folder is refused.
 //!
@@ -11,8 +11,8 @@
 //! use sigmax_formats::Model;
 //! let model = Model::open("resnet32.onnx".as_ref())?;
 //! for layer in &model.layers {
-//!     let kernel = model.read_kernel(layer)?;
-//!     let norm = sigmax::bound::norm_bracket(&kernel, &layer.conv, &sigmax::Options::default());
+//!     let weight = model.read_weight(layer)?;
+//!     let audit = weight.audit(&layer.conv, &sigmax::Options::default());
 //! }
 //! # Ok::<(), sigmax_formats::Error>(())
 //! ```

@@ -12,7 +12,7 @@
 //! sparse tensor, reports no offsets, copies a value for every reference to it, accepts zip entries
 //! that overlap, and reads a tensor of stride 0 as up to 10 GiB from four bytes.
 //!
-//! Values stay unread until [`crate::Model::read_kernel`]. CRCs of a zip archive are not compared:
+//! Values stay unread until [`crate::Model::read_weight`]. CRCs of a zip archive are not compared:
 //! that would read all of it.
 
 mod archive;
