@@ -141,6 +141,37 @@ fn values_of_other_classes_are_passed_over() {
     assert!(refused(&model).is_empty());
 }
 
+/// Only what cannot be a weight is passed over.
+#[test]
+fn numpy_arrays_that_may_be_weights_are_refused_by_name() {
+    let array = |module: &str, shape: &[Vec<u8>]| {
+        let made = call(
+            &format!("numpy.{module}.multiarray._reconstruct"),
+            &[global("numpy.ndarray"), tuple(&[int(0)]), text("b")],
+        );
+        let dtype = call("numpy.dtype", &[text("f4")]);
+        let state = tuple(&[int(1), tuple(shape), dtype, b"\x89".to_vec(), text("data")]);
+        [made, state, b"b".to_vec()].concat()
+    };
+    let buffer = |shape: &[Vec<u8>]| {
+        let dtype = call("numpy.dtype", &[text("f4")]);
+        let arguments = [text("data"), dtype, tuple(shape), text("C")];
+        call("numpy._core.numeric._frombuffer", &arguments)
+    };
+    let model = opened(&dict(&[
+        ("a.weight", array("core", &[int(2), int(2)])),
+        ("b.weight", array("_core", &[int(2), int(2), int(3)])),
+        ("c.weight", buffer(&[int(4), int(1)])),
+        ("history", array("core", &[int(7)])),
+        ("best", array("_core", &[])),
+        ("steps", buffer(&[int(9)])),
+        ("w", square()),
+    ]));
+    assert_eq!(layers(&model), ["w [2, 2]"]);
+    let expected = ["a.weight", "b.weight", "c.weight"].map(|name| format!("NumPy array: {name}"));
+    assert_eq!(refused(&model), expected);
+}
+
 #[test]
 fn tensors_that_a_class_makes_are_refused_by_name() {
     let subclass = call(

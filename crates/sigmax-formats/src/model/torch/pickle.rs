@@ -204,9 +204,7 @@ impl Machine<'_, '_> {
             b'b' => {
                 let state = self.pop()?;
                 let target = self.top()?;
-                if let Value::Object(object) = self.heap.get_mut(target) {
-                    object.states.push(state);
-                }
+                self.heap.build(target, state);
                 return Ok(());
             }
             b'Q' => {

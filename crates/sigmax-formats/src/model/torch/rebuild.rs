@@ -56,6 +56,18 @@ impl Heap {
                 }
             }
             "torch.storage._load_from_bytes" => self.push(Value::Unreadable(function)),
+            // A NumPy array; what is built into it says its shape.
+            "numpy.core.multiarray._reconstruct" | "numpy._core.multiarray._reconstruct" => {
+                self.push(Value::Unreadable(function))
+            }
+            // (buffer, type, shape, order)
+            "numpy.core.numeric._frombuffer" | "numpy._core.numeric._frombuffer" => {
+                let shape = items.get(2).copied().unwrap_or(Id::OPAQUE);
+                if self.is_short(shape) {
+                    return Ok(Id::OPAQUE);
+                }
+                self.push(Value::Unreadable(function))
+            }
             name if name.starts_with("torch._utils._rebuild_") => {
                 self.push(Value::Unreadable(function))
             }
@@ -64,6 +76,34 @@ impl Heap {
                 self.instantiate(function, &looked_at)
             }
         }
+    }
+
+    /// BUILD: the state of an instance. A NumPy array of rank 0 or 1 cannot be a weight.
+    pub(super) fn build(&mut self, target: Id, state: Id) {
+        match self.get(target) {
+            Value::Object(_) => {
+                if let Value::Object(object) = self.get_mut(target) {
+                    object.states.push(state);
+                }
+            }
+            // (version, shape, type, order, data)
+            &Value::Unreadable(maker)
+                if self
+                    .global(maker)
+                    .is_some_and(|name| name.starts_with("numpy."))
+                    && self.tuple(state).is_some_and(|state| {
+                        state.get(1).is_some_and(|&shape| self.is_short(shape))
+                    }) =>
+            {
+                *self.get_mut(target) = Value::Opaque;
+            }
+            _ => {}
+        }
+    }
+
+    /// Whether it is a shape of at most one axis.
+    fn is_short(&self, shape: Id) -> bool {
+        self.tuple(shape).is_some_and(|axes| axes.len() <= 1)
     }
 
     /// How many entries [`Heap::reduce`] would copy, in units of the machine's work.

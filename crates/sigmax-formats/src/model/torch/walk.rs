@@ -458,7 +458,12 @@ fn without_idle_strides(shape: &[usize], mut strides: Vec<usize>) -> Vec<usize> 
 /// Kind and reason of a tensor that is not read.
 fn unreadable(maker: &str) -> (&'static str, String) {
     let has = |part: &str| maker.contains(part);
-    if has("_rebuild_qtensor") {
+    if maker.starts_with("numpy.") {
+        (
+            "NumPy array",
+            "convert it by torch.from_numpy before saving".to_owned(),
+        )
+    } else if has("_rebuild_qtensor") {
         (
             "quantised tensor",
             "save the model before quantisation".to_owned(),
