@@ -197,7 +197,7 @@ impl Activation {
             Self::GeluTanh => GELU_TANH_SLOPE,
             Self::GeluTanhNear { linear, cubic } => {
                 let off = off(linear, GELU_LINEAR).max(off(cubic, GELU_CUBIC));
-                (GELU_TANH_SLOPE + 4.0 * off).next_up()
+                add_up(GELU_TANH_SLOPE, 4.0 * off)
             }
             Self::Silu => SILU_SLOPE,
             Self::Mish => MISH_SLOPE,
