@@ -34,6 +34,7 @@ mod jpeg;
 mod labels;
 mod npy;
 mod npz;
+mod open;
 mod pixels;
 mod png;
 
@@ -89,7 +90,7 @@ impl Images {
             return folder::read(images, labels, limit);
         }
         let labels = labels.map(labels::open).transpose()?;
-        Self::read(content::open(images, EXPECTED)?, labels, limit)
+        Self::read(open::file(images, EXPECTED)?, labels, limit)
     }
 
     /// Reads images and labels from memory; the names stand for the files in errors.
@@ -107,7 +108,7 @@ impl Images {
             Source::new(name.into(), len, std::io::Cursor::new(bytes))
         };
         let labels = labels.map(|labels| labels::plain(source(labels)));
-        let images = content::plain(source(images), EXPECTED)?;
+        let images = open::plain(source(images), EXPECTED)?;
         Self::read(images, labels.transpose()?, limit)
     }
 

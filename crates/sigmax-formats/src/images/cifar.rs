@@ -4,7 +4,7 @@ use std::path::Path;
 
 use crate::bytes::source::Source;
 use crate::error::Error;
-use crate::images::{bad, bytes, content};
+use crate::images::{bad, bytes, open};
 
 /// Bytes of one record.
 pub(super) const RECORD: u64 = 1 + 3 * 32 * 32;
@@ -27,7 +27,7 @@ impl Cifar10 {
     /// # Errors
     /// A file that cannot be read, is empty, or has an incomplete record.
     pub fn open(path: &Path) -> Result<Self, Error> {
-        Self::new(content::open(path, "CIFAR-10 records")?)
+        Self::new(open::file(path, "CIFAR-10 records")?)
     }
 
     pub(super) fn new(source: Source) -> Result<Self, Error> {

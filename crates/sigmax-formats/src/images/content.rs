@@ -1,11 +1,8 @@
 //! What a file of images or labels is, by its content.
 
-use std::path::Path;
-
-use crate::bytes::gzip;
 use crate::bytes::source::Source;
 use crate::error::Error;
-use crate::images::{bad, bad_file, cifar, idx};
+use crate::images::{bad, cifar, idx};
 use crate::model::format::{first_bytes, known};
 
 /// What is read.
@@ -17,35 +14,6 @@ pub(super) enum Content {
     Npz,
     Png,
     Jpeg,
-}
-
-/// Opens a file, decompressed if it is gzip; what is no file is refused as not what is `expected`.
-pub(super) fn open(path: &Path, expected: &str) -> Result<Source, Error> {
-    let source = Source::open_any(path).map_err(|error| rename(error, expected))?;
-    plain(source, expected)
-}
-
-/// Decompresses gzip.
-pub(super) fn plain(source: Source, expected: &str) -> Result<Source, Error> {
-    let is_gzip = |source: &Source| -> Result<bool, Error> {
-        Ok(source.len() >= 2 && source.read(0, 2)? == [0x1f, 0x8b])
-    };
-    if !is_gzip(&source)? {
-        return Ok(source);
-    }
-    let plain = gzip::decompress(&source).map_err(|error| rename(error, expected))?;
-    if is_gzip(&plain)? {
-        return Err(bad(&plain, expected, "gzip inside gzip"));
-    }
-    Ok(plain)
-}
-
-/// The error for models becomes the one for images.
-fn rename(error: Error, expected: &str) -> Error {
-    match error {
-        Error::UnknownFormat { file, found } => bad_file(&file, expected, found),
-        other => other,
-    }
 }
 
 /// Recognises the content of `source`; what is not recognised is refused as not what is `expected`.

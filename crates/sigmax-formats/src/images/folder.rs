@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use crate::error::Error;
 use crate::images::content::{self, Content};
 use crate::images::pixels::Stack;
-use crate::images::{Axes, Images, bad_file, bytes, jpeg, png};
+use crate::images::{Axes, Images, bad_file, bytes, jpeg, open, png};
 
 /// What is read in a folder, for errors.
 const EXPECTED: &str = "t10k-images-idx3-ubyte(.gz), test_batch.bin, or a folder of PNG or JPEG \
@@ -187,7 +187,7 @@ fn has_ending(path: &Path, endings: &[&str]) -> bool {
 }
 
 fn decode(path: &Path) -> Result<Stack, Error> {
-    let source = content::open(path, PICTURE)?;
+    let source = open::file(path, PICTURE)?;
     match content::recognise(&source, PICTURE)? {
         Content::Png => png::decode(&source),
         Content::Jpeg => jpeg::decode(&source),

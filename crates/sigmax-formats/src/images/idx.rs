@@ -6,7 +6,7 @@ use crate::bytes::cursor::Cursor;
 use crate::bytes::source::Source;
 use crate::error::Error;
 use crate::images::pixels::{Pixels, Stack};
-use crate::images::{Axes, bad, bytes, content};
+use crate::images::{Axes, bad, bytes, open};
 
 /// More entries than any set in this format has; a header that states more is not believed.
 const MOST: usize = 1_000_000;
@@ -27,7 +27,7 @@ impl Idx {
     /// # Errors
     /// A file that cannot be read; another magic number; no entries or more than a million.
     pub fn open(path: &Path, axes: u8) -> Result<Self, Error> {
-        Self::new(content::open(path, "an idx file")?, &[axes])
+        Self::new(open::file(path, "an idx file")?, &[axes])
     }
 
     /// Reads the header; `axes` are the numbers of axes that may be there.

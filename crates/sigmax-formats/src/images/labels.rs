@@ -7,19 +7,19 @@ use crate::error::Error;
 use crate::images::content::{self, Content};
 use crate::images::npy::Array;
 use crate::images::pixels::Stack;
-use crate::images::{Idx, bad, npz};
+use crate::images::{Idx, bad, npz, open};
 
 /// What is read as labels, for errors.
 const EXPECTED: &str = "labels: idx, .npy or .npz";
 
 /// Opens a file of labels.
 pub(super) fn open(path: &Path) -> Result<Source, Error> {
-    content::open(path, EXPECTED)
+    open::file(path, EXPECTED)
 }
 
 /// Decompresses labels.
 pub(super) fn plain(source: Source) -> Result<Source, Error> {
-    content::plain(source, EXPECTED)
+    open::plain(source, EXPECTED)
 }
 
 /// The labels of the images in `stack`.

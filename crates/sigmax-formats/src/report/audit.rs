@@ -1,6 +1,7 @@
 //! [`Report`]: what an audit found.
 
 mod cells;
+mod column;
 pub mod csv;
 mod html;
 mod json;

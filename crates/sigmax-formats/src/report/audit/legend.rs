@@ -3,7 +3,7 @@
 use sigmax::{Audit, Quantity, Stop};
 
 use crate::model::layer::{GeometrySource, LayerSpec};
-use crate::report::audit::table::Column;
+use crate::report::audit::column::Column;
 use crate::report::ink::decimal::{Rounding, decimal};
 use crate::report::ink::paint::{RED, YELLOW, paint};
 use crate::report::ink::printable::printable;
