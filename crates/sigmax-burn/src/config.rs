@@ -1,15 +1,13 @@
 //! [`SpectralPenaltyConfig`]: what is penalised, how, and how the estimates are kept.
 
-use burn::module::Module;
 use sigmax::Conv;
 
 use crate::error::Error;
 use crate::form::Form;
-use crate::penalty::SpectralPenalty;
 use crate::quantity::Quantity;
 use crate::selection::LayerSelection;
 
-/// Configuration of a [`SpectralPenalty`].
+/// Configuration of a [`SpectralPenalty`](crate::SpectralPenalty).
 ///
 /// The defaults are those of the paper: the smallest of the four bounds, summed over all
 /// convolutions.
@@ -143,17 +141,7 @@ impl SpectralPenaltyConfig {
         &self.layers
     }
 
-    /// Finds the layers of `model`, groups them by shape, and starts the power iterations.
-    ///
-    /// # Errors
-    /// [`Error`] for patterns that are invalid or match nothing, geometry that does not fit a
-    /// layer, a reshape or an input size that a layer lacks, and settings out of range.
-    pub fn init<M: Module>(&self, model: &M) -> Result<SpectralPenalty, Error> {
-        self.check()?;
-        SpectralPenalty::start(self.clone(), model)
-    }
-
-    fn check(&self) -> Result<(), Error> {
+    pub(crate) fn check(&self) -> Result<(), Error> {
         let wrong = |setting, expected, got: String| {
             Err(Error::Setting {
                 setting,

@@ -14,6 +14,11 @@ pub(crate) struct Profile<'a> {
     pub(crate) im: &'a [f64],
 }
 
+/// ⟨t − d, θ⟩.
+pub(crate) fn phase(offset: &Frequency, theta: &Frequency) -> f64 {
+    (0..3).map(|a| offset[a] * theta[a]).sum()
+}
+
 impl Profile<'_> {
     /// Moves θ uphill by a few Newton steps, each replaced by a short gradient step where it would
     /// not gain; returns g there. Never ends below where it began.
@@ -58,7 +63,7 @@ impl Profile<'_> {
     fn expand(&self, theta: &Frequency) -> (f64, Frequency, [Frequency; 3]) {
         let (mut value, mut gradient, mut hessian) = (0.0, [0.0; 3], [[0.0; 3]; 3]);
         for (t, o) in self.offsets.iter().enumerate() {
-            let (sin, cos) = crate::tracked::phase(o, theta).sin_cos();
+            let (sin, cos) = phase(o, theta).sin_cos();
             let re = self.re[t] * cos - self.im[t] * sin;
             let im = self.re[t] * sin + self.im[t] * cos;
             value += re;

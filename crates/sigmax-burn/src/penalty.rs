@@ -84,11 +84,20 @@ impl SpectralLoss {
     }
 }
 
+impl SpectralPenaltyConfig {
+    /// Finds the layers of `model`, groups them by shape, and starts the power iterations.
+    ///
+    /// # Errors
+    /// [`Error`] for patterns that are invalid or match nothing, geometry that does not fit a
+    /// layer, a reshape or an input size that a layer lacks, and settings out of range.
+    pub fn init<M: Module>(&self, model: &M) -> Result<SpectralPenalty, Error> {
+        self.check()?;
+        SpectralPenalty::start(self.clone(), model)
+    }
+}
+
 impl SpectralPenalty {
-    pub(crate) fn start<M: Module>(
-        config: SpectralPenaltyConfig,
-        model: &M,
-    ) -> Result<Self, Error> {
+    fn start<M: Module>(config: SpectralPenaltyConfig, model: &M) -> Result<Self, Error> {
         let found = crate::layer::layers(model);
         let selected = config.layers.select(&found)?;
         let mut by_path: HashMap<&str, (&Layer, Layout)> = HashMap::new();

@@ -13,7 +13,7 @@ use crate::buffer::Buffer;
 use crate::lattice::{Lattice, cells};
 use crate::layer::Layer;
 use crate::linalg::{normalise, read, times, transposed_times};
-use crate::peak::{Frequency, Profile};
+use crate::peak::{Frequency, Profile, phase};
 use crate::state::{State, start_vectors};
 
 /// Power steps per point of the coarse search.
@@ -291,11 +291,6 @@ impl Tracked {
             apart < 1.5 || apart > self.counts[a] as f64 - 1.5
         })
     }
-}
-
-/// ⟨t − d, θ⟩.
-pub(crate) fn phase(offset: &Frequency, theta: &Frequency) -> f64 {
-    (0..3).map(|a| offset[a] * theta[a]).sum()
 }
 
 fn largest(values: &[f64]) -> f64 {
