@@ -37,7 +37,7 @@ pub use error::Error;
 pub use images::Images;
 pub use model::format::Format;
 pub use model::geometry::GeometryFile;
-pub use model::layer::{GeometrySource, LayerId, LayerSpec, Op};
+pub use model::layer::{GeometrySource, LayerId, LayerKind, LayerSpec};
 pub use model::network::{NetworkError, NetworkModel, NoNetwork, Precision};
 pub use model::skipped::{Refused, Skipped};
 pub use model::{Model, NamedTensor};

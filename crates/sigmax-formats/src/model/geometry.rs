@@ -7,7 +7,7 @@ use serde::Deserialize;
 use sigmax::{Conv, PaddingMode};
 
 use crate::error::Error;
-use crate::model::layer::{GeometrySource, LayerSpec, Op};
+use crate::model::layer::{GeometrySource, LayerKind, LayerSpec};
 
 /// Longest geometry file.
 const MAX_BYTES: u64 = 1 << 20;
@@ -222,9 +222,9 @@ impl Entry {
         check(&conv, axes, layer.shape.first().copied().unwrap_or(1))?;
         if axes > 0 {
             layer.op = if conv.transposed {
-                Op::ConvTranspose
+                LayerKind::ConvTranspose
             } else {
-                Op::Conv
+                LayerKind::Conv
             };
             layer.op_type = layer.op.name().to_owned();
         }

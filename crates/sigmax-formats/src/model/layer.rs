@@ -8,7 +8,7 @@ use crate::model::weight::{Recipe, Stored};
 /// What a layer computes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
-pub enum Op {
+pub enum LayerKind {
     /// A convolution (cross-correlation, as the frameworks mean it).
     Conv,
     /// A transposed convolution.
@@ -17,7 +17,7 @@ pub enum Op {
     Dense,
 }
 
-impl Op {
+impl LayerKind {
     /// The name of the kind of layer.
     #[must_use]
     pub fn name(self) -> &'static str {
@@ -69,9 +69,9 @@ pub struct LayerSpec {
     /// in its module.
     pub tensor: String,
     /// What the layer computes.
-    pub op: Op,
+    pub op: LayerKind,
     /// The operator as the file names it: `Conv`, `ConvTranspose`, `Gemm`, `MatMul` in ONNX,
-    /// otherwise [`Op::name`].
+    /// otherwise [`LayerKind::name`].
     pub op_type: String,
     /// The weight's shape as [`sigmax::Kernel`] wants it: `[c_out, c_in/groups, k…]`, transposed
     /// `[c_in, c_out/groups, k…]`, dense `[out, in]`.
@@ -113,7 +113,11 @@ impl LayerSpec {
     }
 
     fn stored(name: String, tensor: String, shape: Vec<usize>, weight: Stored) -> Self {
-        let op = if shape.len() > 2 { Op::Conv } else { Op::Dense };
+        let op = if shape.len() > 2 {
+            LayerKind::Conv
+        } else {
+            LayerKind::Dense
+        };
         Self {
             name,
             tensor,

@@ -1,7 +1,7 @@
 //! Geometry files.
 
 use sigmax::PaddingMode;
-use sigmax_formats::{GeometryFile, GeometrySource, Model, Op};
+use sigmax_formats::{GeometryFile, GeometrySource, LayerKind, Model};
 
 use crate::inspect::{open, path};
 
@@ -85,7 +85,7 @@ fn transposed_layers() {
     let layer = &model.layers[0];
     assert_eq!(
         (layer.op, &*layer.op_type),
-        (Op::ConvTranspose, "ConvTranspose")
+        (LayerKind::ConvTranspose, "ConvTranspose")
     );
     assert!(layer.conv.transposed);
     assert_eq!(layer.conv.output_padding, [1, 1]);

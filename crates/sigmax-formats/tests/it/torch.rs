@@ -1,6 +1,6 @@
 //! Files that PyTorch wrote (`testdata/models/make_torch.py`).
 
-use sigmax_formats::{Format, GeometrySource, Model, Op};
+use sigmax_formats::{Format, GeometrySource, LayerKind, Model};
 
 use crate::inspect::{counting, error, layers, open, path, refused, skipped, survives, values};
 
@@ -26,10 +26,10 @@ fn a_state_dict_is_the_same_in_every_layout() {
         let conv = &model.layers[0];
         assert_eq!(
             (conv.op, conv.geometry),
-            (Op::Conv, GeometrySource::Assumed)
+            (LayerKind::Conv, GeometrySource::Assumed)
         );
         assert_eq!(conv.tensor, "conv.weight");
-        assert_eq!(model.layers[2].op, Op::Dense);
+        assert_eq!(model.layers[2].op, LayerKind::Dense);
     }
 }
 

@@ -2,9 +2,9 @@
 
 use sigmax::Conv;
 
-use crate::model::layer::Op;
+use crate::model::layer::LayerKind;
 
-use super::draft::{Draft, Stop};
+use super::draft::{Draft, NoLayer};
 use super::facts::Context;
 use super::limits;
 use super::padded::{Front, front};
@@ -22,7 +22,7 @@ pub(super) const LONGER: &str = "the stated output is longer than the input give
                                  with zeros, which changes no norm; the input size is left out";
 
 /// The layer of a Conv node.
-pub(super) fn conv(context: &Context<'_>, node: &Node) -> Result<Draft, Stop> {
+pub(super) fn conv(context: &Context<'_>, node: &Node) -> Result<Draft, NoLayer> {
     let (mut draft, window) = common(context, node, false)?;
     let shape = draft.weight.shape().to_vec();
     let axes = window.kernel.len();
@@ -40,7 +40,7 @@ pub(super) fn conv(context: &Context<'_>, node: &Node) -> Result<Draft, Stop> {
         if let Some(n) = n.filter(|&n| n <= limits::EXTENT)
             && window.output(axis, n, false).is_none()
         {
-            return Err(Stop::Fail(too_small(axis, n, &window)));
+            return Err(NoLayer::Fail(too_small(axis, n, &window)));
         }
     }
     if unknown {
@@ -61,7 +61,7 @@ pub(super) fn conv(context: &Context<'_>, node: &Node) -> Result<Draft, Stop> {
 }
 
 /// The layer of a ConvTranspose node.
-pub(super) fn conv_transpose(context: &Context<'_>, node: &Node) -> Result<Draft, Stop> {
+pub(super) fn conv_transpose(context: &Context<'_>, node: &Node) -> Result<Draft, NoLayer> {
     let (mut draft, window) = common(context, node, true)?;
     let channels = draft.weight.shape()[0];
     let axes = window.kernel.len();
@@ -73,7 +73,7 @@ pub(super) fn conv_transpose(context: &Context<'_>, node: &Node) -> Result<Draft
         let n = input.as_ref().and_then(|dims| dims[axis + 2].known());
         let extra = geometry.output_padding[axis];
         if extra >= window.stride[axis].max(window.dilation[axis]) {
-            return Err(Stop::Refuse(format!(
+            return Err(NoLayer::Refuse(format!(
                 "output_padding = {:?} reaches the stride or the dilation; its output beyond that \
                  is constant, which no framework means",
                 geometry.output_padding
@@ -94,7 +94,7 @@ pub(super) fn conv_transpose(context: &Context<'_>, node: &Node) -> Result<Draft
         if let Some(n) = n.filter(|&n| n <= limits::EXTENT)
             && window.transposed_output(axis, n, padding, extra).is_none()
         {
-            return Err(Stop::Fail(too_small(axis, n, &window)));
+            return Err(NoLayer::Fail(too_small(axis, n, &window)));
         }
     }
     if unknown {
@@ -114,20 +114,24 @@ pub(super) fn conv_transpose(context: &Context<'_>, node: &Node) -> Result<Draft
 }
 
 /// The weight and the attributes that both have.
-fn common(context: &Context<'_>, node: &Node, transposed: bool) -> Result<(Draft, Window), Stop> {
+fn common(
+    context: &Context<'_>,
+    node: &Node,
+    transposed: bool,
+) -> Result<(Draft, Window), NoLayer> {
     let mut notes = Vec::new();
     let weight = context.weight(node, 1, 0, &mut notes)?;
     let shape = weight.shape();
     let axes = match shape.len() {
         rank @ 3..=5 => rank - 2,
         rank @ 6.. => {
-            return Err(Stop::Refuse(format!(
+            return Err(NoLayer::Refuse(format!(
                 "its weight has {} spatial axes; 1 to 3 are covered",
                 rank - 2
             )));
         }
         rank => {
-            return Err(Stop::Fail(format!(
+            return Err(NoLayer::Fail(format!(
                 "its weight {:?} has {rank} axes; expected 3 to 5",
                 weight.name
             )));
@@ -140,7 +144,7 @@ fn common(context: &Context<'_>, node: &Node, transposed: bool) -> Result<(Draft
                 .zip(&shape[2..])
                 .all(|(&k, &n)| usize::try_from(k) == Ok(n));
         if !same {
-            return Err(Stop::Fail(format!(
+            return Err(NoLayer::Fail(format!(
                 "kernel_shape = {kernel:?}; the weight {:?} has shape {shape:?}",
                 weight.name
             )));
@@ -151,7 +155,7 @@ fn common(context: &Context<'_>, node: &Node, transposed: bool) -> Result<(Draft
         .ok()
         .filter(|&groups| groups > 0 && shape[0].is_multiple_of(groups))
         .ok_or_else(|| {
-            Stop::Fail(format!(
+            NoLayer::Fail(format!(
                 "group = {groups}; expected a divisor of the {} channels on the weight's first axis",
                 shape[0]
             ))
@@ -161,7 +165,7 @@ fn common(context: &Context<'_>, node: &Node, transposed: bool) -> Result<(Draft
         && pads.iter().any(|&p| p < 0)
         && matches!(node.text("auto_pad", "NOTSET"), Ok("NOTSET"))
     {
-        return Err(Stop::Refuse(format!(
+        return Err(NoLayer::Refuse(format!(
             "pads = {pads:?} has negative padding"
         )));
     }
@@ -174,9 +178,9 @@ fn common(context: &Context<'_>, node: &Node, transposed: bool) -> Result<(Draft
         ..Conv::new(axes)
     };
     let op = if transposed {
-        Op::ConvTranspose
+        LayerKind::ConvTranspose
     } else {
-        Op::Conv
+        LayerKind::Conv
     };
     let draft = Draft {
         op,
@@ -188,20 +192,20 @@ fn common(context: &Context<'_>, node: &Node, transposed: bool) -> Result<(Draft
     Ok((draft, window))
 }
 
-fn check_input(dims: Option<&Dims>, axes: usize, channels: Option<usize>) -> Result<(), Stop> {
+fn check_input(dims: Option<&Dims>, axes: usize, channels: Option<usize>) -> Result<(), NoLayer> {
     let Some(dims) = dims else { return Ok(()) };
     if dims.len() != axes + 2 {
-        return Err(Stop::Fail(format!(
+        return Err(NoLayer::Fail(format!(
             "its input has {} axes; its weight needs {}",
             dims.len(),
             axes + 2
         )));
     }
     match (dims[1], channels) {
-        (Size::Known(got), Some(expected)) if got != expected => Err(Stop::Fail(format!(
+        (Size::Known(got), Some(expected)) if got != expected => Err(NoLayer::Fail(format!(
             "its input has {got} channels; its weight and group need {expected}"
         ))),
-        (_, None) => Err(Stop::Fail(
+        (_, None) => Err(NoLayer::Fail(
             "the number of its channels overflows".to_owned(),
         )),
         _ => Ok(()),

@@ -2,10 +2,10 @@
 
 use sigmax::Conv;
 
-use crate::model::layer::Op;
+use crate::model::layer::LayerKind;
 use crate::model::tensor::Tensor;
 
-use super::draft::{Draft, Stop};
+use super::draft::{Draft, NoLayer};
 use super::facts::{Constant, Context};
 use super::parsed::Node;
 
@@ -14,11 +14,11 @@ const LEFT: &str = "the weight is the first factor of the product: it acts on th
                     input";
 
 /// The layer of a Gemm node: alpha·A'·B' + beta·C.
-pub(super) fn gemm(context: &Context<'_>, node: &Node) -> Result<Draft, Stop> {
+pub(super) fn gemm(context: &Context<'_>, node: &Node) -> Result<Draft, NoLayer> {
     let mut notes = Vec::new();
     let (weight, left) = factor(context, node, &mut notes)?;
     if weight.shape().len() != 2 {
-        return Err(Stop::Fail(format!(
+        return Err(NoLayer::Fail(format!(
             "its weight {:?} has shape {:?}; expected a matrix",
             weight.name,
             weight.shape()
@@ -34,7 +34,7 @@ pub(super) fn gemm(context: &Context<'_>, node: &Node) -> Result<Draft, Stop> {
     let turn = if left { trans_a } else { !trans_b };
     let scale = f64::from(node.float("alpha", 1.0)?);
     if !scale.is_finite() {
-        return Err(Stop::Fail(format!(
+        return Err(NoLayer::Fail(format!(
             "alpha = {scale}; expected a finite number"
         )));
     }
@@ -49,19 +49,19 @@ pub(super) fn gemm(context: &Context<'_>, node: &Node) -> Result<Draft, Stop> {
 }
 
 /// The layer of a MatMul node.
-pub(super) fn matmul(context: &Context<'_>, node: &Node) -> Result<Draft, Stop> {
+pub(super) fn matmul(context: &Context<'_>, node: &Node) -> Result<Draft, NoLayer> {
     let mut notes = Vec::new();
     let (weight, left) = factor(context, node, &mut notes)?;
     let shape = weight.shape().to_vec();
     match shape[..] {
-        [] => Err(Stop::Fail(
+        [] => Err(NoLayer::Fail(
             "its weight is a number; expected a matrix".to_owned(),
         )),
         // One output, the product with a vector, whatever side it is on.
         [n] => draft(reshaped(weight, vec![1, n])?, 1.0, notes),
         [ref batch @ .., rows, columns] => {
             if batch.iter().any(|&n| n != 1) {
-                return Err(Stop::Refuse(format!(
+                return Err(NoLayer::Refuse(format!(
                     "its weight is a batch of matrices, of shape {shape:?}"
                 )));
             }
@@ -76,7 +76,7 @@ fn factor(
     context: &Context<'_>,
     node: &Node,
     notes: &mut Vec<String>,
-) -> Result<(Tensor, bool), Stop> {
+) -> Result<(Tensor, bool), NoLayer> {
     let data = |place| {
         context
             .input(node, place)
@@ -88,7 +88,7 @@ fn factor(
             .is_some_and(|fact| !matches!(fact.constant, Constant::No))
     };
     if !constant(0) && !constant(1) {
-        return Err(Stop::Refuse(
+        return Err(NoLayer::Refuse(
             "no constant weight: both factors are computed while the model runs".to_owned(),
         ));
     }
@@ -101,9 +101,9 @@ fn factor(
     Ok((context.weight(node, place, other, notes)?, left))
 }
 
-fn draft(weight: Tensor, scale: f64, notes: Vec<String>) -> Result<Draft, Stop> {
+fn draft(weight: Tensor, scale: f64, notes: Vec<String>) -> Result<Draft, NoLayer> {
     Ok(Draft {
-        op: Op::Dense,
+        op: LayerKind::Dense,
         conv: Conv::new(0),
         scale,
         notes,
@@ -111,17 +111,17 @@ fn draft(weight: Tensor, scale: f64, notes: Vec<String>) -> Result<Draft, Stop> 
     })
 }
 
-fn turned(matrix: Tensor, turn: bool) -> Result<Tensor, Stop> {
+fn turned(matrix: Tensor, turn: bool) -> Result<Tensor, NoLayer> {
     if !turn {
         return Ok(matrix);
     }
     matrix
         .permuted(&[1, 0])
-        .ok_or_else(|| Stop::Fail("its weight is not a matrix".to_owned()))
+        .ok_or_else(|| NoLayer::Fail("its weight is not a matrix".to_owned()))
 }
 
-fn reshaped(tensor: Tensor, shape: Vec<usize>) -> Result<Tensor, Stop> {
+fn reshaped(tensor: Tensor, shape: Vec<usize>) -> Result<Tensor, NoLayer> {
     tensor
         .reshaped(shape)
-        .ok_or_else(|| Stop::Fail("the size of its weight overflows".to_owned()))
+        .ok_or_else(|| NoLayer::Fail("the size of its weight overflows".to_owned()))
 }

@@ -2,7 +2,7 @@
 
 use sigmax::Conv;
 
-use crate::model::layer::Op;
+use crate::model::layer::LayerKind;
 use crate::model::tensor::Tensor;
 
 use super::facts::{Constant, Context, Fact};
@@ -10,7 +10,7 @@ use super::parsed::Node;
 
 /// Why a node does not become a layer.
 #[derive(Debug)]
-pub(super) enum Stop {
+pub(super) enum NoLayer {
     /// It is not valid ONNX.
     Fail(String),
     /// It cannot be audited.
@@ -19,7 +19,7 @@ pub(super) enum Stop {
     Other,
 }
 
-impl From<String> for Stop {
+impl From<String> for NoLayer {
     fn from(reason: String) -> Self {
         Self::Fail(reason)
     }
@@ -28,7 +28,7 @@ impl From<String> for Stop {
 /// A layer before it has a name.
 #[derive(Debug)]
 pub(super) struct Draft {
-    pub(super) op: Op,
+    pub(super) op: LayerKind,
     pub(super) conv: Conv,
     pub(super) scale: f64,
     pub(super) notes: Vec<String>,
@@ -50,24 +50,24 @@ impl Context<'_> {
         place: usize,
         data: usize,
         notes: &mut Vec<String>,
-    ) -> Result<Tensor, Stop> {
+    ) -> Result<Tensor, NoLayer> {
         let name = |place: usize| match node.inputs.get(place).copied().flatten() {
             Some(value) => self.parsed.names[value].as_str(),
             None => "",
         };
-        let missing = |place: usize| Stop::Fail(format!("its input {place} is missing"));
+        let missing = |place: usize| NoLayer::Fail(format!("its input {place} is missing"));
         let fact = self.input(node, place).ok_or_else(|| missing(place))?;
         let input = self.input(node, data).ok_or_else(|| missing(data))?;
         let tensor = match &fact.constant {
             Constant::No => {
-                return Err(Stop::Refuse(format!(
+                return Err(NoLayer::Refuse(format!(
                     "no constant weight: {:?} is computed while the model runs or is an input of it",
                     name(place)
                 )));
             }
-            _ if !self.is_data(input) => return Err(Stop::Other),
+            _ if !self.is_data(input) => return Err(NoLayer::Other),
             Constant::Opaque(reason) => {
-                return Err(Stop::Refuse(format!(
+                return Err(NoLayer::Refuse(format!(
                     "its weight {:?} {reason}",
                     name(place)
                 )));
@@ -75,7 +75,7 @@ impl Context<'_> {
             Constant::Float(tensor, _) => Tensor::clone(tensor),
         };
         if tensor.shape().contains(&0) {
-            return Err(Stop::Refuse(format!(
+            return Err(NoLayer::Refuse(format!(
                 "its weight {:?} of shape {:?} is empty",
                 name(place),
                 tensor.shape()

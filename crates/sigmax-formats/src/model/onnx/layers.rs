@@ -6,7 +6,7 @@ use crate::model::names::Names;
 use crate::model::skipped::Skipped;
 use crate::model::weight::Stored;
 
-use super::draft::{Draft, Stop};
+use super::draft::{Draft, NoLayer};
 use super::facts::{Constant, Context, Fact};
 use super::order::{label, node_error};
 use super::parsed::{Node, Parsed};
@@ -26,9 +26,9 @@ pub(super) fn layers(context: &Context<'_>) -> Result<(Vec<LayerSpec>, Skipped),
         };
         match draft(context, node) {
             Ok(draft) => layers.push(finish(LayerId(index), node, names.unique(&label), draft)),
-            Err(Stop::Other) => skipped.other(kind, label),
-            Err(Stop::Refuse(reason)) => skipped.refuse(label, kind, reason),
-            Err(Stop::Fail(reason)) => return Err(node_error(source, node, &label, reason)),
+            Err(NoLayer::Other) => skipped.other(kind, label),
+            Err(NoLayer::Refuse(reason)) => skipped.refuse(label, kind, reason),
+            Err(NoLayer::Fail(reason)) => return Err(node_error(source, node, &label, reason)),
         }
     }
     Ok((layers, skipped))
@@ -51,7 +51,7 @@ fn finish(id: LayerId, node: &Node, name: String, draft: Draft) -> LayerSpec {
 }
 
 /// The layer of a node.
-pub(super) fn draft(context: &Context<'_>, node: &Node) -> Result<Draft, Stop> {
+pub(super) fn draft(context: &Context<'_>, node: &Node) -> Result<Draft, NoLayer> {
     let function = context
         .parsed
         .functions
@@ -63,7 +63,7 @@ pub(super) fn draft(context: &Context<'_>, node: &Node) -> Result<Draft, Stop> {
                  with onnx.inliner first",
             );
         }
-        Some(false) => return Err(Stop::Other),
+        Some(false) => return Err(NoLayer::Other),
         None => {}
     }
     if !node.domain.is_empty() {
@@ -83,12 +83,12 @@ pub(super) fn draft(context: &Context<'_>, node: &Node) -> Result<Draft, Stop> {
             "the constants of {} nodes are not audited",
             node.op
         )),
-        _ => Err(Stop::Other),
+        _ => Err(NoLayer::Other),
     }
 }
 
 /// A node of another domain: refused if it may hold a weight.
-fn foreign(context: &Context<'_>, node: &Node) -> Result<Draft, Stop> {
+fn foreign(context: &Context<'_>, node: &Node) -> Result<Draft, NoLayer> {
     let linear = matches!(node.op.as_str(), "LinearClassifier" | "LinearRegressor");
     if linear || has_weight(context, node, 2) {
         return refuse(format!(
@@ -97,7 +97,7 @@ fn foreign(context: &Context<'_>, node: &Node) -> Result<Draft, Stop> {
             node.domain
         ));
     }
-    Err(Stop::Other)
+    Err(NoLayer::Other)
 }
 
 /// Whether an input is a constant of at least `rank` axes.
@@ -130,6 +130,6 @@ fn refuse_inner(parsed: &Parsed, node: &Node, label: &str, skipped: &mut Skipped
     }
 }
 
-fn refuse(reason: impl Into<String>) -> Result<Draft, Stop> {
-    Err(Stop::Refuse(reason.into()))
+fn refuse(reason: impl Into<String>) -> Result<Draft, NoLayer> {
+    Err(NoLayer::Refuse(reason.into()))
 }

@@ -2,13 +2,13 @@
 
 use sigmax::{Audit, Stop};
 
-use crate::model::layer::{LayerSpec, Op};
+use crate::model::layer::{LayerKind, LayerSpec};
 use crate::report::ink::printable::printable;
 use crate::report::ink::words::by;
 
 pub(crate) fn op(layer: &LayerSpec) -> String {
     match layer.op {
-        Op::ConvTranspose => "ConvT".to_owned(),
+        LayerKind::ConvTranspose => "ConvT".to_owned(),
         _ => printable(&layer.op_type),
     }
 }

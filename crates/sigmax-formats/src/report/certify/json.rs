@@ -5,12 +5,11 @@ use sigmax::network::Channels;
 
 use crate::images::Units;
 use crate::report::CertifyReport;
-use crate::report::ink::json::{document, line};
+use crate::report::ink::json::{Number, document, line};
 
 /// The certification as a JSON document, one key per line.
 #[must_use]
 pub fn certify_json(report: &CertifyReport) -> String {
-    let finite = |x: f64| x.is_finite().then_some(x);
     let eps: Vec<Eps> = report
         .eps
         .iter()
@@ -21,7 +20,7 @@ pub fn certify_json(report: &CertifyReport) -> String {
         .collect();
     let median = report.median_radius();
     let entries = [
-        ("certification", line(&1)),
+        ("certification", line(&2)),
         ("sigmax", line(&report.version)),
         ("model", line(&report.file)),
         ("sha256", line(&report.sha256)),
@@ -33,14 +32,18 @@ pub fn certify_json(report: &CertifyReport) -> String {
         ("arithmetic", line(&report.arithmetic)),
         ("mean", line(&report.mean)),
         ("std", line(&report.std)),
-        ("lipschitz", line(&finite(report.lipschitz.get()))),
+        ("lipschitz", line(&Number(report.lipschitz.get()))),
         ("asked", line(&report.asked)),
         ("total", line(&report.total)),
         ("correct", line(&report.correct)),
         ("certified", line(&eps)),
         (
             "median_radius",
-            line(&(median < f64::MAX).then_some(median)),
+            line(&Number(if median < f64::MAX {
+                median
+            } else {
+                f64::INFINITY
+            })),
         ),
         ("complete", line(&report.complete)),
         ("assumptions", line(&report.assumptions)),

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use crate::report::ink::json::{document, line, list};
+use crate::report::ink::json::{Number, document, line, list};
 use crate::report::{Comparison, LowerEnd, Missing, Pair};
 
 impl Comparison {
@@ -15,8 +15,8 @@ impl Comparison {
             .map(|pair| line(&PairEntry::of(pair)))
             .collect();
         let constant = |i: usize| {
-            let upper = self.lipschitz[i].as_ref().ok().map(|upper| upper.get());
-            upper.filter(|upper| upper.is_finite())
+            let upper = self.lipschitz[i].as_ref().ok();
+            upper.map(|upper| Number(upper.get()))
         };
         let reason = |i: usize| self.lipschitz[i].as_ref().err().map(String::as_str);
         let lipschitz = LipschitzEntry {
@@ -26,7 +26,7 @@ impl Comparison {
             reason_b: reason(1),
         };
         document(&[
-            ("comparison", line(&1)),
+            ("comparison", line(&2)),
             ("a", line(&self.files[0])),
             ("b", line(&self.files[1])),
             ("lipschitz", line(&lipschitz)),
@@ -37,8 +37,8 @@ impl Comparison {
 
 #[derive(Serialize)]
 struct LipschitzEntry<'a> {
-    a: Option<f64>,
-    b: Option<f64>,
+    a: Option<Number>,
+    b: Option<Number>,
     reason_a: Option<&'a str>,
     reason_b: Option<&'a str>,
 }
@@ -46,9 +46,9 @@ struct LipschitzEntry<'a> {
 #[derive(Serialize)]
 struct PairEntry<'a> {
     name: &'a str,
-    a: Option<[f64; 2]>,
-    b: Option<[f64; 2]>,
-    quotient: Option<[f64; 2]>,
+    a: Option<[Number; 2]>,
+    b: Option<[Number; 2]>,
+    quotient: Option<[Number; 2]>,
     quotient_of: Option<&'a str>,
     reason_a: Option<&'a str>,
     reason_b: Option<&'a str>,
@@ -58,13 +58,9 @@ impl<'a> PairEntry<'a> {
     fn of(pair: &'a Pair) -> Self {
         let ends = |i: usize| {
             let norm = pair.norms[i].as_ref().ok()?;
-            let ends = [norm.lower().get(), norm.upper().get()];
-            ends[1].is_finite().then_some(ends)
+            Some([norm.lower().get(), norm.upper().get()].map(Number))
         };
-        let quotient = pair
-            .quotient()
-            .map(|(low, high)| [low, high])
-            .filter(|ends| ends[1].is_finite());
+        let quotient = pair.quotient().map(|(low, high)| [low, high].map(Number));
         let quotient_of = match pair.lower {
             LowerEnd::Stride1 => "stride 1, one group",
             LowerEnd::Norm | LowerEnd::Incomparable => "norm",

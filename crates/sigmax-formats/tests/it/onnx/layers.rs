@@ -1,6 +1,6 @@
 //! Which nodes are layers, with which weights.
 
-use sigmax_formats::{GeometrySource, Op};
+use sigmax_formats::{GeometrySource, LayerKind};
 
 use super::{assert_kernel, error, graph, only, open, read, refused};
 use crate::proto::{
@@ -17,7 +17,10 @@ fn a_conv() {
     );
     let layer = only(&model);
     assert_eq!((layer.name.as_str(), layer.tensor.as_str()), ("y", "w"));
-    assert_eq!((layer.op, layer.op_type.as_str()), (Op::Conv, "Conv"));
+    assert_eq!(
+        (layer.op, layer.op_type.as_str()),
+        (LayerKind::Conv, "Conv")
+    );
     assert_eq!(layer.geometry, GeometrySource::Graph);
     assert_eq!(layer.shape, [2, 1, 1, 2]);
     assert!(layer.scale.to_bits() == 1f64.to_bits() && layer.notes.is_empty());

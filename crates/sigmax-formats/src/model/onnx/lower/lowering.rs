@@ -11,7 +11,7 @@ use crate::model::network::{NetworkError, NetworkModel, NoNetwork, Precision};
 use crate::model::tensor::Tensor;
 
 use super::super::arguments;
-use super::super::draft::Stop;
+use super::super::draft::NoLayer;
 use super::super::facts::Context;
 use super::super::parsed::Node;
 use super::super::size::{self, Size};
@@ -66,11 +66,11 @@ impl From<sigmax::Error> for Halt {
     }
 }
 
-impl From<Stop> for Halt {
-    fn from(stop: Stop) -> Self {
+impl From<NoLayer> for Halt {
+    fn from(stop: NoLayer) -> Self {
         Self::Refuse(match stop {
-            Stop::Fail(reason) | Stop::Refuse(reason) => reason,
-            Stop::Other => "it does not act on the model's input".to_owned(),
+            NoLayer::Fail(reason) | NoLayer::Refuse(reason) => reason,
+            NoLayer::Other => "it does not act on the model's input".to_owned(),
         })
     }
 }

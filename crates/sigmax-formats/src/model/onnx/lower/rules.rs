@@ -2,7 +2,7 @@
 
 use crate::model::skipped::Refused;
 
-use super::super::draft::Stop;
+use super::super::draft::NoLayer;
 use super::super::facts::Context;
 use super::super::layers::draft;
 use super::super::order::label;
@@ -116,7 +116,7 @@ fn blocked(context: &Context<'_>, node: &Node) -> Option<String> {
         "Div" if context.varying(node, 1).is_some() => QUOTIENT,
         "Conv" | "ConvTranspose" | "Gemm" | "MatMul" => {
             return match draft(context, node) {
-                Err(Stop::Refuse(reason) | Stop::Fail(reason)) => Some(reason),
+                Err(NoLayer::Refuse(reason) | NoLayer::Fail(reason)) => Some(reason),
                 _ => None,
             };
         }
