@@ -38,7 +38,7 @@ pub fn bounds<N: Network>(model: &N) -> Result<Vec<Upper>, Error> {
     in_order(model, kernels, |(layer, _)| &layer.path)?
         .par_iter()
         .map(|(layer, kernel)| {
-            let bounds = sigmax::four_bounds(kernel, &layer.conv);
+            let bounds = sigmax::bound::four_bounds(kernel, &layer.conv);
             let bounds = bounds.map_err(|source| Error::Layer {
                 path: layer.path.clone(),
                 source,
