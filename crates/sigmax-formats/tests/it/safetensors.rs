@@ -349,6 +349,18 @@ fn an_adapter_is_only_counted_where_the_file_says_how() {
     ] {
         assert!(!update(metadata, square), "{metadata}");
     }
+    // Two weights of which either may be the one that is changed: none of them is passed over.
+    let two = zeros(
+        r#"{"lora_alpha":"2"}"#,
+        &[
+            ("m.base_layer.weight", "F32", "[2,3]", 24),
+            ("m.lora_A.default.weight", "F32", "[1,3]", 12),
+            ("m.lora_B.default.weight", "F32", "[2,1]", 8),
+            ("m.weight", "F32", "[2,3]", 24),
+        ],
+    );
+    assert!(two.layers.is_empty());
+    assert!(two.skipped.refused[0].reason.contains("two weights"));
     // Adapter and weight are both pruned: two masked weights, and no layer that is one of them.
     let pruned = zeros(
         r#"{"lora_alpha":"2"}"#,

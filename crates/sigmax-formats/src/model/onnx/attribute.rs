@@ -8,7 +8,7 @@ use crate::error::Error;
 
 use super::limits;
 use super::literal::{Literal, literal};
-use super::state::{State, integers, own_domain};
+use super::state::{State, integers, once, own_domain};
 
 /// The value of an attribute.
 #[derive(Clone, Debug)]
@@ -80,7 +80,7 @@ pub(super) fn attribute(
             (2, Payload::Fixed32(bytes)) => fields.float = Some(f32::from_le_bytes(bytes)),
             (3, Payload::Varint(value)) => fields.int = Some(value.cast_signed()),
             (4, Payload::Bytes(range)) => fields.text = Some(range),
-            (5, Payload::Bytes(range)) => fields.tensor = Some(range),
+            (5, Payload::Bytes(range)) => once(cursor, &mut fields.tensor, range)?,
             (6 | 11, Payload::Bytes(range)) => {
                 fields.graph = true;
                 inner_graph(state, cursor, range, 1, inner)?;

@@ -75,7 +75,14 @@ pub(super) fn literal(
                 state.part()?;
                 fields.entries.push(range);
             }
-            (14, Payload::Varint(location)) => fields.external = location == 1,
+            // DEFAULT or EXTERNAL; what readers make of other numbers differs.
+            (14, Payload::Varint(location @ 0..=1)) => fields.external = location == 1,
+            (14, _) => {
+                return Err(state.source.malformed(
+                    range.start,
+                    "a tensor whose data_location is neither DEFAULT nor EXTERNAL",
+                ));
+            }
             _ => {}
         }
         Ok(())

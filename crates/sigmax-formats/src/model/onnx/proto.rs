@@ -11,7 +11,7 @@ use super::attribute::{attribute, inner_node};
 use super::limits;
 use super::literal::literal;
 use super::parsed::{Declared, Node, Parsed};
-use super::state::{State, own_domain};
+use super::state::{State, once, own_domain};
 
 /// Reads the ModelProto.
 pub(super) fn model(state: &mut State<'_>) -> Result<Parsed, Error> {
@@ -214,7 +214,7 @@ fn declared(
     cursor.message(range, |cursor, number, payload| {
         match (number, payload) {
             (1, Payload::Bytes(range)) => value = state.named(cursor, range)?,
-            (2, Payload::Bytes(range)) => kind = Some(range),
+            (2, Payload::Bytes(range)) => once(cursor, &mut kind, range)?,
             _ => {}
         }
         Ok(())
@@ -223,7 +223,10 @@ fn declared(
     let (mut dims, mut element) = (None, 0);
     if let Some(kind) = kind {
         // TypeProto.tensor_type, then its shape, then the dimensions.
+        let mut only = None;
         each(cursor, kind, 1, &mut |cursor, tensor| {
+            once(cursor, &mut only, tensor.clone())?;
+            let mut only = None;
             cursor.message(tensor.clone(), |_, number, payload| {
                 if let (1, Payload::Varint(kind)) = (number, payload) {
                     element = kind;
@@ -231,6 +234,7 @@ fn declared(
                 Ok(())
             })?;
             each(cursor, tensor, 2, &mut |cursor, shape| {
+                once(cursor, &mut only, shape.clone())?;
                 let mut found = Vec::new();
                 each(cursor, shape, 1, &mut |cursor, axis| {
                     found.push(dimension(cursor, axis)?);
@@ -274,8 +278,11 @@ fn each<'c>(
 fn dimension(cursor: &mut Cursor<'_>, range: Range<u64>) -> Result<Option<usize>, Error> {
     let mut size = None;
     cursor.message(range, |_, number, payload| {
-        if number == 1 {
-            size = payload.int().and_then(|n| usize::try_from(n).ok());
+        match number {
+            1 => size = payload.int().and_then(|n| usize::try_from(n).ok()),
+            // A name: of the two, the last one counts.
+            2 => size = None,
+            _ => {}
         }
         Ok(())
     })?;

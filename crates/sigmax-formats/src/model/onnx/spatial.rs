@@ -125,6 +125,7 @@ pub(super) fn pool(context: &Context<'_>, node: &Node) -> Option<Dims> {
     let kernel = node.extents("kernel_shape", axes, 1).ok()?;
     let window = Window::new(node, &kernel).ok()?;
     let ceil = node.int("ceil_mode", 0).ok()? != 0;
-    let spatial = (0..axes).map(|axis| dims[axis + 2].and_then(|n| window.output(axis, n, ceil)));
+    let spatial =
+        (0..axes).map(|axis| dims[axis + 2].and_then(|n| window.pool_output(axis, n, ceil)));
     Some(dims[..2].iter().copied().chain(spatial).collect())
 }

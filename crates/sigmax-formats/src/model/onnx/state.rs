@@ -108,3 +108,20 @@ pub(super) fn own_domain(domain: String) -> String {
         domain
     }
 }
+
+/// A message that stands where there may be one. Parsers of protobuf merge several into one, field by
+/// field; what has several is refused.
+pub(super) fn once(
+    cursor: &Cursor<'_>,
+    slot: &mut Option<Range<u64>>,
+    found: Range<u64>,
+) -> Result<(), Error> {
+    let start = found.start;
+    match slot.replace(found) {
+        None => Ok(()),
+        Some(_) => Err(cursor.source().malformed(
+            start,
+            "a message that may stand once stands twice; write the model again with its own exporter",
+        )),
+    }
+}

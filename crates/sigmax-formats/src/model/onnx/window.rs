@@ -114,6 +114,22 @@ impl Window {
         (floor * stride < n + before).then_some(floor + 1)
     }
 
+    /// The same of a pool; `None` also where runtimes do not agree about its windows: the padding of
+    /// SAME with dilation (some take the kernel without it) or where it would be negative (some move
+    /// the windows), and VALID rounded up.
+    pub(super) fn pool_output(&self, axis: usize, n: usize, ceil: bool) -> Option<usize> {
+        let out = self.output(axis, n, ceil)?;
+        let (stride, reach) = (self.stride[axis], self.reach(axis));
+        let agreed = match self.auto_pad {
+            AutoPad::Explicit => true,
+            AutoPad::Valid => !ceil || n.checked_sub(reach)?.is_multiple_of(stride),
+            AutoPad::SameUpper | AutoPad::SameLower => {
+                self.dilation[axis] == 1 && (n.div_ceil(stride) - 1) * stride + reach >= n
+            }
+        };
+        agreed.then_some(out)
+    }
+
     /// Outputs along `axis` of a transposed convolution with `n` inputs.
     pub(super) fn transposed_output(
         &self,

@@ -167,7 +167,14 @@ fn low_rank(
             ("lora_B" | "lora_up", "bias") => {} // changes no norm
             ("lora_A" | "lora_down", "weight" | "lora_A") => a.push(index),
             ("lora_B" | "lora_up", "weight" | "lora_B") => b.push(index),
-            ("alpha" | "lora_alpha" | "bias" | "weight", _) if rest == part => {}
+            ("alpha" | "lora_alpha" | "bias", _) if rest == part => {}
+            ("weight", _) if index == base => {}
+            ("weight", _) if rest == part => {
+                return refuse(format!(
+                    "the file has two weights that it may change, {} and {name}; {merge}",
+                    siblings.entries[base].name
+                ));
+            }
             _ => {
                 return refuse(format!(
                     "{name} is part of an adapter whose rule is not known here; {merge}"

@@ -67,6 +67,84 @@ fn absurd_dims() {
     }
 }
 
+/// Parsers of protobuf merge messages that stand twice, field by field; ours would take the last.
+#[test]
+fn messages_that_may_stand_once() {
+    let axis = |n: i64| Message::new().int(1, n);
+    let shape = |dims: &[i64]| {
+        dims.iter()
+            .fold(Message::new(), |all, &n| all.message(1, &axis(n)))
+    };
+    let typed = |shapes: &[&Message]| {
+        let tensor = Message::new().int(1, 1);
+        shapes.iter().fold(tensor, |all, s| all.message(2, s))
+    };
+    let whole = |input: &Message| {
+        Message::new()
+            .message(1, &node("MatMul", "x w", "y", &[]))
+            .message(5, &counting("w", &[4, 4]))
+            .message(11, &input.clone())
+            .message(12, &info("y", &[1, 4]))
+    };
+    let input = |kinds: &[Message]| {
+        let named = Message::new().text(1, "x");
+        kinds.iter().fold(named, |all, kind| all.message(2, kind))
+    };
+    let (one, two) = (shape(&[1, 3]), shape(&[1, 4]));
+    let kind = |tensors: &[Message]| {
+        tensors
+            .iter()
+            .fold(Message::new(), |all, tensor| all.message(1, tensor))
+    };
+    let good = input(&[kind(&[typed(&[&two])])]);
+    assert!(read(&model(17, &whole(&good))).is_ok());
+    for twice in [
+        input(&[kind(&[typed(&[&one, &two])])]),
+        input(&[kind(&[typed(&[&one]), typed(&[&two])])]),
+        input(&[kind(&[typed(&[&one])]), kind(&[typed(&[&two])])]),
+    ] {
+        let error = read(&model(17, &whole(&twice))).unwrap_err().to_string();
+        assert!(error.contains("stands twice"), "{error}");
+    }
+    // The tensor of an attribute.
+    let constant = value("value", &tensor("", 1, &[1, 1], &f32s(&[1.0])));
+    let twice = constant.message(5, &tensor("", 1, &[1], &f32s(&[1.0])));
+    let nodes = [node("Constant", "", "c", &[twice])];
+    let error = error(&[3, 2], &[], &nodes);
+    assert!(error.contains("stands twice"), "{error}");
+}
+
+/// A dimension is a number or a name, and of both the last one.
+#[test]
+fn a_dimension_that_is_a_number_and_then_a_name_is_open() {
+    let axis = |both: Message| {
+        let shape = Message::new()
+            .message(1, &Message::new().int(1, 1))
+            .message(1, &both);
+        let tensor = Message::new().int(1, 1).message(2, &shape);
+        let input = Message::new()
+            .text(1, "x")
+            .message(2, &Message::new().message(1, &tensor));
+        let graph = Message::new()
+            .message(1, &node("ReduceMean", "x", "y", &[ints("axes", &[1])]))
+            .message(11, &input)
+            .message(12, &info("y", &[1, 1]));
+        read(&model(13, &graph)).unwrap().network().is_ok()
+    };
+    assert!(axis(Message::new().int(1, 4)));
+    assert!(axis(Message::new().text(2, "n").int(1, 4)));
+    assert!(!axis(Message::new().int(1, 4).text(2, "n")));
+}
+
+#[test]
+fn places_of_data_that_nobody_defined() {
+    for (place, good) in [(0, true), (2, false), ((1 << 32) + 1, false), (-1, false)] {
+        let weight = counting("w", &[2, 2]).int(14, place);
+        let result = read(&model(17, &graph(&[3, 2], &[weight], &multiply())));
+        assert_eq!(result.is_ok(), good, "{place}");
+    }
+}
+
 #[test]
 fn cycles() {
     for nodes in [

@@ -26,10 +26,11 @@ fn windows(lowering: &mut Lowering<'_>, node: &Node, shape: &[usize]) -> Result<
             return refuse(format!("its padding of {n} pixels is not known"));
         };
         pool.padding[axis] = padding;
-        let Some(out) = window.output(axis, n, ceil) else {
+        let Some(out) = window.pool_output(axis, n, ceil) else {
             return refuse(format!(
-                "{n} pixels on spatial axis {axis} give no window, or a number of windows on which \
-                 releases of ONNX differ"
+                "{n} pixels on spatial axis {axis} give no window, or windows on which releases of ONNX \
+                 and runtimes differ (auto_pad with dilations, with strides beyond the kernel or with \
+                 ceil_mode); state pads explicitly"
             ));
         };
         lowering.room(&[out, window.kernel[axis], 4])?;

@@ -43,6 +43,49 @@ fn operators_without_a_rule() {
     }
 }
 
+/// onnxruntime takes the kernel without its dilation, moves windows where SAME would crop, and rounds
+/// VALID up; the standard does not.
+#[test]
+fn pools_on_which_runtimes_differ() {
+    let pool = |op: &str, size: i64, pad: &str, more: &[Message]| {
+        let mut attributes = vec![ints("kernel_shape", &[2, 2]), text("auto_pad", pad)];
+        attributes.extend_from_slice(more);
+        one(&[1, 1, size, size], &[], op, "x", &attributes)
+    };
+    let strides = |s: i64| ints("strides", &[s, s]);
+    for op in ["MaxPool", "AveragePool"] {
+        for (size, pad, more) in [
+            (
+                5,
+                "SAME_UPPER",
+                vec![strides(2), ints("dilations", &[2, 2])],
+            ),
+            (
+                6,
+                "SAME_LOWER",
+                vec![strides(3), ints("dilations", &[1, 2])],
+            ),
+            (7, "SAME_UPPER", vec![strides(4)]),
+            (5, "VALID", vec![strides(2), int("ceil_mode", 1)]),
+        ] {
+            let blockers = blockers(pool(op, size, pad, &more));
+            assert!(
+                blockers[0].reason.contains("runtimes differ"),
+                "{op} {pad}: {}",
+                blockers[0].reason
+            );
+        }
+        for (size, pad, more) in [
+            (5, "SAME_UPPER", vec![strides(2)]),
+            (7, "SAME_LOWER", vec![strides(3)]),
+            (6, "VALID", vec![strides(2), int("ceil_mode", 1)]),
+            (5, "VALID", vec![strides(2), ints("dilations", &[2, 2])]),
+        ] {
+            assert!(pool(op, size, pad, &more).is_ok(), "{op} {pad} {size}");
+        }
+    }
+}
+
 #[test]
 fn all_of_them_are_listed_in_the_order_of_the_file() {
     let nodes = [
