@@ -172,6 +172,30 @@ fn numpy_arrays_that_may_be_weights_are_refused_by_name() {
     assert_eq!(refused(&model), expected);
 }
 
+/// A scale that is a number of Python, a weight that is a list: the gate does not pass over them.
+#[test]
+fn what_is_no_tensor_where_a_weight_would_be() {
+    let number = b"G?\xb9\x99\x99\x99\x99\x99\x9a".to_vec();
+    let model = opened(&dict(&[
+        ("a.weight", square()),
+        ("a.weight_scale", number.clone()),
+        ("b.weight", list(&[int(1), int(2)])),
+        ("c.weight", storage("torch.FloatStorage", "0", 4)),
+        ("epoch", int(3)),
+        ("weight_decay", number),
+        ("d.weight", square()),
+    ]));
+    assert_eq!(layers(&model), ["d [2, 2]"]);
+    let mut found = refused(&model);
+    found.sort_unstable();
+    let expected = [
+        "no tensor: b.weight",
+        "no tensor: c.weight",
+        "quantised weight: a",
+    ];
+    assert_eq!(found, expected);
+}
+
 #[test]
 fn tensors_that_a_class_makes_are_refused_by_name() {
     let subclass = call(

@@ -96,7 +96,7 @@ pub(super) fn refusal(entry: &Entry) -> Option<Refusal> {
     match &entry.content {
         Content::Integer { dtype, .. } => {
             let signed_byte = matches!(dtype.as_str(), "int8" | "I8");
-            let called = ["weight", "packed", "w_q", "blocks"];
+            let called = ["weight", "kernel", "packed", "w_q", "blocks"];
             let suspect = signed_byte || called.iter().any(|word| name.contains(word));
             suspect.then(|| {
                 Refusal::new(

@@ -58,7 +58,12 @@ pub(super) fn state_dict(
                 let (kind, reason) = unreadable(heap.global(*maker).unwrap_or_default());
                 Content::Unreadable { kind, reason }
             }
-            _ => continue,
+            _ => Content::Unreadable {
+                kind: "no tensor",
+                reason: "something that is no tensor stands where a weight, or a part of one, would be; \
+                         save plain tensors: torch.save(model.state_dict(), …)"
+                    .to_owned(),
+            },
         };
         dict.add(name, found.role, content);
     }
@@ -214,6 +219,10 @@ impl<'a> Walk<'a> {
         let mut keys = HashSet::new();
         for (position, &(key, value)) in items.iter().enumerate() {
             if !self.leads_on(value) {
+                if let Some(name) = heap.text(key).filter(|name| is_of_a_weight(name)) {
+                    let dot = if path.is_empty() { "" } else { "." };
+                    self.find(value, &format!("{path}{dot}{name}"), holder, role)?;
+                }
                 continue;
             }
             let name = match heap.get(key) {
@@ -227,7 +236,12 @@ impl<'a> Walk<'a> {
                     format!("the pickle has a dict with the key {name:?} twice, in {path:?}"),
                 ));
             }
+            let before = self.found.len();
             self.child(&name, value, path, holder, role)?;
+            if self.found.len() == before && is_of_a_weight(&name) {
+                let dot = if path.is_empty() { "" } else { "." };
+                self.find(value, &format!("{path}{dot}{name}"), holder, role)?;
+            }
         }
         Ok(())
     }
@@ -453,6 +467,12 @@ fn without_idle_strides(shape: &[usize], mut strides: Vec<usize>) -> Vec<usize> 
         next = stride.checked_mul(length.max(1));
     }
     strides
+}
+
+/// Whether the key of a state dict is that of a weight or of what makes one: its scale, its factors.
+fn is_of_a_weight(key: &str) -> bool {
+    key.rsplit_once('.')
+        .is_some_and(|(_, last)| last == "weight" || last.starts_with("weight_"))
 }
 
 /// Kind and reason of a tensor that is not read.
