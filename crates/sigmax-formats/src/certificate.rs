@@ -143,7 +143,7 @@ pub struct Line {
 
 /// What the certificates of an arithmetic assume, one sentence each.
 #[must_use]
-pub fn assumptions(arithmetic: Arithmetic) -> Vec<String> {
+fn assumptions(arithmetic: Arithmetic) -> Vec<String> {
     let mut list = vec![
         "the network is the function that the model file defines, in inference mode, with its \
          parameters as exact numbers; each image is mapped alone"
@@ -201,11 +201,13 @@ impl ModelFile {
 }
 
 impl Header {
-    /// Describes a certifier, and how images become inputs of it.
+    /// Describes a certifier, and how images become inputs of it. `assumptions` are those of
+    /// [`assumptions_of`]: others are refused when the certificates are checked.
     #[must_use]
     pub fn new(
         certifier: &Certifier,
         model: ModelFile,
+        assumptions: Vec<String>,
         normalisation: Option<(&[f64], &[f64])>,
         input_size: Option<&[usize]>,
         fit: &Fit,
@@ -234,7 +236,7 @@ impl Header {
         Self {
             certificates: CERTIFICATE_SCHEMA,
             claim: CLAIM.to_owned(),
-            assumptions: assumptions(arithmetic),
+            assumptions,
             arithmetic: arithmetic.name().to_owned(),
             model,
             mean: normalisation.map(|(mean, _)| mean.to_vec()),

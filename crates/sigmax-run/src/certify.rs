@@ -170,15 +170,14 @@ impl CertifyRun {
 
     fn header(&self, certifier: &Certifier) -> Result<Header, Error> {
         let normalisation = self.normalisation.as_ref();
-        let mut header = Header::new(
+        Ok(Header::new(
             certifier,
             ModelFile::of(&self.model)?,
+            self.assumptions.clone(),
             normalisation.map(|(mean, std)| (&mean[..], &std[..])),
             self.request.input_size.as_deref(),
             self.inputs.fit(),
-        );
-        header.assumptions.clone_from(&self.assumptions);
-        Ok(header)
+        ))
     }
 
     /// A report without images.

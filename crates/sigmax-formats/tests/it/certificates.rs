@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use serde_json::Value;
 use sigmax::Options;
 use sigmax::network::{Arithmetic, Certifier, Channels};
-use sigmax_formats::certificate::{Confirmed, Header, Line, ModelFile, confirm};
+use sigmax_formats::certificate::{Confirmed, Header, Line, ModelFile, assumptions_of, confirm};
 use sigmax_formats::{Error, Images, Model};
 use tempfile::TempDir;
 
@@ -152,7 +152,9 @@ impl Case {
     fn certify(&mut self, arithmetic: Arithmetic, normalised: bool) {
         let model = Model::open(&self.path("m.onnx")).unwrap();
         let images = Images::open(&self.path("x.npy"), Some(&self.path("l.npy")), None).unwrap();
-        let mut network = model.network().unwrap().network;
+        let found = model.network().unwrap();
+        let assumptions = assumptions_of(&found, arithmetic);
+        let mut network = found.network;
         // One value for all entries: nothing says where the channels of an array are.
         let normalisation = normalised.then_some((&[0.25][..], &[0.5][..]));
         if let Some((mean, std)) = normalisation {
@@ -162,7 +164,8 @@ impl Case {
         let images = inputs.images();
         let certifier = Certifier::new(&network, &Options::default(), arithmetic).unwrap();
         let file = ModelFile::of(&model).unwrap();
-        let header = Header::new(&certifier, file, normalisation, None, inputs.fit());
+        let fit = inputs.fit();
+        let header = Header::new(&certifier, file, assumptions, normalisation, None, fit);
         let labels: Vec<usize> = (0..images.len()).map(|i| images.label(i)).collect();
         let pixels: Vec<f64> = (0..images.len()).flat_map(|i| inputs.values(i)).collect();
         let found = certifier
