@@ -173,7 +173,7 @@ fn assumptions(arithmetic: Arithmetic) -> Vec<String> {
     list
 }
 
-/// What the certificates of a model assume in an arithmetic: [`assumptions`], and what its precision
+/// What the certificates of a model assume in an arithmetic: what all of them do, and what its precision
 /// adds.
 #[must_use]
 pub fn assumptions_of(model: &NetworkModel, arithmetic: Arithmetic) -> Vec<String> {
