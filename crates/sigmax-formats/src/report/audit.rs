@@ -25,7 +25,7 @@ use crate::report::ink::decimal::most;
 use crate::report::network::NetworkReport;
 
 /// What the user asked for.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Request {
     /// Relative width aimed at.
     pub tolerance: f64,
@@ -41,6 +41,21 @@ pub struct Request {
     pub max_lipschitz: Option<f64>,
     /// Seconds for the whole run, where there is a limit.
     pub budget: Option<f64>,
+}
+
+impl Default for Request {
+    /// All layers, to the tolerance of [`sigmax::Options`], without gates or limits.
+    fn default() -> Self {
+        Self {
+            tolerance: sigmax::Options::default().tolerance,
+            input_size: None,
+            geometry_file: None,
+            only: Vec::new(),
+            max_norm: None,
+            max_lipschitz: None,
+            budget: None,
+        }
+    }
 }
 
 /// What became of one layer.

@@ -91,6 +91,16 @@ fn rows_come_in_the_order_of_the_file_on_any_number_of_threads() {
     }
 }
 
+/// What nobody sets is what the core would take: a request of its own is one that is answered.
+#[test]
+fn a_request_without_settings_audits_to_the_usual_tolerance() {
+    let run = AuditRun::new(model(&[3.0]), Request::default(), NetworkPart::Included).unwrap();
+    let report: Result<_, Error> = run.run(&Resources::default(), &mut ());
+    let report = report.unwrap();
+    let (_, audit) = report.audited().next().unwrap();
+    assert!(audit.norm().bracket().relative_width() <= 1e-3);
+}
+
 #[test]
 fn a_watcher_ends_the_run_with_its_own_error() {
     let mut names = Names {
