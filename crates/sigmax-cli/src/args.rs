@@ -146,10 +146,10 @@ const CERTIFY: &str = "\
 Certify the classifications of a network: how far must an image move to become another class?
 
 For every image the radius is a proved lower bound of that distance, in ℓ₂ over all pixels and
-channels, in pixel units (bytes are divided by 255; see --pixel-range for floats). It is the smallest, over all other classes t,
-of (z_y − z_t) / (L · ‖w_y − w_t‖), where z are the logits, w the rows of the last layer, and L is
-a proved Lipschitz constant of everything before it; the rounding of the evaluation is subtracted
-from the margin. Ties and wrong predictions have radius 0.
+channels, in pixel units (bytes are divided by 255; see --pixel-range for floats). It is the
+smallest, over all other classes t, of (z_y − z_t) / (L · ‖w_y − w_t‖), where z are the logits,
+w the rows of the last layer, and L is a proved Lipschitz constant of everything before it; the
+rounding of the evaluation is subtracted from the margin. Ties and wrong predictions have radius 0.
 
 The input normalisation belongs to the network: --mean and --std, or a model that has it inside.";
 
