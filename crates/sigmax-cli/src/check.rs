@@ -18,9 +18,9 @@ pub(crate) fn run(args: &CheckArgs) -> Result<ExitCode, Failure> {
     let path = &args.certificates;
     let file = File::open(path)
         .map_err(|error| Failure::Input(format!("cannot open {}: {error}", path.display())))?;
-    let outcome = resources::install(args.threads, || {
+    let outcome = resources::of(args.threads, args.budget).install(|| {
         let input = &mut BufReader::new(file);
-        Ok(confirm_until(path, input, &args.model, deadline))
+        confirm_until(path, input, &args.model, deadline)
     })?;
     match outcome {
         Ok(confirmed) => {

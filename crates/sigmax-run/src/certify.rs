@@ -2,8 +2,8 @@
 
 use std::time::Instant;
 
+use sigmax::Options;
 use sigmax::network::{Certifier, Network};
-use sigmax::{Budget, Options};
 use sigmax_formats::certificate::{Header, Line, ModelFile, assumptions_of};
 use sigmax_formats::images::{Images, Inputs};
 use sigmax_formats::report::{CertifyReport, NetworkBounds};
@@ -14,6 +14,7 @@ use crate::inputs::{self, Normalisation};
 use crate::ledger::Ledger;
 use crate::request::{CertificateFile, CertifyRequest};
 use crate::resources::Resources;
+use crate::share::per_node;
 use crate::watch::Watch;
 
 /// Images that are certified between two looks at the clock.
@@ -142,14 +143,10 @@ impl CertifyRun {
     }
 
     fn certifier(&self, deadline: Option<Instant>) -> Result<Certifier, Error> {
-        let nodes = u32::try_from(self.network.nodes().len()).unwrap_or(u32::MAX);
         let options = Options {
             tolerance: self.request.tolerance,
-            budget: Budget {
-                time: deadline
-                    .map(|deadline| deadline.saturating_duration_since(Instant::now()) / 2 / nodes),
-                ..Budget::default()
-            },
+            // The other half is for the images.
+            budget: per_node(deadline, &self.network, 2),
         };
         let certifier = Certifier::new(&self.network, &options, self.request.arithmetic)
             .map_err(|error| self.core(error))?;

@@ -5,11 +5,12 @@ use std::path::Path;
 use std::time::Instant;
 
 use sigmax::network::{Forward, Network, jacobian_norm, lipschitz_with_audits};
-use sigmax::{Budget, Estimate, Kernel, Options};
+use sigmax::{Estimate, Kernel, Options};
 use sigmax_formats::report::{NetworkBounds, NetworkReport, Row};
 use sigmax_formats::{LayerId, Model, NetworkError, NetworkModel, Refused};
 
 use crate::error::Error;
+use crate::share::per_node;
 
 /// Inputs at which the Jacobian is looked at, and steps of power iteration at each.
 const INPUTS: usize = 2;
@@ -71,13 +72,7 @@ impl Section {
         }
         let options = Options {
             tolerance,
-            budget: Budget {
-                time: deadline.map(|deadline| {
-                    let left = deadline.saturating_duration_since(Instant::now());
-                    left / u32::try_from(network.nodes().len()).unwrap_or(u32::MAX)
-                }),
-                ..Budget::default()
-            },
+            budget: per_node(deadline, network, 1),
         };
         let core = |source: sigmax::Error| Error::Core {
             file: file.to_owned(),

@@ -38,6 +38,14 @@ impl Resources {
         self
     }
 
+    /// Runs `work` with these threads.
+    ///
+    /// # Errors
+    /// [`Error::Threads`] where they cannot be started.
+    pub fn install<T: Send>(&self, work: impl FnOnce() -> T + Send) -> Result<T, Error> {
+        Ok(self.pool()?.install(work))
+    }
+
     pub(crate) fn pool(&self) -> Result<ThreadPool, Error> {
         let threads = self.threads();
         ThreadPoolBuilder::new()

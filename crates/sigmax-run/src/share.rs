@@ -2,6 +2,8 @@
 
 use std::time::{Duration, Instant};
 
+use sigmax::Budget;
+use sigmax::network::Network;
 use sigmax_formats::LayerSpec;
 
 /// The time that is left, and the work that is left.
@@ -11,6 +13,16 @@ pub(crate) struct Shares {
     /// Mean cost of a layer: what no cost model knows (caches, hard kernels) is the same for all.
     mean: f64,
     left: f64,
+}
+
+/// The same time for each node of a network, of `part` of what is left.
+pub(crate) fn per_node(deadline: Option<Instant>, network: &Network, part: u32) -> Budget {
+    let nodes = u32::try_from(network.nodes().len()).unwrap_or(u32::MAX);
+    Budget {
+        time: deadline
+            .map(|deadline| deadline.saturating_duration_since(Instant::now()) / part / nodes),
+        ..Budget::default()
+    }
 }
 
 /// Most layers need less than their share; this lets one that needs more have some of it.

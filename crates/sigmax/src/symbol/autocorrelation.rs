@@ -72,6 +72,13 @@ impl Cost {
             evaluation: shifts * (2.0 * n * n + SCALAR * 8.0),
         }
     }
+
+    /// Whether [`Autocorrelation::new`] sets it up: within 8 GiB and 10¹³ operations.
+    pub(crate) fn is_affordable(&self) -> bool {
+        const MAX_BYTES: f64 = (1u64 << 33) as f64;
+        const MAX_OPERATIONS: f64 = (1u64 << 43) as f64;
+        self.bytes <= MAX_BYTES && self.operations <= MAX_OPERATIONS
+    }
 }
 
 /// A scalar operation takes as long as this many of a product of matrices.
@@ -81,10 +88,8 @@ impl Autocorrelation {
     /// # Errors
     /// [`Error::TooLarge`] beyond 8 GiB or 10¹³ operations.
     pub(crate) fn new(group: &TapMatrices) -> Result<Self, Error> {
-        const MAX_BYTES: f64 = (1u64 << 33) as f64;
-        const MAX_OPERATIONS: f64 = (1u64 << 43) as f64;
         let cost = Cost::of(group);
-        if cost.bytes > MAX_BYTES || cost.operations > MAX_OPERATIONS {
+        if !cost.is_affordable() {
             return Err(Error::too_large(
                 format!(
                     "the autocorrelation of {} taps with {} × {} channels: {:.1e} bytes, {:.1e} \

@@ -64,8 +64,6 @@ const MATRIX_SLACK: f64 = 1.0 / (1u64 << 20) as f64;
 /// checker takes. Where not, certificates state the smallest reshape (T9), which is confirmed as it
 /// was found.
 pub(crate) fn has_cover(lattice: &Lattice<'_>) -> bool {
-    const MAX_BYTES: f64 = (1u64 << 33) as f64;
-    const MAX_SETUP: f64 = (1u64 << 43) as f64;
     /// Boxes are far fewer than in the worst case, which this counts.
     const MAX_CLOSING: f64 = (1u64 << 46) as f64;
     lattice.taps() == 1
@@ -74,9 +72,7 @@ pub(crate) fn has_cover(lattice: &Lattice<'_>) -> bool {
             let cost = Cost::of(&taps);
             let n = taps.matrices[0].nrows() as f64;
             let test = cost.evaluation + 4.0 / 3.0 * n * n * n;
-            cost.bytes <= MAX_BYTES
-                && cost.operations <= MAX_SETUP
-                && boxes(&taps.k) * test <= MAX_CLOSING
+            cost.is_affordable() && boxes(&taps.k) * test <= MAX_CLOSING
         })
 }
 
