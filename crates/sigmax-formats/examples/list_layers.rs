@@ -1,4 +1,4 @@
-//! The layers of a model file, with the smallest of the four bounds of each:
+//! The layers of a model file, with a proved upper bound of the norm of each:
 //!
 //!     cargo run --release --example list_layers -- MODEL
 #![allow(
@@ -10,7 +10,7 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use sigmax::bound::four_bounds;
+use sigmax::Options;
 use sigmax_formats::Model;
 use sigmax_formats::report::{Rounding, decimal};
 
@@ -32,8 +32,8 @@ fn list(path: &std::path::Path) -> Result<(), Box<dyn std::error::Error>> {
     // The structure is read now, every weight when it is asked for.
     let model = Model::open(path)?;
     for layer in &model.layers {
-        let kernel = model.read_kernel(layer)?;
-        let bound = four_bounds(&kernel, &layer.conv)?.min();
+        let weight = model.read_weight(layer)?;
+        let bound = layer.audit(&weight, &Options::default())?.upper();
         println!(
             "{} {:?}: norm at most {}",
             layer.name,

@@ -12,7 +12,7 @@
 //! let model = Model::open("resnet32.onnx".as_ref())?;
 //! for layer in &model.layers {
 //!     let weight = model.read_weight(layer)?;
-//!     let audit = weight.audit(&layer.conv, &sigmax::Options::default());
+//!     let audit = layer.audit(&weight, &sigmax::Options::default());
 //! }
 //! # Ok::<(), sigmax_formats::Error>(())
 //! ```

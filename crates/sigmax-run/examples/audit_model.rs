@@ -39,5 +39,8 @@ fn audit(path: &Path) -> Result<(), Error> {
         let upper = decimal(audit.upper().get(), 5, Rounding::Up);
         println!("{}: norm at most {upper}", layer.name);
     }
+    for (refused, _) in report.refused() {
+        println!("{}: nothing is proved, {}", refused.name, refused.reason);
+    }
     Ok(())
 }

@@ -154,13 +154,13 @@ impl Work {
             }
             Err(error) => return Outcome::Bad(error.to_string()),
         };
-        let audit = self.pool.install(|| weight.audit(&layer.conv, options));
+        let audit = self.pool.install(|| layer.audit(&weight, options));
         match audit {
             Ok(audit) if self.kernels.contains_key(&layer.id()) => {
-                Outcome::Audited(Box::new(audit.scaled(layer.scale)))
+                Outcome::Audited(Box::new(audit))
             }
             // No network has a use for the weight.
-            Ok(audit) => Outcome::Audited(Box::new(audit.scaled(layer.scale).released())),
+            Ok(audit) => Outcome::Audited(Box::new(audit.released())),
             Err(error) if is_limit(&error) => Outcome::Refused(error.to_string()),
             Err(error) => Outcome::Bad(error.to_string()),
         }

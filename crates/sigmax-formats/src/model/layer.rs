@@ -1,6 +1,7 @@
 //! [`LayerSpec`]: everything about a layer but its values.
 
-use sigmax::Conv;
+use sigmax::weight::Weight;
+use sigmax::{Audit, Conv, Options};
 
 use crate::model::tensor::Tensor;
 use crate::model::weight::{Recipe, Stored};
@@ -96,6 +97,15 @@ impl LayerSpec {
     #[must_use]
     pub fn id(&self) -> LayerId {
         self.id
+    }
+
+    /// Audits the layer, whose weight [`Model::read_weight`](crate::Model::read_weight) has read:
+    /// [`LayerSpec::conv`] is its geometry, and [`LayerSpec::scale`] is multiplied in.
+    ///
+    /// # Errors
+    /// As [`sigmax::audit`].
+    pub fn audit(&self, weight: &Weight, options: &Options) -> Result<Audit, sigmax::Error> {
+        Ok(weight.audit(&self.conv, options)?.scaled(self.scale))
     }
 
     /// A dense layer (rank 2) or a convolution with the default geometry.

@@ -1,5 +1,6 @@
 //! Which nodes are layers, with which weights.
 
+use sigmax::Options;
 use sigmax_formats::{GeometrySource, LayerKind};
 
 use super::{assert_kernel, error, graph, only, open, read, refused};
@@ -97,6 +98,19 @@ fn gemm_with_all_attributes() {
         &[node("Gemm", "x w", "y", &[])],
     );
     assert!(cube.contains("expected a matrix"), "{cube}");
+}
+
+/// Norms of a layer have its factor in them: 3·[3 0; 0 4] stretches by 12.
+#[test]
+fn an_audit_of_a_layer_has_its_factor_in_it() {
+    let weight = tensor("w", 1, &[2, 2], &f32s(&[3.0, 0.0, 0.0, 4.0]));
+    let gemm = node("Gemm", "x w", "y", &[float("alpha", -3.0)]);
+    let model = open(&[1, 2], &[weight], &[gemm]);
+    let layer = only(&model);
+    let weight = model.read_weight(layer).unwrap();
+    let audit = layer.audit(&weight, &Options::default()).unwrap();
+    let norm = audit.norm().bracket();
+    assert!(norm.contains(12.0) && norm.relative_width() < 1e-3);
 }
 
 #[test]
