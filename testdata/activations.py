@@ -1,10 +1,11 @@
 #!/usr/bin/env python3
-"""Write `activations.toml`: values of activation functions, correctly rounded, without sigmax.
+"""Write `activations.toml`: values of activation functions, and their derivatives where these are
+continuous, correctly rounded, without sigmax.
 
     python3 testdata/activations.py            writes testdata/activations.toml
     python3 testdata/activations.py --check    compares with what is there, exit status 1 if it differs
 
-`x` holds the points; every [[activation]] has its parameters and one value per point. Every
+`x` holds the points; every [[activation]] has its parameters and one value, and derivative, per point. Every
 [[axis]] has a vector and its softmax and logarithm of softmax. Needs mpmath.
 """
 
@@ -82,6 +83,33 @@ def gelu(x):
     return x if x > 1e5 else small(lambda x: x * normal_below(x), x, -1e5)
 
 
+def bell(x):
+    """s(x)·s(-x), s the sigmoid."""
+    return sigmoid(x) * sigmoid(-x)
+
+
+def normal_density(x):
+    return small(lambda y: mpmath.exp(-y * y / 2) / mpmath.sqrt(2 * mpmath.pi), -abs(x), -1e5)
+
+
+def gelu_derivative(x):
+    return (mpf(1) if x > 1e5 else small(normal_below, x, -1e5)) + x * normal_density(x)
+
+
+def gelu_tanh_derivative(x):
+    c, a = 2 * mpmath.sqrt(2 / mpmath.pi), mpf("0.044715")
+    y = c * (x + a * x**3)
+    return sigmoid(y) + x * c * (1 + 3 * a * x * x) * bell(y)
+
+
+def mish_derivative(x):
+    t = tanh(softplus(x))
+    if abs(x) > 1e5:
+        return t
+    # 1 - t² without cancelling: 1/cosh².
+    return t + x * sigmoid(x) / mpmath.cosh(softplus(x)) ** 2
+
+
 FUNCTIONS = [
     ("Relu", {}, lambda x: max(x, 0)),
     ("LeakyRelu", {"alpha": 0.01}, lambda x, alpha: x if x > 0 else alpha * x),
@@ -106,7 +134,40 @@ FUNCTIONS = [
     ("Abs", {}, abs),
     ("Erf", {}, erf),
     ("Atan", {}, mpmath.atan),
+    ("Elu", {"alpha": 1.0}, lambda x, alpha: x if x > 0 else expm1(x)),
+    ("Celu", {"alpha": 0.003}, lambda x, alpha: x if x > 0 else alpha * expm1(x / alpha)),
+    ("Celu", {"alpha": 300.0}, lambda x, alpha: x if x > 0 else alpha * expm1(x / alpha)),
+    ("Selu", {"alpha": 1.0, "gamma": -1.7}, lambda x, alpha, gamma: gamma * (x if x > 0 else expm1(x))),
 ]
+
+
+def celu_derivative(x, alpha):
+    return mpf(1) if x > 0 else small(mpmath.exp, x / alpha, -1e5)
+
+
+DERIVATIVES = {
+    "Celu": celu_derivative,
+    "Sigmoid": bell,
+    "Tanh": lambda x: 4 * bell(2 * x),
+    "Softplus": sigmoid,
+    "Softsign": lambda x: (1 + abs(x)) ** -2,
+    "Gelu": gelu_derivative,
+    "GeluTanh": gelu_tanh_derivative,
+    "Silu": lambda x: sigmoid(x) + x * bell(x),
+    "Mish": mish_derivative,
+    "Erf": lambda x: 2 / mpmath.sqrt(mpmath.pi) * small(mpmath.exp, -x * x, -1e5),
+    "Atan": lambda x: 1 / (1 + x * x),
+}
+# Where the parameter has no kink.
+DERIVATIVES_AT_1 = {
+    "Elu": celu_derivative,
+    "Selu": lambda x, alpha, gamma: gamma * celu_derivative(x, alpha),
+}
+
+
+def derivative(name, parameters):
+    at_1 = DERIVATIVES_AT_1 if parameters.get("alpha") == 1 else {}
+    return DERIVATIVES.get(name, at_1.get(name))
 
 
 def vectors():
@@ -137,7 +198,10 @@ def text():
         exact = {key: mpf(value) for key, value in parameters.items()}
         values = [f(mpf(x), **exact) for x in points()]
         lines = [f"{key} = {value!r}\n" for key, value in parameters.items()]
-        parts.append("[[activation]]\n" + f'name = "{name}"\n' + "".join(lines) + array("values", values))
+        part = "[[activation]]\n" + f'name = "{name}"\n' + "".join(lines) + array("values", values)
+        if slope := derivative(name, parameters):
+            part += array("derivatives", [slope(mpf(x), **exact) for x in points()])
+        parts.append(part)
     for x in vectors():
         softmax, log_softmax = axis(x)
         parts.append("[[axis]]\n" + array("x", x) + array("softmax", softmax) + array("log_softmax", log_softmax))

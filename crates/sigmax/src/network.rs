@@ -26,6 +26,7 @@ pub use jacobian::jacobian_norm;
 pub use lipschitz::{lipschitz, lipschitz_with_audits};
 pub use op::Op;
 pub use op::activation::Activation;
+pub use op::activation::curvature::NoCurvature;
 pub use op::affine::{Affine, PerEntry};
 pub use op::axis::{AxisMatrix, Interpolation};
 pub use op::channels::Channels;

@@ -162,7 +162,7 @@ impl<'f> Differential<'f> {
             }
             (Op::Activation(activation), _) => {
                 for (i, out) in out.iter_mut().enumerate() {
-                    *out = activation.derivative(x[i]) * y[i];
+                    *out = activation.derivative(x[i]).0 * y[i];
                 }
             }
             (Op::Softmax { axis }, _) => {

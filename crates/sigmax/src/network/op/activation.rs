@@ -1,5 +1,8 @@
-//! Activation functions: their largest slopes (T26), and values with proved errors.
+//! Activation functions: their largest slopes (T26), ranges of σ'' (T31), and values and derivatives
+//! with proved errors.
 
+pub(crate) mod curvature;
+mod derivative;
 pub(crate) mod softmax;
 #[cfg(test)]
 mod tests;

@@ -1,4 +1,4 @@
-//! Slopes against difference quotients, values against `testdata/activations.toml`.
+//! Slopes against difference quotients, values and derivatives against `testdata/activations.toml`.
 
 use proptest::prelude::*;
 use serde::Deserialize;
@@ -24,6 +24,7 @@ struct Table {
     low: Option<f64>,
     high: Option<f64>,
     values: Vec<f64>,
+    derivatives: Option<Vec<f64>>,
 }
 
 #[derive(Deserialize)]
@@ -186,6 +187,35 @@ fn values_are_within_their_bounds() {
 }
 
 #[test]
+fn derivatives_are_within_their_bounds() {
+    let suite = suite();
+    let mut tables = 0;
+    for table in &suite.activation {
+        let activation = table.activation();
+        let Some(derivatives) = &table.derivatives else {
+            assert!(activation.curvature().is_err(), "{activation:?}");
+            continue;
+        };
+        assert!(activation.curvature().is_ok(), "{activation:?}");
+        assert_eq!(suite.x.len(), derivatives.len());
+        for (&x, &reference) in suite.x.iter().zip(derivatives) {
+            let (value, error) = activation.derivative(x);
+            let off = (value - reference).abs();
+            assert!(
+                off <= error + reference.abs() * U,
+                "{activation:?} at {x:e}: {value:e} is {off:e} from {reference:e}, bound {error:e}"
+            );
+            assert!(
+                error <= 1.5e-14 * value.abs().max(1.0),
+                "{activation:?} at {x:e}: bound {error:e} of {value:e}"
+            );
+        }
+        tables += 1;
+    }
+    assert_eq!(tables, 15);
+}
+
+#[test]
 fn values_are_never_nan() {
     let extreme = [f64::MAX, f64::MIN, f64::INFINITY, f64::NAN, 0.0, 5e-324];
     let parameters = [f64::MAX, f64::MIN, 0.0, 5e-324, 1.0];
@@ -207,6 +237,9 @@ fn values_are_never_nan() {
             let (value, error) = activation.value(x);
             assert!(value.is_finite() && error >= 0.0, "{activation:?} at {x:e}");
             assert!(x.is_finite() || error > f64::MAX);
+            let (slope, error) = activation.derivative(x);
+            assert!(slope.is_finite() && error >= 0.0, "{activation:?} at {x:e}");
+            assert!(x.is_finite() || error > f64::MAX);
         }
     }
 }
@@ -225,7 +258,7 @@ fn slopes_are_tight() {
             let quotient = ((now.0 - before.0).abs() - now.1 - before.1) / STEP;
             assert!(quotient <= slope, "{activation:?} at {x}: {quotient}");
             steepest = steepest.max(quotient);
-            steepest_derivative = steepest_derivative.max(activation.derivative(x).abs());
+            steepest_derivative = steepest_derivative.max(activation.derivative(x).0.abs());
             before = now;
         }
         assert!(steepest >= slope - 1e-4, "{activation:?}: {steepest}");
@@ -241,11 +274,14 @@ fn derivatives_are_those_of_the_values() {
             // Not at a kink: 1/200 + 1/1000 off any multiple of 1/100.
             let x = f64::from(j) / 100.0 + 0.006;
             let difference = activation.value(x + STEP).0 - activation.value(x - STEP).0;
-            let off = difference / (2.0 * STEP) - activation.derivative(x);
+            let off = difference / (2.0 * STEP) - activation.derivative(x).0;
             assert!(off.abs() < 1e-6, "{activation:?} at {x}: {off}");
         }
         for x in [-1e308, -1e100, -750.0, 750.0, 1e100, 1e308] {
-            assert!(activation.derivative(x).is_finite(), "{activation:?} {x:e}");
+            assert!(
+                activation.derivative(x).0.is_finite(),
+                "{activation:?} {x:e}"
+            );
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Values and derivatives. ⟨k⟩ is explained in `elementary.rs`.
+//! Values. ⟨k⟩ is explained in `elementary.rs`.
 
 use std::f64::consts::{FRAC_1_SQRT_2, FRAC_2_SQRT_PI};
 
@@ -7,10 +7,10 @@ use crate::network::op::activation::Activation;
 use crate::rounding::U;
 
 /// Below, x·e^x and what is less are < 10⁻³⁰⁰.
-const NOTHING_BELOW: f64 = -700.0;
+pub(super) const NOTHING_BELOW: f64 = -700.0;
 /// 2√(2/π), rounded.
-const GELU_SCALE: f64 = std::f64::consts::SQRT_2 * FRAC_2_SQRT_PI;
-const GELU_CUBIC: f64 = 0.044_715;
+pub(super) const GELU_SCALE: f64 = std::f64::consts::SQRT_2 * FRAC_2_SQRT_PI;
+pub(super) const GELU_CUBIC: f64 = 0.044_715;
 
 impl Activation {
     /// σ(x) and a bound of the error of that value, for finite x. The bound is ∞ where x is not
@@ -68,82 +68,25 @@ impl Activation {
             Self::Atan => relative(atan(x)),
         }
     }
-
-    /// About σ'(x); at a kink, one of the two. 0 where x is not finite.
-    pub(crate) fn derivative(&self, x: f64) -> f64 {
-        if !x.is_finite() {
-            return 0.0;
-        }
-        let step = |on: bool| if on { 1.0 } else { 0.0 };
-        match *self {
-            Self::Relu => step(x > 0.0),
-            Self::Abs => 1.0_f64.copysign(x),
-            Self::Clip { low, high } => step(low < x && x < high),
-            Self::SoftShrink { lambd } => step(x.abs() > lambd),
-            Self::LeakyRelu { .. } | Self::Elu { .. } | Self::Celu { .. } if x >= 0.0 => 1.0,
-            Self::LeakyRelu { alpha } => alpha,
-            Self::Elu { alpha } => alpha * exp(x.min(0.0)),
-            Self::Celu { alpha } => exp((x / alpha).min(0.0)),
-            Self::Selu { gamma, .. } if x >= 0.0 => gamma,
-            Self::Selu { alpha, gamma } => gamma * alpha * exp(x.min(0.0)),
-            Self::Sigmoid => sigmoid(x) * sigmoid(-x),
-            Self::Tanh => 4.0 * sigmoid(2.0 * x) * sigmoid(-2.0 * x),
-            Self::Softplus => sigmoid(x),
-            Self::Softsign => 1.0 / ((1.0 + x.abs()) * (1.0 + x.abs())),
-            Self::Gelu => {
-                let z = x.abs() * FRAC_1_SQRT_2;
-                let (_, (erfc, _)) = erf_erfc(z);
-                let below = 0.5 * erfc;
-                let density = 0.5 * FRAC_1_SQRT_2 * FRAC_2_SQRT_PI * exp(-z * z);
-                (if x >= 0.0 { 1.0 - below } else { below }) + factor(x, density)
-            }
-            Self::GeluTanh => {
-                let inner = GELU_SCALE * (1.0 + 3.0 * GELU_CUBIC * (x * x));
-                gelu_tanh_derivative(x, gelu_argument(x), inner)
-            }
-            Self::GeluTanhNear { linear, cubic } => {
-                let inner = 2.0 * (linear + 3.0 * cubic * (x * x));
-                gelu_tanh_derivative(x, near_argument(x, linear, cubic), inner)
-            }
-            Self::Silu => sigmoid(x) + factor(x, sigmoid(x) * sigmoid(-x)),
-            Self::Mish => {
-                let gate = mish_gate(x);
-                gate + factor(x, (1.0 - gate * gate) * sigmoid(x))
-            }
-            Self::HardSigmoid { alpha, beta } => {
-                let y = alpha * x + beta;
-                alpha * step(0.0 < y && y < 1.0)
-            }
-            Self::HardSwish if x.abs() < 3.0 => (2.0 * x + 3.0) / 6.0,
-            Self::HardSwish => step(x > 0.0),
-            Self::Erf => FRAC_2_SQRT_PI * exp(-x * x),
-            Self::Atan => 1.0 / (1.0 + x * x),
-        }
-    }
 }
 
-fn exact(value: f64) -> Approximation {
+pub(super) fn exact(value: f64) -> Approximation {
     (value, 0.0)
 }
 
 /// A value that is ⟨30⟩ or better, up to [`TINY`]: γ_30 < 32u, less what rounding the bound takes.
-fn relative(value: f64) -> Approximation {
+pub(super) fn relative(value: f64) -> Approximation {
     (value, value.abs() * (32.0 * U) + TINY)
 }
 
 /// `scale`·`value`, both together ⟨29⟩, where `value` may be off by a tenth of [`TINY`].
-fn scaled(scale: f64, value: f64) -> Approximation {
+pub(super) fn scaled(scale: f64, value: f64) -> Approximation {
     let (value, error) = relative(scale * value);
     (value, error + scale.abs() * TINY)
 }
 
-/// x·y, where y = 0 stands for something far smaller than 1/x.
-fn factor(x: f64, y: f64) -> f64 {
-    if y > 0.0 { x * y } else { 0.0 }
-}
-
 /// 1/(1 + e^{−x}), ⟨10⟩, from e^{−|x|}, ⟨4⟩.
-fn sigmoid(x: f64) -> f64 {
+pub(super) fn sigmoid(x: f64) -> f64 {
     let e = exp(-x.abs());
     (if x >= 0.0 { 1.0 } else { e }) / (1.0 + e)
 }
@@ -155,7 +98,7 @@ fn tanh(x: f64) -> f64 {
 }
 
 /// tanh(ln(1 + e^x)) = n/(n + 2), n = e^x·(e^x + 2): ⟨22⟩.
-fn mish_gate(x: f64) -> f64 {
+pub(super) fn mish_gate(x: f64) -> f64 {
     let e = exp(-x.abs());
     if x <= 0.0 {
         let n = e * (e + 2.0);
@@ -196,18 +139,13 @@ fn gelu(x: f64) -> Approximation {
 }
 
 /// 2√(2/π)·(x + 0.044715x³): x² and its factor ⟨3⟩, sum ⟨4⟩, product ⟨5⟩, [`GELU_SCALE`] ⟨3⟩ ⟨9⟩.
-fn gelu_argument(x: f64) -> f64 {
+pub(super) fn gelu_argument(x: f64) -> f64 {
     GELU_SCALE * (x * (1.0 + GELU_CUBIC * (x * x)))
 }
 
 /// 2(αx + βx³) with the exact α and β: x² ⟨1⟩, its product ⟨2⟩, sum ⟨3⟩, product with x ⟨4⟩.
-fn near_argument(x: f64, linear: f64, cubic: f64) -> f64 {
+pub(super) fn near_argument(x: f64, linear: f64, cubic: f64) -> f64 {
     2.0 * (x * (linear + cubic * (x * x)))
-}
-
-/// About (x·s(y))', `inner` being y'.
-fn gelu_tanh_derivative(x: f64, y: f64, inner: f64) -> f64 {
-    sigmoid(y) + factor(x * inner, sigmoid(y) * sigmoid(-y))
 }
 
 /// x·s(y), s the sigmoid, y of the sign of x and ⟨9⟩: ⟨11⟩, and a relative 9u·|y|·(1 − s(y)) from y.
