@@ -217,6 +217,14 @@ pub(crate) struct CertifyArgs {
     #[arg(long, value_name = "N")]
     pub(crate) limit: Option<usize>,
 
+    /// What radii follow from: best takes all methods that apply to the network
+    #[arg(long, value_enum, default_value_t)]
+    pub(crate) method: MethodName,
+
+    /// Only whether radii reach the largest of --eps, which is faster than full radii
+    #[arg(long, requires = "eps")]
+    pub(crate) only_eps: bool,
+
     /// Certificates that also hold for an execution in float32
     ///
     /// Whatever the order in which sums are formed; crates/sigmax/docs/theory.md, T29, has what is assumed.
@@ -337,6 +345,18 @@ pub(crate) struct CompareArgs {
 /// A range of values.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Range(pub(crate) [f64; 2]);
+
+/// What radii follow from.
+#[derive(Clone, Copy, Debug, Default, clap::ValueEnum)]
+pub(crate) enum MethodName {
+    /// All that apply
+    #[default]
+    Best,
+    /// Lipschitz constants
+    Global,
+    /// Curvature too, for networks without kinks
+    Curvature,
+}
 
 /// Where the channels of an input are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]

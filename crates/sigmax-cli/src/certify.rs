@@ -7,9 +7,9 @@ use std::time::Instant;
 use sigmax::network::{Arithmetic, Channels};
 use sigmax_formats::Model;
 use sigmax_formats::report::{certify_html, certify_json};
-use sigmax_run::{CertificateFile, CertifyRequest, CertifyRun, Existing};
+use sigmax_run::{CertificateFile, CertifyRequest, CertifyRun, Existing, Methods, Radii};
 
-use crate::args::{CertifyArgs, LayoutName, SummaryFormat};
+use crate::args::{CertifyArgs, LayoutName, MethodName, SummaryFormat};
 use crate::failure::Failure;
 use crate::output::{Output, distinct};
 use crate::progress::Progress;
@@ -69,6 +69,15 @@ fn request(args: &CertifyArgs) -> CertifyRequest {
     request.pixel_range = args.pixel_range.map(|range| range.0);
     request.input_size = args.input_size.as_ref().map(|size| size.0.clone());
     request.tolerance = args.tolerance;
+    request.methods = match args.method {
+        MethodName::Best => Methods::Best,
+        MethodName::Global => Methods::Global,
+        MethodName::Curvature => Methods::Curvature,
+    };
+    request.radii = match args.only_eps {
+        true => Radii::UpToEps,
+        false => Radii::Full,
+    };
     request.arithmetic = if args.float32 {
         Arithmetic::Float32
     } else {

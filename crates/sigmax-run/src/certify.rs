@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use sigmax::Options;
-use sigmax::network::{Certifier, Network};
+use sigmax::network::{Certifier, Effort, Network};
 use sigmax_formats::certificate::{Header, Line, ModelFile, assumptions_of};
 use sigmax_formats::images::{Images, Inputs};
 use sigmax_formats::report::{CertifyReport, NetworkBounds};
@@ -12,13 +12,13 @@ use sigmax_formats::{Model, NetworkError};
 use crate::error::Error;
 use crate::inputs::{self, Normalisation};
 use crate::ledger::Ledger;
-use crate::request::{CertificateFile, CertifyRequest};
+use crate::request::{CertificateFile, CertifyRequest, Methods, Radii};
 use crate::resources::Resources;
 use crate::share::per_node;
 use crate::watch::Watch;
 
 /// Images that are certified between two looks at the clock.
-const BLOCK: usize = 256;
+const BLOCK: usize = 1024;
 /// Values of a block of images.
 const BLOCK_VALUES: usize = 1 << 23;
 
@@ -148,8 +148,16 @@ impl CertifyRun {
             // The other half is for the images.
             budget: per_node(deadline, &self.network, 2),
         };
-        let certifier = Certifier::new(&self.network, &options, self.request.arithmetic)
+        let mut certifier = Certifier::new(&self.network, &options, self.request.arithmetic)
             .map_err(|error| self.core(error))?;
+        if self.request.methods != Methods::Global {
+            match certifier.bound_curvature(&options) {
+                Ok(()) => {}
+                Err(sigmax::Error::NoCurvature { .. }) if self.request.methods == Methods::Best => {
+                }
+                Err(error) => return Err(self.core(error)),
+            }
+        }
         let (images, classes) = (self.inputs.images(), certifier.classes());
         match (0..images.len()).find(|&i| images.label(i) >= classes) {
             None => Ok(certifier),
@@ -202,6 +210,15 @@ impl CertifyRun {
         }
     }
 
+    /// How far radii are searched.
+    fn effort(&self) -> Effort {
+        let largest = self.request.eps.iter().copied().fold(0.0, f64::max);
+        match self.request.radii {
+            Radii::UpToEps if largest > 0.0 => Effort::up_to(largest),
+            _ => Effort::full(),
+        }
+    }
+
     /// The lines of some images, each with whether the class is right as evaluated.
     fn lines(
         &self,
@@ -212,7 +229,7 @@ impl CertifyRun {
         let pixels: Vec<f64> = places.clone().flat_map(|i| self.inputs.values(i)).collect();
         let labels: Vec<usize> = places.clone().map(|i| images.label(i)).collect();
         let certificates = certifier
-            .certify(&pixels, &labels, images.is_exact())
+            .search(&pixels, &labels, images.is_exact(), self.effort())
             .map_err(|error| self.core(error))?;
         Ok(places
             .zip(&certificates)

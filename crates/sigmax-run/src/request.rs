@@ -30,6 +30,32 @@ pub struct CertifyRequest {
     pub tolerance: f64,
     /// What the certificates speak of.
     pub arithmetic: Arithmetic,
+    /// What radii may follow from.
+    pub methods: Methods,
+    /// How large the radii should be.
+    pub radii: Radii,
+}
+
+/// What radii may follow from.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Methods {
+    /// All that apply to the network.
+    #[default]
+    Best,
+    /// Lipschitz constants only.
+    Global,
+    /// Curvature too, or an error where the network has no bound of it.
+    Curvature,
+}
+
+/// How large the radii should be.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Radii {
+    /// As large as can be proved.
+    #[default]
+    Full,
+    /// Only as large as the largest distance that was asked for.
+    UpToEps,
 }
 
 /// Where the certificates go.
@@ -67,6 +93,8 @@ impl CertifyRequest {
             input_size: None,
             tolerance: 1e-3,
             arithmetic: Arithmetic::Real,
+            methods: Methods::Best,
+            radii: Radii::Full,
         }
     }
 }

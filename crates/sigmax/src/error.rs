@@ -69,6 +69,14 @@ pub enum Error {
         /// The shapes of the outputs.
         outputs: Vec<Vec<usize>>,
     },
+    /// A network whose logits have no bound of their curvature.
+    #[error("{node:?}: {reason}")]
+    NoCurvature {
+        /// The node.
+        node: String,
+        /// Why.
+        reason: String,
+    },
     /// A label that is no class.
     #[error("label {label}; the network has {classes} classes")]
     Label {

@@ -7,19 +7,27 @@
 
 mod bounds;
 mod builder;
+mod certificate;
 mod certify;
 mod check;
+mod curvature;
 mod eval;
 mod graph;
 mod jacobian;
+mod last_layer;
 mod lipschitz;
+mod logits;
 mod op;
 mod rule;
+mod second_order;
+mod tangent;
 
 pub use bounds::{Lipschitz, NodeBound, Rule};
 pub use builder::NetworkBuilder;
-pub use certify::{Arithmetic, Certificate, Certifier};
+pub use certificate::{Certificate, Method};
+pub use certify::{Arithmetic, Certifier};
 pub use check::{StatedBound, confirm_bounds, confirm_bounds_until};
+pub use curvature::{Curvature, CurvatureRule, curvature};
 pub use eval::forward::{Evaluated, Forward};
 pub use graph::{Network, Node, NodeId};
 pub use jacobian::jacobian_norm;
@@ -34,3 +42,5 @@ pub use op::pick::Pick;
 pub use op::pool::Pool;
 pub use op::separable::Separable;
 pub use rule::slack::CERTIFICATE_SLACK;
+pub use tangent::Tangent;
+pub use tangent::search::Effort;

@@ -3,4 +3,6 @@
 pub(crate) mod apply;
 pub(crate) mod backward;
 pub(crate) mod forward;
+pub(crate) mod gradient;
+pub(crate) mod linear;
 pub(crate) mod rounds;

@@ -2,7 +2,8 @@
 
 use crate::error::Error;
 use crate::network::eval::apply::Map;
-use crate::network::eval::forward::Forward;
+use crate::network::eval::forward::{Forward, Inexact};
+use crate::network::eval::linear::{self, add};
 use crate::network::graph::NodeId;
 use crate::network::op::Op;
 use crate::network::op::pool::argmax;
@@ -13,7 +14,7 @@ pub(crate) fn differentials<'f>(
     inputs: &[f64],
 ) -> Result<Vec<Differential<'f>>, Error> {
     let all: Vec<NodeId> = (0..forward.network().nodes().len()).map(NodeId).collect();
-    let samples = forward.run(inputs, 0.0, &all)?;
+    let samples = forward.run(inputs, Inexact::Relative(0.0), &all)?;
     Ok(samples
         .into_iter()
         .map(|nodes| {
@@ -96,21 +97,15 @@ impl<'f> Differential<'f> {
         let node = &self.forward.network().nodes()[index];
         let input = node.inputs[0];
         let v = inputs[0];
+        if linear::apply(self.forward, index, inputs, out) {
+            return;
+        }
         match (&node.op, self.forward.map(index)) {
-            (_, Map::Conv(map, _)) => map.apply(v, out),
-            (_, Map::Dense(map, _)) => map.apply(v, out),
             (_, Map::MaxPool(_)) => {
                 for (out, &i) in out.iter_mut().zip(&self.places[index]) {
                     *out = v[i as usize];
                 }
             }
-            (Op::Pick(pick), _) => pick.apply(v, out, true),
-            (Op::Separable(separable), _) => {
-                let shape = &self.forward.network().node(input).shape;
-                out.copy_from_slice(&separable.apply(v, shape));
-            }
-            (Op::Concat { axis }, _) => self.forward.concatenate(index, *axis, inputs, out),
-            (Op::Add, _) => inputs.iter().for_each(|part| add(out, part)),
             (Op::Max | Op::Min, _) => {
                 for (i, out) in out.iter_mut().enumerate() {
                     *out = inputs[self.winner(index, i)][i];
@@ -136,16 +131,12 @@ impl<'f> Differential<'f> {
     fn cotangent(&self, index: usize, place: usize, input: NodeId, y: &[f64]) -> Vec<f64> {
         let network = self.forward.network();
         let node = &network.nodes()[index];
-        let shape = &network.node(input).shape;
         let x = &self.values[input.0];
         let mut out = vec![0.0; x.len()];
+        if linear::apply_transpose(self.forward, index, place, y, &mut out) {
+            return out;
+        }
         match (&node.op, self.forward.map(index)) {
-            (_, Map::Conv(map, _)) => map.apply_transpose(y, &mut out),
-            (_, Map::Dense(map, _)) => map.apply_transpose(y, &mut out),
-            (_, Map::Affine(scale, _)) => {
-                let pairs = y.iter().zip(scale);
-                out.iter_mut().zip(pairs).for_each(|(o, (y, s))| *o = y * s);
-            }
             (_, Map::PRelu(slopes)) => {
                 for (i, out) in out.iter_mut().enumerate() {
                     *out = if x[i] >= 0.0 { y[i] } else { slopes[i] * y[i] };
@@ -155,10 +146,6 @@ impl<'f> Differential<'f> {
                 for (y, &i) in y.iter().zip(&self.places[index]) {
                     out[i as usize] += y;
                 }
-            }
-            (Op::Pick(pick), _) => pick.apply_transpose(y, &mut out),
-            (Op::Separable(separable), _) => {
-                out.copy_from_slice(&separable.apply_transpose(y, shape));
             }
             (Op::Activation(activation), _) => {
                 for (i, out) in out.iter_mut().enumerate() {
@@ -185,7 +172,6 @@ impl<'f> Differential<'f> {
                     }
                 });
             }
-            (Op::Add, _) => out.copy_from_slice(y),
             (Op::Max | Op::Min, _) => {
                 for (i, out) in out.iter_mut().enumerate() {
                     if self.winner(index, i) == place {
@@ -193,21 +179,7 @@ impl<'f> Differential<'f> {
                     }
                 }
             }
-            (Op::Concat { axis }, _) => {
-                let inner: usize = node.shape[axis + 1..].iter().product();
-                let (all, own) = (node.shape[*axis] * inner, shape[*axis] * inner);
-                let before: usize = node.inputs[..place]
-                    .iter()
-                    .map(|id| network.node(*id).shape[*axis] * inner)
-                    .sum();
-                for (to, from) in out.chunks_mut(own).zip(y.chunks(all)) {
-                    to.copy_from_slice(&from[before..before + own]);
-                }
-            }
-            (Op::Input | Op::Conv { .. } | Op::Dense { .. }, _)
-            | (Op::Affine(_) | Op::PRelu(_) | Op::MaxPool(_), _) => {
-                unreachable!("these have maps of their own, and the input has no input")
-            }
+            _ => unreachable!("the input has no input, and affine nodes are done"),
         }
         out
     }
@@ -221,10 +193,6 @@ impl<'f> Differential<'f> {
             .position(|id| self.values[id.0][i].to_bits() == value.to_bits())
             .unwrap_or(0)
     }
-}
-
-fn add(to: &mut [f64], from: &[f64]) {
-    to.iter_mut().zip(from).for_each(|(to, from)| *to += from);
 }
 
 /// The flat indices of every lane along `axis`.

@@ -29,10 +29,38 @@ const CHUNK: usize = 64;
 pub struct Forward {
     network: Network,
     steps: Vec<Step>,
+    own: Vec<f64>,
     through: Vec<f64>,
     /// The last node that reads each node.
     last_use: Vec<usize>,
     chunk: usize,
+}
+
+/// How far the entries of images are off.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Inexact<'a> {
+    /// Each by at most this relative error.
+    Relative(f64),
+    /// Those of each image together, in ℓ₂.
+    Each(&'a [f64]),
+}
+
+impl Inexact<'_> {
+    /// The ℓ₂ error of an image of size up to `size`.
+    fn of(self, image: usize, size: f64) -> f64 {
+        match self {
+            Self::Relative(error) => mul_up(mul_up(error, 1.0 + 2.0 * error), size),
+            Self::Each(errors) => errors[image],
+        }
+    }
+
+    /// Without the first images.
+    fn after(self, images: usize) -> Self {
+        match self {
+            Self::Relative(error) => Self::Relative(error),
+            Self::Each(errors) => Self::Each(&errors[images..]),
+        }
+    }
 }
 
 /// A node made ready.
@@ -126,6 +154,7 @@ impl Forward {
             network: network.clone(),
             steps,
             through,
+            own: bounds.nodes().iter().map(|n| n.own.get()).collect(),
             last_use,
             chunk: (CHUNK_ENTRIES / longest.unwrap_or(1)).clamp(1, CHUNK),
         })
@@ -137,16 +166,15 @@ impl Forward {
     /// [`Error::Length`] where `images` is no whole number of inputs, [`Error::NotFinite`].
     pub fn evaluate(&self, images: &[f64]) -> Result<Vec<Evaluated>, Error> {
         let output = self.network.outputs[0];
-        let all = self.run(images, 0.0, &[output])?;
+        let all = self.run(images, Inexact::Relative(0.0), &[output])?;
         Ok(all.into_iter().flatten().collect())
     }
 
-    /// The values of the nodes in `keep` for every image. The entries of the images are off by a
-    /// relative error of at most `inexact`.
+    /// The values of the nodes in `keep` for every image.
     pub(crate) fn run(
         &self,
         images: &[f64],
-        inexact: f64,
+        inexact: Inexact<'_>,
         keep: &[NodeId],
     ) -> Result<Vec<Vec<Evaluated>>, Error> {
         let input = self.network.input();
@@ -167,12 +195,33 @@ impl Forward {
         }
         let chunks: Vec<Vec<Vec<Evaluated>>> = images
             .par_chunks(self.chunk * length)
-            .map(|images| self.run_chunk(images, inexact, keep))
+            .enumerate()
+            .map(|(i, images)| self.run_chunk(images, inexact.after(i * self.chunk), keep))
             .collect();
         Ok(chunks.into_iter().flatten().collect())
     }
 
-    fn run_chunk(&self, images: &[f64], inexact: f64, keep: &[NodeId]) -> Vec<Vec<Evaluated>> {
+    /// The same on this thread alone, for images that are known to fit and to be finite.
+    pub(crate) fn evaluated(
+        &self,
+        images: &[f64],
+        inexact: Inexact<'_>,
+        keep: &[NodeId],
+    ) -> Vec<Vec<Evaluated>> {
+        let length = self.network.input().len();
+        images
+            .chunks(self.chunk * length)
+            .enumerate()
+            .flat_map(|(i, images)| self.run_chunk(images, inexact.after(i * self.chunk), keep))
+            .collect()
+    }
+
+    fn run_chunk(
+        &self,
+        images: &[f64],
+        inexact: Inexact<'_>,
+        keep: &[NodeId],
+    ) -> Vec<Vec<Evaluated>> {
         rounding::assert_ieee();
         let count = images.len() / self.network.input().len();
         let mut values: Vec<Option<Chunk>> = Vec::new();
@@ -206,13 +255,14 @@ impl Forward {
         kept
     }
 
-    fn input(&self, images: &[f64], inexact: f64) -> Chunk {
+    fn input(&self, images: &[f64], inexact: Inexact<'_>) -> Chunk {
         let length = self.network.input().len();
         let states = images
             .chunks(length)
-            .map(|image| {
+            .enumerate()
+            .map(|(i, image)| {
                 let size = norm_up(image);
-                let error = mul_up(mul_up(inexact, 1.0 + 2.0 * inexact), size);
+                let error = inexact.of(i, size);
                 // A float32 execution rounds the input, and may flush it to zero.
                 let reach = Linear::new(add_up(size, error), 1.0);
                 State {
@@ -375,6 +425,21 @@ impl Forward {
     /// The network.
     pub(crate) fn network(&self) -> &Network {
         &self.network
+    }
+
+    /// How errors pass through a node.
+    pub(crate) fn rounds(&self, index: usize) -> &Rounds {
+        &self.steps[index].rounds
+    }
+
+    /// Most samples that are worked on together.
+    pub(crate) fn chunk(&self) -> usize {
+        self.chunk
+    }
+
+    /// The constant of a node alone.
+    pub(crate) fn own(&self, index: usize) -> f64 {
+        self.own[index]
     }
 
     /// What a node applies.

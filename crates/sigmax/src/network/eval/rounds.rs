@@ -1,5 +1,6 @@
 //! [`Rounds`]: how rounding errors arise in a node and pass through it (T27, T29).
 
+use crate::conv::{Conv, PaddingMode};
 use crate::kernel::Kernel;
 use crate::network::graph::Network;
 use crate::network::op::Op;
@@ -89,6 +90,8 @@ pub(crate) struct Rounds {
     combine: Combine,
     /// Roundings on the way to one entry; 0: it computes nothing.
     terms: usize,
+    /// The same in the transpose, from above.
+    reverse_terms: usize,
     /// More of them in a float32 execution.
     single_terms: usize,
     /// An upper bound of the norm of the entrywise absolute value of its linear part.
@@ -104,6 +107,8 @@ pub(crate) struct Rounds {
     constant: f64,
     /// Number of entries of its value.
     entries: usize,
+    /// Number of entries of what it reads.
+    inputs: usize,
     function: Function,
 }
 
@@ -124,6 +129,7 @@ impl Rounds {
             own,
             combine: Combine::RootSumSquare,
             terms: 0,
+            reverse_terms: 0,
             single_terms: 0,
             magnitude: own,
             unknown: 0.0,
@@ -131,6 +137,7 @@ impl Rounds {
             flushed: 0.0,
             constant: 0.0,
             entries: node.len(),
+            inputs: node.inputs.iter().map(|&id| network.node(id).len()).sum(),
             function: Function::No,
         };
         match &node.op {
@@ -142,6 +149,7 @@ impl Rounds {
                     kernel.shape()[1]
                 };
                 rounds.terms = channels * taps + 2;
+                rounds.reverse_terms = conv_terms(kernel, conv);
                 let size = scale_up(magnitude(kernel), kernel.exponent());
                 rounds.magnitude = mul_up(size, conv.padding_factor());
                 let pixels: usize = node.shape[1..].iter().product();
@@ -150,6 +158,7 @@ impl Rounds {
             }
             Op::Dense { kernel, bias } => {
                 rounds.terms = kernel.shape()[1] + 2;
+                rounds.reverse_terms = kernel.shape()[0] + 2;
                 rounds.magnitude = scale_up(magnitude(kernel), kernel.exponent());
                 let rows = node.len() / kernel.shape()[0];
                 rounds.constant = bias_size(bias.as_ref(), rows);
@@ -157,11 +166,13 @@ impl Rounds {
             }
             Op::Affine(affine) => {
                 rounds.terms = affine.roundings + 3;
+                rounds.reverse_terms = rounds.terms;
                 rounds.flushed = single_factor(own);
                 rounds.constant = norm_up(&affine.size.expanded(&node.shape));
             }
             Op::Separable(separable) => {
                 rounds.terms = separable.terms() + 2;
+                rounds.reverse_terms = separable.reverse_terms() + 2;
                 rounds.single_terms = separable.single_terms();
                 rounds.magnitude = separable.magnitude();
                 rounds.unknown = separable.error();
@@ -174,6 +185,8 @@ impl Rounds {
             Op::Pick(pick) => {
                 // A constant is copied; in float32 it may have to be rounded first.
                 let (fill, count) = pick.constant();
+                // Copies of an entry are added: as many as the square of the norm.
+                rounds.reverse_terms = (own * own).ceil() as usize;
                 rounds.constant = mul_up(fill.abs(), sqrt_int_up(count));
                 if fill.abs() > 0.0 {
                     rounds.single_terms = 1;
@@ -251,6 +264,37 @@ impl Rounds {
         )
     }
 
+    /// The error of the linear part of a node without its constants, for inputs of this size with
+    /// these errors.
+    pub(crate) fn linear(&self, errors: &[f64], size: f64) -> f64 {
+        let terms = if self.terms == 0 {
+            0.0
+        } else {
+            self.products(self.terms, self.entries, size)
+        };
+        add_up(self.carried(errors), terms)
+    }
+
+    /// The error behind the transpose of the linear part, for a vector of this size with this error.
+    /// Where several inputs are combined, what each of them receives.
+    pub(crate) fn reversed(&self, error: f64, size: f64) -> f64 {
+        let carried = mul_up(self.own, error);
+        if self.reverse_terms == 0 {
+            return carried;
+        }
+        add_up(
+            carried,
+            self.products(self.reverse_terms, self.inputs, size),
+        )
+    }
+
+    /// What rounding, and what is not known of the factors, leaves of products with the linear part.
+    fn products(&self, terms: usize, entries: usize, size: f64) -> f64 {
+        let tiny = mul_up(terms as f64, entries as f64) * 1e-322;
+        let factor = add_up(mul_up(gamma(terms), self.magnitude), self.unknown);
+        add_up(mul_up(factor, size), mul_up(tiny, self.growth))
+    }
+
     /// What a float32 execution adds up on the way to its values, from above in magnitude.
     pub(crate) fn spread(&self, reach: Linear) -> Linear {
         reach
@@ -287,6 +331,26 @@ pub(crate) fn norm_up(x: &[f64]) -> f64 {
         mul_up(sum, 1.0 + 2.0 * roundings),
         x.len() as f64 * 1e-300,
     ))
+}
+
+/// Roundings on the way to one entry of a convolution or of its transpose, from above: products over the
+/// channels on one side, or these for one read of a pixel and then a sum over all of its reads. A pixel
+/// is read by every tap of an axis once, and once more for each time that padding repeats it.
+fn conv_terms(kernel: &Kernel, conv: &Conv) -> usize {
+    let taps: usize = kernel.spatial().iter().product();
+    let (rows, cols) = (kernel.shape()[0] / conv.groups, kernel.shape()[1]);
+    let reads: usize = match conv.padding_mode {
+        PaddingMode::Zeros => taps,
+        _ => (0..conv.axes())
+            .map(|axis| {
+                let (before, after) = conv.padding[axis];
+                kernel.spatial()[axis].saturating_mul(1 + before + after)
+            })
+            .fold(1, usize::saturating_mul),
+    };
+    rows.saturating_add(cols.saturating_mul(taps))
+        .saturating_add(reads)
+        .saturating_add(4)
 }
 
 /// ‖b‖₂·√n from above for a bias that is repeated n times.

@@ -1,0 +1,402 @@
+//! Certificates by curvature: closed forms, the search for tangents, and their proof (T33).
+
+use rayon::prelude::*;
+
+use crate::bound::options::Options;
+use crate::claim::Upper;
+use crate::error::Error;
+use crate::network::certificate::Certificate;
+use crate::network::certify::{AtImage, Certifier, Errors, Evidence, inexactness};
+use crate::network::curvature::{self, Curvature};
+use crate::network::eval::forward::Inexact;
+use crate::network::eval::gradient::{Path, Seed};
+use crate::network::eval::rounds::norm_up;
+use crate::network::tangent::search::{Effort, Found, Start, search};
+use crate::network::tangent::{Parabola, Tangent, point};
+use crate::rounding::sub_down;
+
+/// Images that one thread works on.
+const TASK: usize = 256;
+
+/// A gradient that is asked for: of z_y − z_rival for image `image`, at an offset from it (none: at the
+/// image).
+struct Request<'t> {
+    image: usize,
+    rival: usize,
+    tangent: Option<&'t Tangent>,
+}
+
+/// Tangents for an image, and an offset to another class.
+type Proposal = (Vec<Tangent>, Option<(usize, Vec<f64>)>);
+
+/// Images that are worked on together.
+#[derive(Clone, Copy)]
+struct Set<'i> {
+    images: &'i [f64],
+    exact: bool,
+    all: &'i [AtImage],
+}
+
+impl<'i> Set<'i> {
+    fn image(self, index: usize, length: usize) -> &'i [f64] {
+        &self.images[index * length..][..length]
+    }
+}
+
+impl Certifier {
+    /// Uses the curvature of the network too: it is bounded now.
+    ///
+    /// # Errors
+    /// As [`curvature`](crate::network::curvature).
+    pub fn bound_curvature(&mut self, options: &Options) -> Result<(), Error> {
+        self.curvature = Some(curvature::of_forward(&self.forward, options)?);
+        Ok(())
+    }
+
+    /// The curvature that is used, if one is.
+    #[must_use]
+    pub fn curvature(&self) -> Option<&Curvature> {
+        self.curvature.as_ref()
+    }
+
+    /// As [`Certifier::certify`], and searches for the points that prove the largest radii; what it
+    /// finds on the other side is in [`Certificate::adversarial`]. Without a curvature nothing is searched.
+    ///
+    /// # Errors
+    /// As [`Certifier::certify`].
+    pub fn search(
+        &self,
+        images: &[f64],
+        labels: &[usize],
+        exact: bool,
+        effort: Effort,
+    ) -> Result<Vec<Certificate>, Error> {
+        let Some((curvature, path)) = self.smooth() else {
+            return self.certify(images, labels, exact);
+        };
+        let task = |images: &[f64], all: Vec<AtImage>| {
+            let set = Set {
+                images,
+                exact,
+                all: &all,
+            };
+            let closed = self.closed(&path, curvature, set, effort.enough);
+            let found = self.proposals(&path, curvature, set, &closed, effort);
+            let adversarial = self.adversarial(set, &found);
+            let tangents: Vec<Vec<Tangent>> =
+                found.into_iter().map(|(tangents, _)| tangents).collect();
+            let evidence = self.with_tangents(&path, curvature, set, closed, &tangents);
+            let certificates = self.certificates(all, evidence, tangents);
+            certificates
+                .into_iter()
+                .zip(adversarial)
+                .map(|(mut certificate, found)| {
+                    certificate.adversarial = certificate.adversarial.or(found);
+                    certificate
+                })
+                .collect()
+        };
+        self.in_tasks(images, labels, exact, task)
+    }
+
+    /// As [`Certifier::certify`], with tangents for every image.
+    ///
+    /// # Errors
+    /// As [`Certifier::certify`]; [`Error::Length`] for a tangent that does not fit the input,
+    /// [`Error::Label`] for one against a class that does not exist.
+    pub fn certify_by(
+        &self,
+        images: &[f64],
+        labels: &[usize],
+        exact: bool,
+        tangents: &[Vec<Tangent>],
+    ) -> Result<Vec<Certificate>, Error> {
+        let length = self.bounds().network().input().len();
+        for tangent in tangents.iter().flatten() {
+            if tangent.steps().len() != length {
+                return Err(Error::Length {
+                    shape: self.bounds().network().input().shape.clone(),
+                    expected: length,
+                    got: tangent.steps().len(),
+                });
+            }
+            if tangent.rival() >= self.classes() {
+                return Err(Error::Label {
+                    label: tangent.rival(),
+                    classes: self.classes(),
+                });
+            }
+        }
+        let Some((curvature, path)) = self.smooth() else {
+            return self.certify(images, labels, exact);
+        };
+        if tangents.len() * length != images.len() {
+            return Err(Error::Labels {
+                labels: tangents.len(),
+                images: images.len() / length,
+            });
+        }
+        let all = self.at_images(images, labels, exact)?;
+        let set = Set {
+            images,
+            exact,
+            all: &all,
+        };
+        let closed = self.closed(&path, curvature, set, f64::INFINITY);
+        let evidence = self.with_tangents(&path, curvature, set, closed, tangents);
+        Ok(self.certificates(all, evidence, tangents.to_vec()))
+    }
+
+    fn smooth(&self) -> Option<(&Curvature, Path<'_>)> {
+        let curvature = self.curvature.as_ref()?;
+        Some((curvature, Path::new(&self.forward, self.logits).ok()?))
+    }
+
+    /// Works on blocks of images in parallel.
+    fn in_tasks(
+        &self,
+        images: &[f64],
+        labels: &[usize],
+        exact: bool,
+        task: impl Fn(&[f64], Vec<AtImage>) -> Vec<Certificate> + Sync,
+    ) -> Result<Vec<Certificate>, Error> {
+        let length = self.bounds().network().input().len();
+        let mut all = self.at_images(images, labels, exact)?;
+        let mut blocks = Vec::new();
+        while all.len() > TASK {
+            let rest = all.split_off(TASK);
+            blocks.push(std::mem::replace(&mut all, rest));
+        }
+        blocks.push(all);
+        Ok(blocks
+            .into_par_iter()
+            .zip(images.par_chunks(TASK * length).chain([&[][..]]))
+            .flat_map_iter(|(all, images)| task(images, all))
+            .collect())
+    }
+
+    /// Evidence with that of tangents.
+    fn with_tangents(
+        &self,
+        path: &Path<'_>,
+        curvature: &Curvature,
+        set: Set<'_>,
+        mut evidence: Vec<Vec<Evidence>>,
+        tangents: &[Vec<Tangent>],
+    ) -> Vec<Vec<Evidence>> {
+        let request = |image: usize, tangent| Request {
+            image,
+            rival: Tangent::rival(tangent),
+            tangent: Some(tangent),
+        };
+        let requests: Vec<Request<'_>> = tangents
+            .iter()
+            .enumerate()
+            .flat_map(|(image, tangents)| tangents.iter().map(move |t| request(image, t)))
+            .filter(|request| request.rival != set.all[request.image].prediction)
+            .collect();
+        let found = self.parabolas(path, curvature, set, &requests);
+        for (request, found) in requests.iter().zip(found) {
+            evidence[request.image].push(found);
+        }
+        evidence
+    }
+
+    fn certificates(
+        &self,
+        all: Vec<AtImage>,
+        evidence: Vec<Vec<Evidence>>,
+        tangents: Vec<Vec<Tangent>>,
+    ) -> Vec<Certificate> {
+        all.into_iter()
+            .zip(evidence)
+            .zip(tangents)
+            .map(|((at, evidence), tangents)| self.certificate(at, &evidence, tangents))
+            .collect()
+    }
+
+    /// What the images themselves say of every class against which the constants do not give `enough`.
+    fn closed(
+        &self,
+        path: &Path<'_>,
+        curvature: &Curvature,
+        set: Set<'_>,
+        enough: f64,
+    ) -> Vec<Vec<Evidence>> {
+        let mut requests = Vec::new();
+        for (image, at) in set.all.iter().enumerate() {
+            for rival in (0..self.classes()).filter(|&t| t != at.prediction) {
+                let first = self.against(at, rival, &[], Errors::Thrice);
+                if first.margin > 0.0 && !(first.radius >= enough) {
+                    requests.push(Request {
+                        image,
+                        rival,
+                        tangent: None,
+                    });
+                }
+            }
+        }
+        let mut evidence: Vec<Vec<Evidence>> = set.all.iter().map(|_| Vec::new()).collect();
+        let found = self.parabolas(path, curvature, set, &requests);
+        for (request, found) in requests.iter().zip(found) {
+            evidence[request.image].push(found);
+        }
+        evidence
+    }
+
+    /// What points say, in the order of the requests, which are sorted by image.
+    fn parabolas(
+        &self,
+        path: &Path<'_>,
+        curvature: &Curvature,
+        set: Set<'_>,
+        requests: &[Request<'_>],
+    ) -> Vec<Evidence> {
+        let length = self.bounds().network().input().len();
+        requests
+            .par_chunks(self.forward.chunk())
+            .flat_map_iter(|requests| {
+                let (mut points, mut errors, mut seeds) = (Vec::new(), Vec::new(), Vec::new());
+                let mut last = None;
+                for request in requests {
+                    // The same image for several classes.
+                    if request.tangent.is_some() || last != Some(request.image) {
+                        let offset = match request.tangent {
+                            Some(tangent) => tangent.offset(),
+                            None => vec![0.0; length],
+                        };
+                        let (x, error) = point(
+                            set.image(request.image, length),
+                            &offset,
+                            inexactness(set.exact),
+                        );
+                        points.extend(x);
+                        errors.push(error);
+                    }
+                    last = request.tangent.is_none().then_some(request.image);
+                    seeds.push(Seed {
+                        sample: errors.len() - 1,
+                        plus: set.all[request.image].prediction,
+                        minus: Some(request.rival),
+                    });
+                }
+                let keep = [self.features, self.logits];
+                let evaluated = path.points(&points, Inexact::Each(&errors), &keep);
+                let gradients = path.gradients(&evaluated, &seeds);
+                requests
+                    .iter()
+                    .zip(seeds)
+                    .zip(gradients)
+                    .map(|((request, seed), gradient)| {
+                        let [features, logits] = &evaluated[seed.sample].kept[..] else {
+                            unreachable!("both nodes are kept")
+                        };
+                        let pair = [seed.plus, request.rival];
+                        let (value, error) = self.margin(features, logits, pair);
+                        let offset = match request.tangent {
+                            Some(tangent) => tangent.offset(),
+                            None => vec![0.0; length],
+                        };
+                        let m = curvature.pair(seed.plus, request.rival).get();
+                        let parabola = |errors: Errors| {
+                            let times = errors.times();
+                            Parabola::new(value, error, &gradient, &offset, m, times)
+                        };
+                        Evidence {
+                            rival: request.rival,
+                            published: parabola(Errors::Thrice),
+                            proved: parabola(Errors::Once),
+                        }
+                    })
+                    .collect::<Vec<_>>()
+            })
+            .collect()
+    }
+
+    /// Tangents that the search proposes, and what it found on the other side.
+    fn proposals(
+        &self,
+        path: &Path<'_>,
+        curvature: &Curvature,
+        set: Set<'_>,
+        closed: &[Vec<Evidence>],
+        effort: Effort,
+    ) -> Vec<Proposal> {
+        let length = self.bounds().network().input().len();
+        let mut places = Vec::new();
+        let mut starts = Vec::new();
+        for (i, (at, evidence)) in set.all.iter().zip(closed).enumerate() {
+            if at.prediction != at.label {
+                continue;
+            }
+            let radii: Vec<f64> = (0..self.classes())
+                .map(|t| match t == at.label {
+                    true => f64::INFINITY,
+                    false => self.against(at, t, evidence, Errors::Thrice).radius,
+                })
+                .collect();
+            let image = set.image(i, length);
+            places.push(i);
+            starts.push(Start {
+                image,
+                label: at.label,
+                radii,
+            });
+        }
+        let found = search(path, curvature, &starts, effort);
+        let mut proposals: Vec<Proposal> = set.all.iter().map(|_| (Vec::new(), None)).collect();
+        for ((place, start), found) in places.into_iter().zip(&starts).zip(found) {
+            proposals[place] = (needed(start, &found), found.adversarial);
+        }
+        proposals
+    }
+
+    /// Upper bounds of the distance of images of another class, as far as that is proved of what was
+    /// found.
+    fn adversarial(&self, set: Set<'_>, found: &[Proposal]) -> Vec<Option<Upper>> {
+        let length = self.bounds().network().input().len();
+        let candidates: Vec<(usize, usize, &[f64])> = found
+            .iter()
+            .enumerate()
+            .filter_map(|(i, (_, found))| found.as_ref().map(|(t, d)| (i, *t, &d[..])))
+            .collect();
+        let mut bounds = vec![None; set.all.len()];
+        for candidates in candidates.chunks(self.forward.chunk()) {
+            let (mut points, mut errors) = (Vec::new(), Vec::new());
+            for &(i, _, offset) in candidates {
+                let (x, error) = point(set.image(i, length), offset, inexactness(set.exact));
+                points.extend(x);
+                errors.push(error);
+            }
+            let keep = [self.features, self.logits];
+            let evaluated = self
+                .forward
+                .evaluated(&points, Inexact::Each(&errors), &keep);
+            for (&(i, t, offset), kept) in candidates.iter().zip(&evaluated) {
+                let [features, logits] = &kept[..] else {
+                    continue;
+                };
+                let (computed, error) = self.margin(features, logits, [t, set.all[i].label]);
+                if sub_down(computed, error) > 0.0 {
+                    bounds[i] = Some(Upper::claim(norm_up(offset)));
+                }
+            }
+        }
+        bounds
+    }
+}
+
+/// The offsets without which the radius would be smaller.
+fn needed(start: &Start<'_>, found: &Found) -> Vec<Tangent> {
+    let mut radii = start.radii.clone();
+    for (t, radius, _) in &found.offsets {
+        radii[*t] = radii[*t].max(*radius);
+    }
+    let least = radii.iter().copied().fold(f64::INFINITY, f64::min);
+    found
+        .offsets
+        .iter()
+        .filter(|(t, ..)| start.radii[*t] < least)
+        .map(|(t, _, offset)| Tangent::near(*t, offset))
+        .collect()
+}
