@@ -26,15 +26,30 @@ const TO_INTEGER: f64 = 6_755_399_441_055_744.0;
 /// too. Only the second subtraction rounds, by ≤ u/4, as |r| < 0.3467; k·`LN2_LOW` < 2⁻³³ adds
 /// nothing visible. With the 1.51u of [`taylor`] and its last sum: < 1.8u.
 pub(crate) fn exp(x: f64) -> f64 {
-    debug_assert!(x <= 0.0);
-    if !(x >= -700.0) {
-        return 0.0;
+    exps([x])[0]
+}
+
+/// [`exp`] of several numbers, side by side: the same operations for each.
+pub(crate) fn exps<const N: usize>(x: [f64; N]) -> [f64; N] {
+    debug_assert!(x.iter().all(|&x| x <= 0.0));
+    let (mut r, mut powers) = ([0.0; N], [0.0; N]);
+    for i in 0..N {
+        // A number from the range where this is right, in the place of one that is not in it.
+        let y = if x[i] >= -700.0 { x[i] } else { -700.0 };
+        let k = (y * LOG2_E + TO_INTEGER) - TO_INTEGER;
+        r[i] = (y - k * LN2_HIGH) - k * LN2_LOW;
+        // −1010 ≤ k ≤ 0: a normal power of two, and a normal result.
+        powers[i] = f64::from_bits(((k as i64 + 1023) as u64) << 52);
     }
-    let k = (x * LOG2_E + TO_INTEGER) - TO_INTEGER;
-    let r = (x - k * LN2_HIGH) - k * LN2_LOW;
-    // −1010 ≤ k ≤ 0: a normal power of two, and a normal result.
-    let power = f64::from_bits(((k as i64 + 1023) as u64) << 52);
-    (1.0 + taylor(r)) * power
+    let mut e = taylors(r);
+    for i in 0..N {
+        e[i] = if x[i] >= -700.0 {
+            (1.0 + e[i]) * powers[i]
+        } else {
+            0.0
+        };
+    }
+    e
 }
 
 /// e^x − 1 for x ≤ 0: ⟨8⟩, up to [`TINY`].
@@ -53,6 +68,11 @@ pub(crate) fn exp_m1(x: f64) -> f64 {
 /// result) has an error ≤ (0.51 + 1)u above 1 and (0.51 + 0.5)u below, where it is ≥ 0.7: ≤ 1.51u
 /// relative. Relative to the result itself, ≥ 0.82·|r|: 0.64/0.82 + 1 + 0.15 < 2u.
 fn taylor(r: f64) -> f64 {
+    taylors([r])[0]
+}
+
+/// [`taylor`] of several numbers, side by side.
+fn taylors<const N: usize>(r: [f64; N]) -> [f64; N] {
     const INVERSE_FACTORIALS: [f64; 12] = [
         1.0 / 2.0,
         1.0 / 6.0,
@@ -67,11 +87,16 @@ fn taylor(r: f64) -> f64 {
         1.0 / 479_001_600.0,
         1.0 / 6_227_020_800.0,
     ];
-    let mut s = 0.0;
+    let mut s = [0.0; N];
     for c in INVERSE_FACTORIALS.iter().rev() {
-        s = c + r * s;
+        for i in 0..N {
+            s[i] = c + r[i] * s[i];
+        }
     }
-    r + (r * r) * s
+    for i in 0..N {
+        s[i] = r[i] + (r[i] * r[i]) * s[i];
+    }
+    s
 }
 
 /// ln(1 + t) for 0 ≤ t ≤ 1: ⟨8⟩, up to [`TINY`].
@@ -80,14 +105,25 @@ fn taylor(r: f64) -> f64 {
 /// brackets is ≤ 0.04: its error, ⟨5⟩ per power of w and three roundings per step, stays below
 /// 0.04·12u. The omitted terms are < 9⁻¹⁷/35·1.2 of z. In all < 2 + 0.5 + 1 + 0.1 = 3.6u.
 pub(crate) fn ln_1p(t: f64) -> f64 {
-    debug_assert!((0.0..=1.0).contains(&t));
-    let z = t / (2.0 + t);
-    let w = z * z;
-    let mut sum = 0.0;
+    ln_1ps([t])[0]
+}
+
+/// [`ln_1p`] of several numbers, side by side.
+pub(crate) fn ln_1ps<const N: usize>(t: [f64; N]) -> [f64; N] {
+    debug_assert!(t.iter().all(|t| (0.0..=1.0).contains(t)));
+    let z = t.map(|t| t / (2.0 + t));
+    let w = z.map(|z| z * z);
+    let mut sums = [0.0; N];
     for j in (1..=16).rev() {
-        sum = (sum + 1.0 / f64::from(2 * j + 1)) * w;
+        let c = 1.0 / f64::from(2 * j + 1);
+        for i in 0..N {
+            sums[i] = (sums[i] + c) * w[i];
+        }
     }
-    2.0 * (z + z * sum)
+    for i in 0..N {
+        sums[i] = 2.0 * (z[i] + z[i] * sums[i]);
+    }
+    sums
 }
 
 /// ln s for finite s ≥ 1: ⟨9⟩.

@@ -15,7 +15,7 @@ const DIGITS: f64 = 1.0 / (1u64 << 60) as f64;
 pub enum Method {
     /// The Lipschitz constants of differences of logits (T28).
     Global,
-    /// Their curvature, and gradients (T33).
+    /// Their curvature, and gradients (T36).
     Curvature,
 }
 

@@ -355,7 +355,7 @@ impl Certifier {
     }
 
     /// The radius against one other class than the prediction, and the proved margin at the image (T28,
-    /// T29, T33).
+    /// T29, T36).
     pub(crate) fn against(
         &self,
         at: &AtImage,

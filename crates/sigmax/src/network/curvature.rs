@@ -1,6 +1,7 @@
 //! [`Curvature`]: how far differences of logits are from convex (T34, T35).
 
 pub(crate) mod kappa;
+mod layers;
 mod units;
 
 use rayon::prelude::*;
@@ -9,6 +10,7 @@ use crate::bound::options::Options;
 use crate::claim::Upper;
 use crate::error::Error;
 use crate::network::bounds::Lipschitz;
+use crate::network::curvature::layers::{Layers, Norms};
 use crate::network::curvature::units::{Units, factors};
 use crate::network::eval::forward::Forward;
 use crate::network::eval::gradient::Path;
@@ -24,7 +26,15 @@ pub enum CurvatureRule {
     Affine,
     /// One layer of activations: the eigenvalue of the matrix that bounds the Hessian (T34).
     Units,
+    /// Layer by layer: ranges of the derivatives behind each activation, and weighted norms of what it
+    /// reads (T35).
+    Layers,
+    /// The same by the four bounds and the largest derivative, as Singla & Feizi publish it (T35).
+    FourBounds,
 }
+
+/// Most classes for which every pair is bounded.
+const MAX_CLASSES: usize = 256;
 
 /// For every ordered pair of classes (y, t) a number m such that z_y − z_t + (m/2)·‖x‖² is convex: an
 /// upper bound of minus the least eigenvalue of the Hessian, over all inputs.
@@ -76,45 +86,127 @@ impl Curvature {
 /// # Source
 /// T31, T34, T35.
 pub fn curvature(bounds: &Lipschitz, options: &Options) -> Result<Curvature, Error> {
-    options.check()?;
-    let forward = Forward::new(bounds)?;
-    of_forward(&forward, options)
+    of_forward(bounds, &Forward::new(bounds)?, options, Ways::Best)
+}
+
+/// The same by the four bounds of kernels, as published: looser, for comparisons.
+///
+/// # Errors
+/// As [`curvature`].
+pub fn curvature_by_four_bounds(bounds: &Lipschitz, options: &Options) -> Result<Curvature, Error> {
+    of_forward(bounds, &Forward::new(bounds)?, options, Ways::FourBounds)
+}
+
+/// Which theorems may be used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Ways {
+    Best,
+    FourBounds,
 }
 
 /// The same where the network is ready to be evaluated.
-pub(crate) fn of_forward(forward: &Forward, _options: &Options) -> Result<Curvature, Error> {
-    let network = forward.network();
-    let (logits, classes) = logits(network)?;
-    let path = Path::new(forward, logits).map_err(|id| no_curvature(network, id))?;
-    let zero = vec![Upper::claim(0.0); classes * classes];
-    if path.activations().next().is_none() {
-        return Ok(Curvature {
-            classes,
-            pairs: zero,
-            rule: CurvatureRule::Affine,
-        });
-    }
-    if has_one_layer(network, &path) {
-        let factors = factors(&path, classes);
-        if let Some(units) = Units::new(network, &path, factors) {
-            let pairs = (0..classes * classes)
-                .into_par_iter()
-                .map(|pair| match (pair / classes, pair % classes) {
-                    (y, t) if y == t => Upper::claim(0.0),
-                    (y, t) => Upper::claim(units.concavity(y, Some(t), 1.0)),
-                })
-                .collect();
-            return Ok(Curvature {
-                classes,
-                pairs,
-                rule: CurvatureRule::Units,
+pub(crate) fn of_forward(
+    bounds: &Lipschitz,
+    forward: &Forward,
+    options: &Options,
+    ways: Ways,
+) -> Result<Curvature, Error> {
+    let bounded = Bounded::new(bounds, forward, options, ways)?;
+    let classes = bounded.classes;
+    let pairs = (0..classes * classes)
+        .into_par_iter()
+        .map(|pair| match (pair / classes, pair % classes) {
+            (y, t) if y == t => Ok(Upper::claim(0.0)),
+            (y, t) => Ok(Upper::claim(bounded.concavity(y, Some(t), 1.0)?)),
+        })
+        .collect::<Result<_, Error>>()?;
+    Ok(Curvature {
+        classes,
+        pairs,
+        rule: bounded.rule(),
+    })
+}
+
+/// A network whose logits, and differences of logits, are bounded one by one.
+pub(crate) struct Bounded<'f> {
+    classes: usize,
+    way: Way<'f>,
+}
+
+enum Way<'f> {
+    Affine,
+    Units(Units),
+    Layers(Layers<'f>, CurvatureRule),
+}
+
+impl<'f> Bounded<'f> {
+    pub(crate) fn new(
+        bounds: &'f Lipschitz,
+        forward: &'f Forward,
+        options: &Options,
+        ways: Ways,
+    ) -> Result<Self, Error> {
+        options.check()?;
+        let network = bounds.network();
+        let (logits, classes) = logits(network)?;
+        let path = Path::new(forward, logits).map_err(|id| no_curvature(network, id))?;
+        if classes > MAX_CLASSES {
+            return Err(Error::NoCurvature {
+                node: network.node(logits).name.clone(),
+                reason: format!(
+                    "curvature is bounded for up to {MAX_CLASSES} classes, it has {classes}: only \
+                     first-order certificates"
+                ),
             });
         }
+        let way = if path.activations().next().is_none() {
+            Way::Affine
+        } else if let Some(units) = one_layer(network, &path, classes, ways) {
+            Way::Units(units)
+        } else {
+            let (norms, rule) = match ways {
+                Ways::Best => (Norms::Tight, CurvatureRule::Layers),
+                Ways::FourBounds => (Norms::Four, CurvatureRule::FourBounds),
+            };
+            Way::Layers(Layers::new(bounds, forward, &path, options, norms)?, rule)
+        };
+        Ok(Self { classes, way })
     }
-    Err(Error::NoCurvature {
-        node: network.node(logits).name.clone(),
-        reason: "more than one layer of activations".to_owned(),
-    })
+
+    pub(crate) fn classes(&self) -> usize {
+        self.classes
+    }
+
+    pub(crate) fn rule(&self) -> CurvatureRule {
+        match self.way {
+            Way::Affine => CurvatureRule::Affine,
+            Way::Units(_) => CurvatureRule::Units,
+            Way::Layers(_, rule) => rule,
+        }
+    }
+
+    /// An upper bound of λ_max(−∇²f) over all x, f = z_plus − z_minus (or z_plus alone); with `sign` −1,
+    /// of −f.
+    pub(crate) fn concavity(
+        &self,
+        plus: usize,
+        minus: Option<usize>,
+        sign: f64,
+    ) -> Result<f64, Error> {
+        match &self.way {
+            Way::Affine => Ok(0.0),
+            Way::Units(units) => Ok(units.concavity(plus, minus, sign)),
+            Way::Layers(layers, _) => layers.concavity(plus, minus, sign),
+        }
+    }
+}
+
+/// The units, where no activation reads another one and their matrix is affordable.
+fn one_layer(network: &Network, path: &Path<'_>, classes: usize, ways: Ways) -> Option<Units> {
+    if ways != Ways::Best || !has_one_layer(network, path) {
+        return None;
+    }
+    Units::new(network, path, factors(path, classes))
 }
 
 /// Whether no activation reads another one.
@@ -128,7 +220,7 @@ fn has_one_layer(network: &Network, path: &Path<'_>) -> bool {
         .all(|id| !curved[network.node(id).inputs[0].0])
 }
 
-fn no_curvature(network: &Network, id: NodeId) -> Error {
+pub(crate) fn no_curvature(network: &Network, id: NodeId) -> Error {
     let node = network.node(id);
     let reason = match &node.op {
         Op::Activation(activation) => match activation.curvature() {

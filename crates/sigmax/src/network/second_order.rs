@@ -1,4 +1,4 @@
-//! Certificates by curvature: closed forms, the search for tangents, and their proof (T33).
+//! Certificates by curvature: closed forms, the search for tangents, and their proof (T36).
 
 use rayon::prelude::*;
 
@@ -7,7 +7,7 @@ use crate::claim::Upper;
 use crate::error::Error;
 use crate::network::certificate::Certificate;
 use crate::network::certify::{AtImage, Certifier, Errors, Evidence, inexactness};
-use crate::network::curvature::{self, Curvature};
+use crate::network::curvature::{self, Curvature, Ways};
 use crate::network::eval::forward::Inexact;
 use crate::network::eval::gradient::{Path, Seed};
 use crate::network::eval::rounds::norm_up;
@@ -49,7 +49,12 @@ impl Certifier {
     /// # Errors
     /// As [`curvature`](crate::network::curvature).
     pub fn bound_curvature(&mut self, options: &Options) -> Result<(), Error> {
-        self.curvature = Some(curvature::of_forward(&self.forward, options)?);
+        self.curvature = Some(curvature::of_forward(
+            self.bounds(),
+            &self.forward,
+            options,
+            Ways::Best,
+        )?);
         Ok(())
     }
 

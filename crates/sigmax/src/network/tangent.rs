@@ -1,4 +1,4 @@
-//! [`Tangent`]: a point whose tangent proves a radius (T33).
+//! [`Tangent`]: a point whose tangent proves a radius (T36).
 
 pub(crate) mod search;
 
@@ -95,7 +95,7 @@ pub(crate) struct Parabola {
 }
 
 impl Parabola {
-    /// T33 for the value of f at image + offset, known to within `error`, and the gradient there. Errors
+    /// T36 for the value of f at image + offset, known to within `error`, and the gradient there. Errors
     /// of the evaluation count `times`.
     pub(crate) fn new(
         value: f64,

@@ -52,7 +52,7 @@ fn assert_only(word: &str, allowed: impl Fn(&str) -> bool) {
 }
 
 /// Every file, each after those it may use.
-const RANKS: [&str; 87] = [
+const RANKS: [&str; 90] = [
     "rounding.rs",
     "error.rs",
     "named.rs",
@@ -101,6 +101,7 @@ const RANKS: [&str; 87] = [
     "network/op/activation/value.rs",
     "network/op/activation/curvature.rs",
     "network/op/activation/derivative.rs",
+    "network/op/activation/lanes.rs",
     "network/op/channels.rs",
     "network/op/affine.rs",
     "network/op/axis.rs",
@@ -131,7 +132,9 @@ const RANKS: [&str; 87] = [
     "network/logits.rs",
     "network/curvature/kappa.rs",
     "network/curvature/units.rs",
+    "network/curvature/layers.rs",
     "network/curvature.rs",
+    "network/hessian.rs",
     "network/tangent.rs",
     "network/tangent/search.rs",
     "network/certificate.rs",
@@ -143,7 +146,7 @@ const RANKS: [&str; 87] = [
 ];
 
 /// The files that may make an `Upper`, a `Lower` or a `Bracket`.
-const CLAIMS: [&str; 17] = [
+const CLAIMS: [&str; 19] = [
     "audit.rs",
     "bound/circular.rs",
     "bound/dense.rs",
@@ -154,7 +157,9 @@ const CLAIMS: [&str; 17] = [
     "network/certify.rs",
     "network/check.rs",
     "network/curvature.rs",
+    "network/curvature/layers.rs",
     "network/eval/forward.rs",
+    "network/hessian.rs",
     "network/rule/chain.rs",
     "network/rule/lattice_map.rs",
     "network/rule/slack.rs",

@@ -177,6 +177,18 @@ impl Forward {
         inexact: Inexact<'_>,
         keep: &[NodeId],
     ) -> Result<Vec<Vec<Evaluated>>, Error> {
+        self.check_images(images)?;
+        let length = self.network.input().len();
+        let chunks: Vec<Vec<Vec<Evaluated>>> = images
+            .par_chunks(self.chunk * length)
+            .enumerate()
+            .map(|(i, images)| self.run_chunk(images, inexact.after(i * self.chunk), keep))
+            .collect();
+        Ok(chunks.into_iter().flatten().collect())
+    }
+
+    /// Whether these are finite images.
+    pub(crate) fn check_images(&self, images: &[f64]) -> Result<(), Error> {
         let input = self.network.input();
         let length = input.len();
         if !images.len().is_multiple_of(length) {
@@ -193,12 +205,7 @@ impl Forward {
                 value: images[flat],
             });
         }
-        let chunks: Vec<Vec<Vec<Evaluated>>> = images
-            .par_chunks(self.chunk * length)
-            .enumerate()
-            .map(|(i, images)| self.run_chunk(images, inexact.after(i * self.chunk), keep))
-            .collect();
-        Ok(chunks.into_iter().flatten().collect())
+        Ok(())
     }
 
     /// The same on this thread alone, for images that are known to fit and to be finite.
@@ -362,17 +369,7 @@ impl Forward {
                     *out = x[i as usize];
                 }
             }
-            (Op::Activation(activation), _) => {
-                let mut squares = 0.0;
-                for (out, &x) in out.iter_mut().zip(x) {
-                    let (value, error) = activation.value(x);
-                    *out = value;
-                    if error != 0.0 {
-                        squares = add_up(squares, add_up(mul_up(error, error), 1e-300));
-                    }
-                }
-                return sqrt_up(squares);
-            }
+            (Op::Activation(activation), _) => return activation.values(x, out),
             (Op::Softmax { axis }, _) => return lanes(x, &node.shape, *axis, out, softmax),
             (Op::LogSoftmax { axis }, _) => return lanes(x, &node.shape, *axis, out, log_softmax),
             (Op::Add, _) => {

@@ -111,15 +111,8 @@ impl<'f> Path<'f> {
                     let Op::Activation(activation) = &nodes[id.0].op else {
                         unreachable!("it is one of the activations")
                     };
-                    let (mut error, mut slopes) = (0.0f64, Vec::with_capacity(x.values.len()));
-                    for &x in &x.values {
-                        let (slope, off) = activation.derivative(x);
-                        slopes.push(slope);
-                        // Not `max`, which would drop a NaN.
-                        if !(off <= error) {
-                            error = off;
-                        }
-                    }
+                    let mut slopes = vec![0.0; x.values.len()];
+                    let error = activation.derivatives(&x.values, &mut slopes);
                     let curved = activation
                         .curvature()
                         .map_or(f64::INFINITY, |(low, high)| high.max(-low));

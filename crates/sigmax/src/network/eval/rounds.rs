@@ -288,6 +288,15 @@ impl Rounds {
         )
     }
 
+    /// Of the transpose of the linear part of a node, entry by entry: the relative error of sums of the
+    /// magnitudes of products, an error relative to the ℓ₂ size of what it is applied to, and an absolute
+    /// one.
+    pub(crate) fn reversed_entry(&self) -> (f64, f64, f64) {
+        let terms = self.reverse_terms;
+        let tiny = mul_up(terms as f64 * 1e-322, self.growth);
+        (gamma(terms), self.unknown, tiny)
+    }
+
     /// What rounding, and what is not known of the factors, leaves of products with the linear part.
     fn products(&self, terms: usize, entries: usize, size: f64) -> f64 {
         let tiny = mul_up(terms as f64, entries as f64) * 1e-322;

@@ -3,6 +3,7 @@
 
 pub(crate) mod curvature;
 mod derivative;
+mod lanes;
 pub(crate) mod softmax;
 #[cfg(test)]
 mod tests;

@@ -101,6 +101,14 @@ impl PerEntry {
         }
     }
 
+    /// The magnitudes.
+    pub(crate) fn magnitudes(&self) -> Self {
+        Self {
+            shape: self.shape.clone(),
+            values: self.values.iter().map(|v| v.abs()).collect(),
+        }
+    }
+
     /// The largest magnitude.
     pub(crate) fn largest(&self) -> f64 {
         self.values.iter().fold(0.0, |m, v| v.abs().max(m))

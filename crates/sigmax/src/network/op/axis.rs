@@ -186,6 +186,15 @@ impl AxisMatrix {
         self.rows.iter().map(Vec::len).max().unwrap_or(0)
     }
 
+    /// With the magnitudes of all entries.
+    pub(crate) fn magnitudes(&self) -> Self {
+        let magnitude = |row: &Vec<(usize, f64)>| row.iter().map(|&(i, v)| (i, v.abs())).collect();
+        Self {
+            rows: self.rows.iter().map(magnitude).collect(),
+            ..self.clone()
+        }
+    }
+
     /// √(largest row sum · largest column sum) of the absolute values, errors included: ‖|A|‖₂ from
     /// above.
     pub(crate) fn magnitude(&self) -> f64 {

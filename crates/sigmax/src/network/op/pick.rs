@@ -3,7 +3,7 @@
 use crate::conv::PaddingMode;
 use crate::error::Error;
 use crate::reads::source_pixel;
-use crate::rounding::sqrt_int_up;
+use crate::rounding::{add_up, exponent, mul_up, scale_up, sqrt_int_up, sqrt_up};
 
 /// The index of an entry that is the constant.
 const CONSTANT: u32 = u32::MAX;
@@ -257,6 +257,31 @@ impl Pick {
                 }
             }
         }
+    }
+
+    /// Weights of the input from those of the result: of ‖diag(w)·P·v‖² = Σ w_j²·v_{index j}² the roots
+    /// of the factors of v_i², from above.
+    pub(crate) fn weights_before(&self, weights: &[f64], input: usize) -> Vec<f64> {
+        let Some(index) = &self.index else {
+            return weights.to_vec();
+        };
+        let largest = weights.iter().fold(0.0f64, |m, &w| m.max(w));
+        let exponent = if largest > 0.0 { exponent(largest) } else { 0 };
+        let mut squares = vec![0.0; input];
+        for (&w, &i) in weights.iter().zip(index) {
+            if i != CONSTANT && w > 0.0 {
+                let w = scale_up(w, -exponent);
+                squares[i as usize] = add_up(squares[i as usize], mul_up(w, w));
+            }
+        }
+        let root = |s: f64| {
+            if s > 0.0 {
+                scale_up(sqrt_up(s), exponent)
+            } else {
+                0.0
+            }
+        };
+        squares.into_iter().map(root).collect()
     }
 
     /// The transpose of the linear part.

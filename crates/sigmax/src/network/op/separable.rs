@@ -116,6 +116,18 @@ impl Separable {
         Ok(shape)
     }
 
+    /// With the magnitudes of all entries.
+    pub(crate) fn magnitudes(&self) -> Self {
+        Self {
+            axes: self
+                .axes
+                .iter()
+                .map(|axis| axis.as_ref().map(AxisMatrix::magnitudes))
+                .collect(),
+            windows: self.windows.clone(),
+        }
+    }
+
     fn product(&self, of: fn(&AxisMatrix) -> f64) -> f64 {
         let factors = self.axes.iter().flatten().map(of);
         factors.fold(1.0, |product, factor| match product {
