@@ -9,7 +9,9 @@
 )]
 
 use divan::{Bencher, black_box};
-use sigmax::bound::{four_bounds, four_gradient, gram_iteration, norm_bracket, weighted_four};
+use sigmax::bound::{
+    four_bounds, four_gradient, gram_iteration, norm_at_size, norm_bracket, weighted_four,
+};
 use sigmax::estimate::four_by_power_iteration;
 use sigmax::{Conv, Kernel, Options};
 
@@ -105,4 +107,14 @@ fn norm_to_a_hundredth_flat(bencher: Bencher, shape: (usize, usize, usize, usize
 fn gram_iteration_five_steps_grid_32(bencher: Bencher, shape: (usize, usize, usize, usize)) {
     let (kernel, conv) = layer(shape, 8);
     bencher.bench(|| gram_iteration(black_box(&kernel), &conv, 5, 32).unwrap());
+}
+
+/// `(c_out, c_in, k, stride)` and the size of the image: first layers for MNIST and CIFAR-10, the second
+/// of LeNet.
+#[divan::bench(args = [((32, 1, 5, 2), 28), ((32, 3, 5, 2), 32), ((16, 6, 5, 1), 12)], sample_count = 10)]
+fn norm_at_its_size(bencher: Bencher, (shape, size): ((usize, usize, usize, usize), usize)) {
+    let (kernel, conv) = layer(shape, 8);
+    let conv = conv.with_padding(&[(shape.2 / 2, shape.2 / 2); 2]);
+    let options = Options::default();
+    bencher.bench(|| norm_at_size(black_box(&kernel), &conv, &[size, size], &options).unwrap());
 }

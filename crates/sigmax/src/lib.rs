@@ -42,6 +42,7 @@
 )]
 
 mod audit;
+mod banded;
 pub mod bound;
 mod claim;
 mod conv;
@@ -57,6 +58,7 @@ pub mod network;
 mod reads;
 mod reshape;
 mod rounding;
+mod sparse;
 mod symbol;
 mod verify;
 pub mod weight;

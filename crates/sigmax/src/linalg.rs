@@ -23,6 +23,16 @@ pub(crate) fn add_product(dst: MatMut<'_, f64>, lhs: MatRef<'_, f64>, rhs: MatRe
     matmul(dst, Accum::Add, lhs, rhs, 1.0, Par::Seq);
 }
 
+/// `dst -= lhs · rhsᵀ`.
+pub(crate) fn subtract_outer(dst: MatMut<'_, f64>, lhs: MatRef<'_, f64>, rhs: MatRef<'_, f64>) {
+    matmul(dst, Accum::Add, lhs, rhs.transpose(), -1.0, Par::Seq);
+}
+
+/// `a := a · L⁻ᵀ` for the lower triangle L of `lower`, whose upper triangle is not read.
+pub(crate) fn divide_by_factor(a: MatMut<'_, f64>, lower: MatRef<'_, f64>) {
+    solve_lower_triangular_in_place(lower, a.transpose_mut(), Par::Seq);
+}
+
 /// `dst = lhs · rhs` for complex matrices.
 pub(crate) fn complex_product(dst: MatMut<'_, c64>, lhs: MatRef<'_, c64>, rhs: MatRef<'_, c64>) {
     matmul(dst, Accum::Replace, lhs, rhs, c64::new(1.0, 0.0), Par::Seq);

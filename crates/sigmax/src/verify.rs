@@ -23,8 +23,14 @@ const MARGIN: f64 = 2e-7;
 /// γ_{4n+16} also covers 1/(1 − γ). G ⪰ 0 gives Ĝ_ii ≥ −error, so tr A ≤ n·(t + error). Two subtractions on the diagonal
 /// cost 4u·(t + error). The last term covers underflow: entries are of size one.
 pub(crate) fn cholesky_shift(n: usize, t: f64, error: f64) -> f64 {
+    banded_shift(n, n, t, error)
+}
+
+/// The same where an entry of the factor is a sum of at most `inner` products that are not 0: b + 1 of
+/// them for a matrix of half-bandwidth b (T32).
+pub(crate) fn banded_shift(n: usize, inner: usize, t: f64, error: f64) -> f64 {
     let size = add_up(t, error);
-    let factor = add_up(mul_up(gamma(4 * n + 16), n as f64), gamma(4));
+    let factor = add_up(mul_up(gamma(4 * inner + 16), n as f64), gamma(4));
     add_up(add_up(error, mul_up(factor, size)), 1e-200)
 }
 

@@ -52,7 +52,7 @@ fn assert_only(word: &str, allowed: impl Fn(&str) -> bool) {
 }
 
 /// Every file, each after those it may use.
-const RANKS: [&str; 90] = [
+const RANKS: &[&str] = &[
     "rounding.rs",
     "error.rs",
     "named.rs",
@@ -65,6 +65,8 @@ const RANKS: [&str; 90] = [
     "linalg.rs",
     "krylov.rs",
     "verify.rs",
+    "sparse.rs",
+    "banded.rs",
     "symbol.rs",
     "symbol/fold.rs",
     "symbol/autocorrelation.rs",
@@ -88,6 +90,7 @@ const RANKS: [&str; 90] = [
     "bound/norm.rs",
     "bound/circular.rs",
     "bound/dense.rs",
+    "bound/sized.rs",
     "bound/weighted.rs",
     "bound.rs",
     "audit.rs",
@@ -146,13 +149,14 @@ const RANKS: [&str; 90] = [
 ];
 
 /// The files that may make an `Upper`, a `Lower` or a `Bracket`.
-const CLAIMS: [&str; 19] = [
+const CLAIMS: &[&str] = &[
     "audit.rs",
     "bound/circular.rs",
     "bound/dense.rs",
     "bound/four.rs",
     "bound/gram.rs",
     "bound/norm.rs",
+    "bound/sized.rs",
     "network/certificate.rs",
     "network/certify.rs",
     "network/check.rs",

@@ -16,6 +16,7 @@ mod network_laws;
 mod network_limits;
 mod networks;
 mod num;
+mod sized;
 mod soak;
 mod traps;
 mod weights;
