@@ -31,15 +31,26 @@ pub(crate) struct Image {
 
 impl Image {
     /// A vector of `n` entries in their order.
-    #[allow(
-        dead_code,
-        reason = "for curvatures, of which layers taken together are the linear part"
-    )]
     pub(crate) fn line(n: usize) -> Self {
         Self {
             groups: 1,
             channels: 1,
             size: [n, 1, 1],
+        }
+    }
+
+    /// A tensor of this shape: channels first, if it has up to four axes.
+    pub(crate) fn of_shape(shape: &[usize]) -> Self {
+        match *shape {
+            [channels, ref size @ ..] if (1..=3).contains(&size.len()) => {
+                let along = |axis: usize| size.get(axis).copied().unwrap_or(1);
+                Self {
+                    groups: 1,
+                    channels,
+                    size: [along(0), along(1), along(2)],
+                }
+            }
+            _ => Self::line(shape.iter().product()),
         }
     }
 
@@ -148,10 +159,6 @@ impl Sparse {
 
     /// A matrix of the given entries (column, value), each exact; a row names a column once. Of a row
     /// with an entry that is not finite nothing is known.
-    #[allow(
-        dead_code,
-        reason = "for curvatures, of which layers taken together are the linear part"
-    )]
     pub(crate) fn from_rows(
         rows: Image,
         cols: Image,

@@ -113,13 +113,18 @@ pub(crate) fn of_forward(
 ) -> Result<Curvature, Error> {
     let bounded = Bounded::new(bounds, forward, options, ways)?;
     let classes = bounded.classes;
-    let pairs = (0..classes * classes)
+    let pairs = (0..classes)
         .into_par_iter()
-        .map(|pair| match (pair / classes, pair % classes) {
-            (y, t) if y == t => Ok(Upper::claim(0.0)),
-            (y, t) => Ok(Upper::claim(bounded.concavity(y, Some(t), 1.0)?)),
+        .map(|y| {
+            let mut prover = bounded.prover()?;
+            let mut pair = |t| match t == y {
+                true => Ok(Upper::claim(0.0)),
+                false => Ok(Upper::claim(prover.concavity(y, Some(t), 1.0)?)),
+            };
+            (0..classes).map(&mut pair).collect()
         })
-        .collect::<Result<_, Error>>()?;
+        .collect::<Result<Vec<Vec<Upper>>, Error>>()?
+        .concat();
     Ok(Curvature {
         classes,
         pairs,
@@ -185,18 +190,36 @@ impl<'f> Bounded<'f> {
         }
     }
 
+    /// Ready for proofs, one after the other.
+    pub(crate) fn prover(&self) -> Result<Prover<'_>, Error> {
+        Ok(match &self.way {
+            Way::Affine => Prover::Affine,
+            Way::Units(units) => Prover::Units(units.prover()?),
+            Way::Layers(layers, _) => Prover::Layers(layers),
+        })
+    }
+}
+
+/// Proofs, one after the other.
+pub(crate) enum Prover<'b> {
+    Affine,
+    Units(units::Prover<'b>),
+    Layers(&'b Layers<'b>),
+}
+
+impl Prover<'_> {
     /// An upper bound of λ_max(−∇²f) over all x, f = z_plus − z_minus (or z_plus alone); with `sign` −1,
     /// of −f.
     pub(crate) fn concavity(
-        &self,
+        &mut self,
         plus: usize,
         minus: Option<usize>,
         sign: f64,
     ) -> Result<f64, Error> {
-        match &self.way {
-            Way::Affine => Ok(0.0),
-            Way::Units(units) => Ok(units.concavity(plus, minus, sign)),
-            Way::Layers(layers, _) => layers.concavity(plus, minus, sign),
+        match self {
+            Self::Affine => Ok(0.0),
+            Self::Units(prover) => Ok(prover.concavity(plus, minus, sign)),
+            Self::Layers(layers) => layers.concavity(plus, minus, sign),
         }
     }
 }

@@ -62,9 +62,10 @@ pub fn hessian(bounds: &Lipschitz, options: &Options) -> Result<Hessian, Error> 
     let logits = (0..bounded.classes())
         .into_par_iter()
         .map(|class| {
+            let mut prover = bounded.prover()?;
             Ok(LogitHessian {
-                most_negative: Upper::claim(bounded.concavity(class, None, 1.0)?),
-                largest: Upper::claim(bounded.concavity(class, None, -1.0)?),
+                most_negative: Upper::claim(prover.concavity(class, None, 1.0)?),
+                largest: Upper::claim(prover.concavity(class, None, -1.0)?),
             })
         })
         .collect::<Result<_, Error>>()?;

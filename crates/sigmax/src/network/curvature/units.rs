@@ -3,16 +3,18 @@
 
 use rayon::prelude::*;
 
-use crate::linalg::Mat;
+use crate::banded::Top;
+use crate::error::Error;
 use crate::network::curvature::kappa::{Factor, kappa};
 use crate::network::eval::gradient::{Inexactly, Path, Seed};
-use crate::network::graph::{Network, NodeId};
+use crate::network::graph::{Network, Node, NodeId};
 use crate::network::op::Op;
-use crate::rounding::{add_up, exponent, ldexp, mul_up, scale_up, sqrt_up};
-use crate::verify::{CheapNorms, matrix_norm};
+use crate::rounding::{add_up, mul_up, scale_up, sqrt_up};
+use crate::sparse::{Image, Sparse};
 
-/// Most entries of the Jacobian of the units.
+/// Most entries of the Jacobian of the units, and most products to compute it.
 const MAX_ENTRIES: usize = 1 << 26;
+const MAX_PRODUCTS: f64 = (1u64 << 41) as f64;
 /// Most products of all proofs.
 const MAX_WORK: f64 = (1u64 << 42) as f64;
 /// Columns that are computed together.
@@ -20,16 +22,20 @@ const BLOCK: usize = 64;
 
 /// The units of a network with one layer of activations.
 pub(crate) struct Units {
-    inputs: usize,
     /// Per unit, the range of σ''.
     ranges: Vec<(f64, f64)>,
     /// Per class, ∂z/∂h for every unit.
     factors: Vec<Inexactly>,
-    /// The Jacobian of what the units read, in units of 2^exponent: columns of (unit, entry).
-    columns: Vec<Vec<(u32, f64)>>,
-    exponent: i32,
-    /// Its ℓ₂ error, in the same units.
+    /// The Jacobian of what the units read, one a row.
+    matrix: Sparse,
+    /// Its ℓ₂ error, beside that of the matrix.
     error: f64,
+}
+
+/// Proofs, one after the other: each begins where the last one ended.
+pub(crate) struct Prover<'u> {
+    units: &'u Units,
+    top: Top<'u>,
 }
 
 impl Units {
@@ -42,17 +48,11 @@ impl Units {
             .map(|id| network.node(*id).inputs[0])
             .collect();
         let inputs = network.input().len();
-        let units: usize = activations.iter().map(|id| network.node(*id).len()).sum();
-        if units.checked_mul(inputs)? > MAX_ENTRIES {
+        let products: usize = network.nodes().iter().map(Node::products).sum();
+        if inputs as f64 * products as f64 > MAX_PRODUCTS {
             return None;
         }
-        let side = units.min(inputs) as f64;
-        let work = side * side * units.max(inputs) as f64 / 2.0 + side * side * side / 3.0;
-        let pairs = (factors.len() * factors.len()) as f64;
-        if work * pairs > MAX_WORK {
-            return None;
-        }
-        let mut ranges = Vec::with_capacity(units);
+        let mut ranges = Vec::new();
         for id in &activations {
             let Op::Activation(activation) = &network.node(*id).op else {
                 return None;
@@ -71,43 +71,44 @@ impl Units {
                     .collect::<Vec<_>>()
             })
             .collect();
-        let largest = found.iter().flat_map(|(column, _)| column);
-        let largest = largest.fold(0.0f64, |m, &(_, v)| if v.abs() <= m { m } else { v.abs() });
-        if !largest.is_finite() {
+        if found.iter().map(|(column, _)| column.len()).sum::<usize>() > MAX_ENTRIES {
             return None;
         }
-        let exponent = if largest > 0.0 { exponent(largest) } else { 0 };
-        // Columns are orthogonal directions of the input: ‖E‖₂² ≤ Σ‖E e_j‖².
+        // Columns are the images of orthogonal directions: ‖E‖₂² ≤ Σ‖E·e_j‖².
         let mut squares = 0.0;
-        let mut columns = Vec::with_capacity(inputs);
-        for (mut column, error) in found {
-            let error = scale_up(error, -exponent);
+        let mut rows: Vec<Vec<(usize, f64)>> = ranges.iter().map(|_| Vec::new()).collect();
+        for (j, (column, error)) in found.into_iter().enumerate() {
             squares = add_up(squares, add_up(mul_up(error, error), 1e-300));
-            for (_, value) in &mut column {
-                // Exact, or smaller than 2⁻¹⁰⁷⁴.
-                *value = ldexp(*value, -exponent);
+            for (unit, value) in column {
+                rows[unit as usize].push((j, value));
             }
-            columns.push(column);
         }
-        let tiny = units as f64 * inputs as f64 * 1e-320;
-        Some(Self {
-            inputs,
+        let image = Image::of_shape(&network.input().shape);
+        let matrix = Sparse::from_rows(Image::line(ranges.len()), image, rows);
+        let pairs = (factors.len() * factors.len()) as f64;
+        let affordable = Top::new(&matrix).is_ok_and(|top| top.cost() * pairs <= MAX_WORK);
+        affordable.then_some(Self {
             ranges,
             factors,
-            columns,
-            exponent,
-            error: add_up(sqrt_up(squares), tiny),
+            matrix,
+            error: sqrt_up(squares),
         })
     }
 
-    /// An upper bound of λ_max(−∇²f) over all x, f = z_plus − z_minus (or z_plus alone): f plus half
-    /// of it times ‖x‖² is convex. With `sign` −1, of −f.
-    pub(crate) fn concavity(&self, plus: usize, minus: Option<usize>, sign: f64) -> f64 {
+    /// Ready for proofs.
+    pub(crate) fn prover(&self) -> Result<Prover<'_>, Error> {
+        Ok(Prover {
+            units: self,
+            top: Top::new(&self.matrix)?,
+        })
+    }
+
+    /// κ of every unit, f = z_plus − z_minus (or z_plus alone) times `sign`.
+    fn kappas(&self, plus: usize, minus: Option<usize>, sign: f64) -> Vec<f64> {
         let plus = &self.factors[plus];
         let minus = minus.map(|minus| &self.factors[minus]);
         let errors = add_up(plus.error, minus.map_or(0.0, |minus| minus.error));
-        let kappas: Vec<f64> = self
-            .ranges
+        self.ranges
             .iter()
             .enumerate()
             .map(|(i, &range)| {
@@ -115,60 +116,26 @@ impl Units {
                 let factor = Factor::difference(sign * plus.values[i], sign * minus, errors);
                 kappa(factor, range)
             })
-            .collect();
-        self.weighted_square(&kappas)
+            .collect()
     }
+}
 
-    /// λ_max(BᵀKB) from above, B the Jacobian and K the diagonal of `kappas` ≥ 0.
-    fn weighted_square(&self, kappas: &[f64]) -> f64 {
+impl Prover<'_> {
+    /// An upper bound of λ_max(−∇²f) over all x, f = z_plus − z_minus (or z_plus alone) times `sign`: f
+    /// plus half of it times ‖x‖² is convex.
+    pub(crate) fn concavity(&mut self, plus: usize, minus: Option<usize>, sign: f64) -> f64 {
+        let kappas = self.units.kappas(plus, minus, sign);
         let largest = kappas
             .iter()
             .fold(0.0f64, |m, &k| if k <= m { m } else { k });
-        if !largest.is_finite() {
-            return f64::INFINITY;
-        }
-        if largest <= 0.0 || self.columns.iter().all(Vec::is_empty) && self.error <= 0.0 {
-            return 0.0;
-        }
-        let scale = exponent(largest);
-        // Roots from above make K, and so the eigenvalue, larger.
-        let roots: Vec<f64> = kappas
-            .iter()
-            .map(|&k| {
-                if k > 0.0 {
-                    sqrt_up(scale_up(k, -scale))
-                } else {
-                    0.0
-                }
-            })
-            .collect();
-        let mut place = vec![u32::MAX; roots.len()];
-        let mut rows = 0;
-        for (place, &root) in place.iter_mut().zip(&roots) {
-            if root > 0.0 {
-                *place = rows;
-                rows += 1;
-            }
-        }
-        let mut weighted = Mat::<f64>::zeros(rows as usize, self.inputs);
-        for (j, column) in self.columns.iter().enumerate() {
-            for &(unit, value) in column {
-                let row = place[unit as usize];
-                if row != u32::MAX {
-                    weighted[(row as usize, j)] = roots[unit as usize] * value;
-                }
-            }
-        }
-        let norm = matrix_norm(weighted.as_ref()).upper;
-        // One rounding in each entry, or 2⁻¹⁰⁷⁴; roots are at most 1 and a bit.
-        let size = sqrt_up(CheapNorms::of(weighted.as_ref()).smaller());
-        let rounding = add_up(
-            mul_up(2.3e-16, size),
-            roots.len() as f64 * self.inputs as f64 * 1e-320,
-        );
-        let norm = add_up(norm, add_up(rounding, mul_up(1.000_001, self.error)));
-        let square = mul_up(norm, norm);
-        scale_up(square, scale.saturating_add(2 * self.exponent))
+        let proved = self.top.prove(&kappas);
+        // ‖√K·(W − Ŵ)‖ ≤ max √κ·‖W − Ŵ‖.
+        let norm = scale_up(proved.root, proved.exponent);
+        let norm = match largest > 0.0 {
+            true => add_up(norm, mul_up(sqrt_up(largest), self.units.error)),
+            false => norm,
+        };
+        mul_up(norm, norm)
     }
 }
 
