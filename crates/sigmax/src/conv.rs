@@ -1,6 +1,6 @@
 //! [`Conv`]: the geometry of a layer, and what its padding does to the norm.
 
-use crate::error::Error;
+use crate::error::{Error, NotCovered};
 use crate::kernel::Kernel;
 use crate::named::named;
 use crate::rounding;
@@ -220,10 +220,8 @@ impl Conv {
         }
         if self.transposed {
             if self.padding_mode != PaddingMode::Zeros {
-                return Err(Error::NotCovered(format!(
-                    "{} padding on a transposed convolution",
-                    self.padding_mode.name()
-                )));
+                let mode = self.padding_mode.name();
+                return Err(NotCovered::TransposedPadding { mode }.into());
             }
             for axis in 0..axes {
                 let limit = self.stride[axis].max(self.dilation[axis]);

@@ -1,4 +1,10 @@
-//! The one error type of the crate.
+//! [`Error`], the one error type of the crate, and the reasons that its variants give.
+
+mod misfit;
+mod not_covered;
+
+pub use misfit::Misfit;
+pub use not_covered::{Expected, NotCovered};
 
 /// Why a kernel, a geometry or a node was refused.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
@@ -22,7 +28,7 @@ pub enum Error {
         /// The shape as given.
         shape: Vec<usize>,
         /// What is wrong with it.
-        reason: String,
+        reason: WrongShape,
     },
     /// Shape and number of values disagree.
     #[error("kernel shape {shape:?} needs {expected} values, got {got}")]
@@ -34,7 +40,8 @@ pub enum Error {
         /// The number of values given.
         got: usize,
     },
-    /// A geometry field does not fit the kernel or another field.
+    /// A geometry field does not fit the kernel or another field. What tells these apart is `field`;
+    /// the two others are for people.
     #[error("{field}: expected {expected}, got {got}")]
     Geometry {
         /// The field: `stride`, `padding`, …
@@ -50,11 +57,19 @@ pub enum Error {
         /// The node, or what would make one.
         node: String,
         /// What is wrong, and what was expected.
-        reason: String,
+        reason: Misfit,
+    },
+    /// A node that is no layer, whatever network it is in.
+    #[error("node {node:?}: {source}")]
+    Layer {
+        /// The node.
+        node: String,
+        /// Why its kernel, geometry or parameters were refused.
+        source: Box<Error>,
     },
     /// A combination that sigmax does not cover.
     #[error("not covered: {0}")]
-    NotCovered(String),
+    NotCovered(NotCovered),
     /// The processor is not in the state that proofs rely on.
     #[error(
         "this thread does not round to nearest with ties to even, or flushes subnormal numbers to \
@@ -96,7 +111,7 @@ pub enum Error {
     /// A confirmation that did not end in its time.
     #[error("it was not confirmed in the time that was given")]
     OutOfTime,
-    /// A request too large to answer.
+    /// A request too large to answer; what it is and what is answered are for people.
     #[error("too large: {what}; at most {most}")]
     TooLarge {
         /// What was asked for.
@@ -104,6 +119,27 @@ pub enum Error {
         /// What is answered.
         most: &'static str,
     },
+}
+
+/// What is wrong with the shape of a weight.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum WrongShape {
+    /// Too few axes, or too many.
+    #[error("expected 2 channel axes and 0 to 3 spatial axes")]
+    Rank,
+    /// An axis of length 0.
+    #[error("every axis must be at least 1 long")]
+    Empty,
+    /// More entries than can be counted.
+    #[error("the number of entries does not fit in memory")]
+    TooLarge,
+}
+
+impl From<NotCovered> for Error {
+    fn from(what: NotCovered) -> Self {
+        Self::NotCovered(what)
+    }
 }
 
 impl Error {
@@ -116,10 +152,10 @@ impl Error {
     }
 
     /// [`Error::Node`], also before the node has its name.
-    pub(crate) fn node(what: &str, reason: impl Into<String>) -> Self {
+    pub(crate) fn node(what: &str, reason: Misfit) -> Self {
         Self::Node {
             node: what.to_owned(),
-            reason: reason.into(),
+            reason,
         }
     }
 }

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use crate::error::Error;
+use crate::error::{Error, WrongShape};
 use crate::rounding;
 
 /// The weight of a convolution or dense layer: finite f64 values of shape
@@ -160,21 +160,21 @@ impl PartialEq for Kernel {
 
 /// The number of entries of a weight of this shape.
 pub(crate) fn length(shape: &[usize]) -> Result<usize, Error> {
-    let wrong = |reason: &str| {
+    let wrong = |reason| {
         Err(Error::Shape {
             shape: shape.to_vec(),
-            reason: reason.to_owned(),
+            reason,
         })
     };
     if !(2..=2 + Kernel::MAX_AXES).contains(&shape.len()) {
-        return wrong("expected 2 channel axes and 0 to 3 spatial axes");
+        return wrong(WrongShape::Rank);
     }
     if shape.contains(&0) {
-        return wrong("every axis must be at least 1 long");
+        return wrong(WrongShape::Empty);
     }
     match shape.iter().try_fold(1usize, |p, &n| p.checked_mul(n)) {
         Some(length) => Ok(length),
-        None => wrong("the number of entries does not fit in memory"),
+        None => wrong(WrongShape::TooLarge),
     }
 }
 

@@ -47,7 +47,7 @@ pub mod bound;
 mod claim;
 mod conv;
 mod elementary;
-mod error;
+pub mod error;
 pub mod estimate;
 mod kernel;
 mod krylov;

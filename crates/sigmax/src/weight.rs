@@ -9,7 +9,7 @@ use crate::audit::{Audit, audit};
 use crate::bound::options::Options;
 use crate::claim::{Enclosure, Estimate};
 use crate::conv::Conv;
-use crate::error::Error;
+use crate::error::{Error, Expected, NotCovered};
 use crate::kernel::Kernel;
 use crate::rounding::{add_up, exponent, ldexp, mul_down, mul_up, sqrt_down, sqrt_up};
 use crate::rounding::{gamma, sub_down};
@@ -93,11 +93,10 @@ impl Weight {
 
 /// `values` divided by a power of two, and its exponent: the largest magnitude is in [½, 1), or all
 /// are 0. Entries that become subnormal are off by at most 2⁻¹⁰⁷⁴.
-fn scaled(what: &str, values: &[f64]) -> Result<(Vec<f64>, i32), Error> {
+fn scaled(what: &'static str, values: &[f64]) -> Result<(Vec<f64>, i32), Error> {
     if let Some(value) = values.iter().find(|v| !v.is_finite()) {
-        return Err(Error::NotCovered(format!(
-            "{what} has an entry {value}; every entry must be finite"
-        )));
+        let value = *value;
+        return Err(NotCovered::NotFinite { what, value }.into());
     }
     let largest = values.iter().fold(0.0f64, |m, v| m.max(v.abs()));
     if largest <= 0.0 {
@@ -118,6 +117,11 @@ fn length(x: &[f64]) -> Enclosure {
     }
 }
 
-fn wrong_length(what: &str, expected: String, got: usize) -> Error {
-    Error::NotCovered(format!("{what} has {got} entries; expected {expected}"))
+fn wrong_length(what: &'static str, expected: Expected, got: usize) -> Error {
+    let wrong = NotCovered::Entries {
+        what,
+        got,
+        expected,
+    };
+    wrong.into()
 }

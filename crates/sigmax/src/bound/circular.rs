@@ -7,7 +7,7 @@ use crate::bound::options::Options;
 use crate::bound::search::{self, grid::Grid};
 use crate::claim::{Bracket, Upper};
 use crate::conv::{Conv, PaddingMode};
-use crate::error::Error;
+use crate::error::{Error, NotCovered};
 use crate::kernel::Kernel;
 use crate::layout::effective_stride;
 use crate::rounding::scale_up;
@@ -40,11 +40,7 @@ pub fn circular_norm(
     options.check()?;
     let lattice = Lattice::new(kernel, conv)?;
     if !is_periodic(kernel, conv) {
-        return Err(Error::NotCovered(
-            "the exact circular norm needs circular padding, a known input size that the stride \
-             divides, and as many outputs as the periodic layer has"
-                .into(),
-        ));
+        return Err(NotCovered::CircularNorm.into());
     }
     let four = ReshapeNorms::compute(&lattice);
     circular_bracket(&lattice, conv, &four, options)

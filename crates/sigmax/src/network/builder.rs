@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::error::Error;
+use crate::error::{Error, Misfit};
 use crate::network::graph::{Network, Node, NodeId};
 use crate::network::op::Op;
 use crate::network::op::affine::Affine;
@@ -76,18 +76,15 @@ impl NetworkBuilder {
     /// # Errors
     /// [`Error::Node`] where the operation does not fit its inputs.
     pub fn add(&mut self, name: &str, op: Op, inputs: &[NodeId]) -> Result<NodeId, Error> {
-        let wrong = |reason: String| Error::Node {
-            node: name.to_owned(),
-            reason,
-        };
+        let wrong = |reason| Err(Error::node(name, reason));
         if self.nodes.len() >= MAX_NODES {
-            return Err(wrong(format!("more than {MAX_NODES} nodes")));
+            return wrong(Misfit::TooManyNodes { most: MAX_NODES });
         }
         if inputs.iter().any(|input| input.0 >= self.nodes.len()) {
-            return Err(wrong("an input that is not a node of this network".into()));
+            return wrong(Misfit::UnknownInput);
         }
         let shapes: Vec<&[usize]> = inputs.iter().map(|&id| self.shape(id)).collect();
-        let (op, shape) = op.fitted(&shapes).map_err(wrong)?;
+        let (op, shape) = op.fitted(&shapes).map_err(|unfit| unfit.at(name))?;
         check_size(name, &shape)?;
         self.nodes.push(Node {
             name: name.to_owned(),
@@ -104,10 +101,7 @@ impl NetworkBuilder {
     /// [`Error::Node`] without an output.
     pub fn finish(self, outputs: &[NodeId]) -> Result<Network, Error> {
         if outputs.is_empty() || outputs.iter().any(|id| id.0 >= self.nodes.len()) {
-            return Err(Error::Node {
-                node: "output".to_owned(),
-                reason: "expected at least one node of this network as output".to_owned(),
-            });
+            return Err(Error::node("output", Misfit::NoOutput));
         }
         Ok(Network {
             nodes: Arc::new(self.nodes),
@@ -152,9 +146,12 @@ fn check_size(name: &str, shape: &[usize]) -> Result<(), Error> {
         .try_fold(1usize, |product, &n| product.checked_mul(n));
     match entries {
         Some(1..=MAX_ENTRIES) => Ok(()),
-        _ => Err(Error::Node {
-            node: name.to_owned(),
-            reason: format!("its shape {shape:?} must have 1 to {MAX_ENTRIES} entries"),
-        }),
+        _ => Err(Error::node(
+            name,
+            Misfit::Entries {
+                shape: shape.to_vec(),
+                most: MAX_ENTRIES,
+            },
+        )),
     }
 }

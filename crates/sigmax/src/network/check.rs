@@ -10,7 +10,7 @@ use std::time::Instant;
 
 use crate::claim::Upper;
 use crate::conv::Conv;
-use crate::error::Error;
+use crate::error::{Error, Misfit};
 use crate::network::bounds::{Lipschitz, NodeBound, Rule};
 use crate::network::graph::{Network, NodeId};
 use crate::network::op::Op;
@@ -56,26 +56,16 @@ pub fn confirm_bounds_until(
     stated: &[StatedBound],
     deadline: Option<Instant>,
 ) -> Result<Lipschitz, Error> {
-    let refuse = |index: usize, reason: String| Error::Node {
-        node: network.nodes[index].name.clone(),
-        reason,
-    };
+    let refuse = |index: usize, reason| Error::node(&network.nodes[index].name, reason);
     if stated.len() != network.nodes.len() {
-        return Err(refuse(
-            0,
-            format!(
-                "bounds are stated for {} nodes; the network has {}",
-                stated.len(),
-                network.nodes.len()
-            ),
-        ));
+        let (stated, nodes) = (stated.len(), network.nodes.len());
+        return Err(refuse(0, Misfit::StatedNodes { stated, nodes }));
     }
-    let confirm = |index: usize, holds: bool, what: &str, value: f64| {
+    let confirm = |index: usize, holds: bool, what: &'static str, value: f64| {
         if holds {
             return Ok(());
         }
-        let reason = format!("{what} is stated as {value}, which is not confirmed");
-        Err(refuse(index, reason))
+        Err(refuse(index, Misfit::NotConfirmed { what, value }))
     };
     let mut nodes: Vec<NodeBound> = Vec::new();
     for (i, node) in network.nodes.iter().enumerate() {

@@ -9,6 +9,7 @@ pub(crate) mod pool;
 pub(crate) mod separable;
 
 use crate::conv::Conv;
+use crate::error::{Error, Misfit};
 use crate::kernel::Kernel;
 use crate::network::op::activation::Activation;
 use crate::network::op::affine::{Affine, PerEntry};
@@ -115,14 +116,15 @@ impl Op {
     }
 
     /// The operation with what the input shapes tell filled in, and the shape of its output.
-    pub(crate) fn fitted(mut self, inputs: &[&[usize]]) -> Result<(Self, Vec<usize>), String> {
+    pub(crate) fn fitted(mut self, inputs: &[&[usize]]) -> Result<(Self, Vec<usize>), Unfit> {
         let count = match self {
-            Self::Input => return Err("a network has one input, which is there already".into()),
+            Self::Input => return Err(Misfit::SecondInput.into()),
             Self::Add | Self::Max | Self::Min | Self::Concat { .. } => inputs.len().max(1),
             _ => 1,
         };
         if inputs.len() != count {
-            return Err(format!("expected {count} inputs, got {}", inputs.len()));
+            let (expected, got) = (count, inputs.len());
+            return Err(Misfit::Inputs { expected, got }.into());
         }
         let first = inputs[0];
         let shape = match &mut self {
@@ -130,20 +132,16 @@ impl Op {
             Self::Conv { kernel, conv, bias } => fit_conv(kernel, conv, bias.as_ref(), first)?,
             Self::Dense { kernel, bias } => {
                 if kernel.shape().len() != 2 {
-                    return Err(format!(
-                        "its kernel has shape {:?}; expected a matrix",
-                        kernel.shape()
-                    ));
+                    let shape = kernel.shape().to_vec();
+                    return Err(Misfit::NoMatrix { shape }.into());
                 }
                 check_bias(bias.as_ref(), kernel.shape()[0])?;
                 let Some((&last, rest)) = first.split_last() else {
-                    return Err("its input is a single number".into());
+                    return Err(Misfit::SingleNumber.into());
                 };
                 if last != kernel.shape()[1] {
-                    return Err(format!(
-                        "its input has {last} entries on the last axis; its weight needs {}",
-                        kernel.shape()[1]
-                    ));
+                    let (got, expected) = (last, kernel.shape()[1]);
+                    return Err(Misfit::LastAxis { got, expected }.into());
                 }
                 [rest, &kernel.shape()[..1]].concat()
             }
@@ -162,7 +160,7 @@ impl Op {
                 shape
             }
             Self::Activation(activation) => {
-                activation.check().map_err(|error| error.to_string())?;
+                activation.check()?;
                 first.to_vec()
             }
             Self::PRelu(slopes) => {
@@ -175,15 +173,48 @@ impl Op {
             }
             Self::Add | Self::Max | Self::Min => {
                 if let Some(other) = inputs.iter().find(|&&shape| shape != first) {
-                    return Err(format!(
-                        "its inputs have shapes {first:?} and {other:?}; expected one shape"
-                    ));
+                    let (first, other) = (first.to_vec(), other.to_vec());
+                    return Err(Misfit::Shapes { first, other }.into());
                 }
                 first.to_vec()
             }
             Self::Concat { axis } => concatenated(*axis, inputs)?,
         };
         Ok((self, shape))
+    }
+}
+
+/// Why an operation makes no node, which has no name yet.
+#[derive(Debug)]
+pub(crate) enum Unfit {
+    /// It does not fit its inputs.
+    Inputs(Misfit),
+    /// It is refused by itself.
+    Layer(Error),
+}
+
+impl Unfit {
+    /// The error that names the node.
+    pub(crate) fn at(self, node: &str) -> Error {
+        match self {
+            Self::Inputs(reason) => Error::node(node, reason),
+            Self::Layer(source) => Error::Layer {
+                node: node.to_owned(),
+                source: Box::new(source),
+            },
+        }
+    }
+}
+
+impl From<Misfit> for Unfit {
+    fn from(reason: Misfit) -> Self {
+        Self::Inputs(reason)
+    }
+}
+
+impl From<Error> for Unfit {
+    fn from(source: Error) -> Self {
+        Self::Layer(source)
     }
 }
 
@@ -198,18 +229,18 @@ fn fit_conv(
     conv: &mut Conv,
     bias: Option<&Vec<f64>>,
     input: &[usize],
-) -> Result<Vec<usize>, String> {
+) -> Result<Vec<usize>, Unfit> {
     let axes = kernel.spatial().len();
     if axes == 0 || input.len() != axes + 1 {
-        return Err(format!(
-            "its kernel has shape {:?} and its input {input:?}; expected channels and {} spatial \
-             axes",
-            kernel.shape(),
-            axes.max(1)
-        ));
+        let unfit = Misfit::SpatialAxes {
+            kernel: kernel.shape().to_vec(),
+            input: input.to_vec(),
+            axes: axes.max(1),
+        };
+        return Err(unfit.into());
     }
     conv.input_size = Some(input[1..].to_vec());
-    conv.check(kernel).map_err(|error| error.to_string())?;
+    conv.check(kernel)?;
     let (rows, cols) = (
         kernel.shape()[0],
         kernel.shape()[1].saturating_mul(conv.groups),
@@ -220,60 +251,58 @@ fn fit_conv(
         (cols, rows)
     };
     if input[0] != expected {
-        return Err(format!(
-            "its input has {} channels; its weight needs {expected}",
-            input[0]
-        ));
+        let got = input[0];
+        return Err(Misfit::Channels { got, expected }.into());
     }
     check_bias(bias, out)?;
     let mut shape = vec![out];
     for axis in 0..axes {
         let n = conv.output_size(axis, input[axis + 1], kernel.spatial()[axis]);
-        shape.push(n.ok_or("its output is too large")?);
+        shape.push(n.ok_or(Misfit::OutputTooLarge)?);
     }
     Ok(shape)
 }
 
-fn check_bias(bias: Option<&Vec<f64>>, expected: usize) -> Result<(), String> {
+fn check_bias(bias: Option<&Vec<f64>>, expected: usize) -> Result<(), Misfit> {
     let Some(bias) = bias else { return Ok(()) };
     if bias.len() != expected {
-        return Err(format!(
-            "its bias has {} entries; expected {expected}",
-            bias.len()
-        ));
+        let got = bias.len();
+        return Err(Misfit::BiasEntries { got, expected });
     }
     match bias.iter().position(|b| !b.is_finite()) {
-        Some(i) => Err(format!(
-            "its bias has {} at index {i}; every entry must be finite",
-            bias[i]
-        )),
+        Some(index) => Err(Misfit::BiasNotFinite {
+            value: bias[index],
+            index,
+        }),
         None => Ok(()),
     }
 }
 
-fn check_axis(axis: usize, shape: &[usize]) -> Result<(), String> {
+fn check_axis(axis: usize, shape: &[usize]) -> Result<(), Misfit> {
     if axis < shape.len() {
         Ok(())
     } else {
-        Err(format!("axis {axis} of an input of shape {shape:?}"))
+        let input = shape.to_vec();
+        Err(Misfit::Axis { axis, input })
     }
 }
 
-fn concatenated(axis: usize, inputs: &[&[usize]]) -> Result<Vec<usize>, String> {
+fn concatenated(axis: usize, inputs: &[&[usize]]) -> Result<Vec<usize>, Misfit> {
     let mut shape = inputs[0].to_vec();
     check_axis(axis, &shape)?;
     for other in &inputs[1..] {
         let same = other.len() == shape.len()
             && (0..shape.len()).all(|a| a == axis || other[a] == shape[a]);
         if !same {
-            return Err(format!(
-                "inputs of shapes {:?} and {other:?} do not go side by side along axis {axis}",
-                inputs[0]
-            ));
+            return Err(Misfit::SideBySide {
+                first: inputs[0].to_vec(),
+                other: other.to_vec(),
+                axis,
+            });
         }
         shape[axis] = shape[axis]
             .checked_add(other[axis])
-            .ok_or("its output is too large")?;
+            .ok_or(Misfit::OutputTooLarge)?;
     }
     Ok(shape)
 }

@@ -1,7 +1,7 @@
 //! W + s·B·A: a low-rank update (T30).
 
 use crate::claim::Enclosure;
-use crate::error::Error;
+use crate::error::{Error, Expected, NotCovered};
 use crate::kernel::Kernel;
 use crate::rounding::{add_up, gamma, mul_up, scale_up};
 use crate::verify::magnitude;
@@ -31,10 +31,12 @@ impl Weight {
         let rows = kernel.shape()[0];
         let cols = values.len() / rows;
         if rank == 0 || a.len() != rank.saturating_mul(cols) {
-            return Err(wrong_length("A", format!("{rank}×{cols}"), a.len()));
+            let expected = Expected::Matrix { rows: rank, cols };
+            return Err(wrong_length("A", expected, a.len()));
         }
         if b.len() != rank.saturating_mul(rows) {
-            return Err(wrong_length("B", format!("{rows}×{rank}"), b.len()));
+            let expected = Expected::Matrix { rows, cols: rank };
+            return Err(wrong_length("B", expected, b.len()));
         }
         if rank.saturating_mul(values.len()) > MAX_PRODUCTS {
             return Err(Error::too_large(
@@ -47,9 +49,7 @@ impl Weight {
             .iter()
             .all(|l| l.iter().all(|v| v.is_finite()))
         {
-            return Err(Error::NotCovered(
-                "α/r, A or B has an entry that is not finite".to_owned(),
-            ));
+            return Err(NotCovered::UpdateNotFinite.into());
         }
         let mut sizes: Vec<f64> = values.iter().map(|v| v.abs()).collect();
         for row in 0..rows {

@@ -1,7 +1,7 @@
 //! W∘mask: pruning (T30).
 
 use crate::claim::Enclosure;
-use crate::error::Error;
+use crate::error::{Error, Expected};
 use crate::kernel::Kernel;
 use crate::rounding::{add_up, gamma, mul_up, scale_up};
 use crate::verify::magnitude;
@@ -18,7 +18,11 @@ impl Weight {
     pub fn masked(kernel: &Kernel, mask: &[f64]) -> Result<Self, Error> {
         let entries = kernel.scaled().len();
         if entries != mask.len() {
-            return Err(wrong_length("the mask", format!("{entries}"), mask.len()));
+            return Err(wrong_length(
+                "the mask",
+                Expected::Count(entries),
+                mask.len(),
+            ));
         }
         let plain = mask
             .iter()

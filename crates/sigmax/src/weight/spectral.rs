@@ -1,7 +1,7 @@
 //! W/σ, σ = uᵀMv: spectral normalisation as it is stored (T30).
 
 use crate::claim::Enclosure;
-use crate::error::Error;
+use crate::error::{Error, Expected, NotCovered};
 use crate::kernel::Kernel;
 use crate::linalg::MatRef;
 use crate::rounding::{add_up, div_down, div_up, gamma, mul_down, mul_up, scale_down, scale_up};
@@ -53,12 +53,12 @@ impl Weight {
             .map(|m| Reading::of(m, &u, &v))
             .collect();
         if readings.is_empty() {
-            return Err(Error::NotCovered(format!(
-                "u and v have {} and {} entries, which fit no axis of the shape {:?}",
-                u.len(),
-                v.len(),
-                kernel.shape()
-            )));
+            let unfit = NotCovered::NoAxis {
+                u: u.len(),
+                v: v.len(),
+                shape: kernel.shape().to_vec(),
+            };
+            return Err(unfit.into());
         }
         let mut sigma = choose(&readings)?;
         // The exponent of the kernel cancels.
@@ -68,9 +68,7 @@ impl Weight {
             exponent = 0;
         }
         if !(sigma.lower > 0.0) {
-            return Err(Error::NotCovered(
-                "uᵀMv is not bounded away from 0, and the weight is divided by it".to_owned(),
-            ));
+            return Err(NotCovered::ZeroSigma.into());
         }
         let factor = Enclosure {
             lower: scale_down(div_down(1.0, sigma.upper), exponent),
@@ -95,7 +93,7 @@ impl Weight {
     pub fn power_step(kernel: &Kernel, u: &[f64]) -> Result<Self, Error> {
         let matrix = Matrix::of(kernel, 0);
         if matrix.rows != u.len() {
-            let expected = format!("{}, one per row", matrix.rows);
+            let expected = Expected::Rows(matrix.rows);
             return Err(wrong_length("u", expected, u.len()));
         }
         let (u, e_u) = scaled("u", u)?;
@@ -131,11 +129,9 @@ impl Weight {
     }
 }
 
-fn short(vector: &str) -> Error {
-    Error::NotCovered(format!(
-        "‖{vector}‖ is not proved to be above {SHORT}, where what is added to it before the division \
-         matters"
-    ))
+fn short(vector: &'static str) -> Error {
+    let least = SHORT;
+    NotCovered::Short { vector, least }.into()
 }
 
 /// A kernel, in its own scale, as a matrix of one axis against the others in order.
@@ -270,11 +266,7 @@ fn choose(readings: &[Reading<'_>]) -> Result<Enclosure, Error> {
     let is_in = |r: &&Reading<'_>| r.sines[0] <= OUT && r.sines[1] <= FAR;
     match readings.iter().find(explains) {
         Some(one) if readings.iter().filter(is_in).count() == 1 => Ok(one.sigma),
-        _ => Err(Error::NotCovered(
-            "u and v fit several axes of the kernel and belong clearly to none of them, so the file \
-             does not say by which number the weight is divided"
-                .to_owned(),
-        )),
+        _ => Err(NotCovered::SeveralAxes.into()),
     }
 }
 

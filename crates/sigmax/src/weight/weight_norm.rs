@@ -1,7 +1,7 @@
 //! g·v/‖v‖: weight normalisation (T30).
 
 use crate::claim::Enclosure;
-use crate::error::Error;
+use crate::error::{Error, Expected, NotCovered};
 use crate::kernel::Kernel;
 use crate::rounding::{
     add_up, div_down, div_up, exponent, gamma, ldexp, mul_up, scale_down, scale_up,
@@ -26,7 +26,7 @@ impl Weight {
         match (axis, g) {
             (Some(axis), _) => per_slice(v, g, axis),
             (None, &[g]) => whole(v, g),
-            (None, _) => Err(wrong_length("g", "1".to_owned(), g.len())),
+            (None, _) => Err(wrong_length("g", Expected::Count(1), g.len())),
         }
     }
 }
@@ -60,7 +60,10 @@ fn whole(v: &Kernel, g: f64) -> Result<Weight, Error> {
 fn per_slice(v: &Kernel, g: &[f64], axis: usize) -> Result<Weight, Error> {
     let shape = v.shape();
     let Some(&slices) = shape.get(axis).filter(|&&n| n == g.len()) else {
-        let expected = format!("one per slice along axis {axis} of {shape:?}");
+        let expected = Expected::Slices {
+            axis,
+            shape: shape.to_vec(),
+        };
         return Err(wrong_length("g", expected, g.len()));
     };
     let (g, e) = scaled("g", g)?;
@@ -74,9 +77,7 @@ fn per_slice(v: &Kernel, g: &[f64], axis: usize) -> Result<Weight, Error> {
         return Err(zero());
     }
     if largest.iter().any(|&l| l < SMALLEST) {
-        return Err(Error::NotCovered(
-            "a slice of v is 2⁹⁰⁰ times smaller than the largest one".to_owned(),
-        ));
+        return Err(NotCovered::SmallSlice.into());
     }
     // Every slice in a scale of its own, so that its squares do not vanish.
     let exponents: Vec<i32> = largest.into_iter().map(exponent).collect();
@@ -109,5 +110,5 @@ fn per_slice(v: &Kernel, g: &[f64], axis: usize) -> Result<Weight, Error> {
 }
 
 fn zero() -> Error {
-    Error::NotCovered("v is 0 in a slice, and the weight is divided by its length".to_owned())
+    NotCovered::ZeroSlice.into()
 }

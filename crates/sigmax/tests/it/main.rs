@@ -6,6 +6,7 @@
 )]
 
 mod cases;
+mod errors;
 mod golden;
 mod graphs;
 mod laws;

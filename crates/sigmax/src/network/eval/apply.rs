@@ -38,10 +38,10 @@ impl Map {
             Op::PRelu(slopes) => Self::PRelu(slopes.expanded(shape)),
             Op::MaxPool(pool) => {
                 let input = &network.nodes[node.inputs[0].0].shape;
-                Self::MaxPool(pool.all_windows(input).map_err(|reason| Error::Node {
-                    node: node.name.clone(),
-                    reason,
-                })?)
+                Self::MaxPool(
+                    pool.all_windows(input)
+                        .map_err(|reason| Error::node(&node.name, reason))?,
+                )
             }
             _ => Self::Plain,
         })

@@ -1,6 +1,6 @@
 //! [`Affine`]: `s·x + t` entry by entry, with how exactly s and t are known.
 
-use crate::error::Error;
+use crate::error::{Error, Misfit};
 use crate::network::op::channels::Channels;
 use crate::rounding::{gamma, mul_up};
 
@@ -84,7 +84,7 @@ impl PerEntry {
         &self.values
     }
 
-    pub(crate) fn check(&self, what: &str, input: &[usize]) -> Result<(), String> {
+    pub(crate) fn check(&self, what: &'static str, input: &[usize]) -> Result<(), Misfit> {
         let fits = self.shape.len() == input.len()
             && self
                 .shape
@@ -94,10 +94,11 @@ impl PerEntry {
         if fits {
             Ok(())
         } else {
-            Err(format!(
-                "its {what} of shape {:?} does not fit an input of shape {input:?}",
-                self.shape
-            ))
+            Err(Misfit::PerEntry {
+                what,
+                shape: self.shape.clone(),
+                input: input.to_vec(),
+            })
         }
     }
 
@@ -274,7 +275,7 @@ impl Affine {
         })
     }
 
-    pub(crate) fn check(&self, input: &[usize]) -> Result<(), String> {
+    pub(crate) fn check(&self, input: &[usize]) -> Result<(), Misfit> {
         self.scale.check("scale", input)?;
         self.shift.check("shift", input)
     }

@@ -1,6 +1,6 @@
 //! [`AxisMatrix`]: a matrix that acts along one axis of a tensor.
 
-use crate::error::Error;
+use crate::error::{Error, Misfit};
 use crate::linalg::Mat;
 use crate::named::named;
 use crate::rounding::{U, add_up, gamma, mul_up, sqrt_up};
@@ -70,10 +70,7 @@ impl AxisMatrix {
             .flatten()
             .any(|&(col, weight)| col >= cols || !weight.is_finite());
         if wrong || rows.is_empty() || entries > MAX_ENTRIES {
-            return Err(Error::node(
-                "axis matrix",
-                format!("expected finite weights in columns below {cols} and at least one row"),
-            ));
+            return Err(Error::node("axis matrix", Misfit::AxisMatrix { cols }));
         }
         Ok(Self {
             cols,
@@ -137,7 +134,11 @@ impl AxisMatrix {
         if n == 0 || m == 0 || n.max(m) > MAX_LINEAR || !(scale > 0.0) {
             return Err(Error::node(
                 "linear interpolation",
-                format!("from {n} to {m} entries at scale {scale}"),
+                Misfit::Interpolation {
+                    from: n,
+                    to: m,
+                    scale,
+                },
             ));
         }
         let (last, top) = ((n - 1) as f64, (n + m) as f64);

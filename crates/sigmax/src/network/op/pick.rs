@@ -1,7 +1,7 @@
 //! [`Pick`]: every output entry is one input entry or a constant.
 
 use crate::conv::PaddingMode;
-use crate::error::Error;
+use crate::error::{Error, Misfit};
 use crate::reads::source_pixel;
 use crate::rounding::{add_up, exponent, mul_up, scale_up, sqrt_int_up, sqrt_up};
 
@@ -33,7 +33,10 @@ impl Pick {
         if entries(input).is_none() || entries(input) != entries(shape) {
             return Err(Error::node(
                 "reshape",
-                format!("{input:?} and {shape:?} have different numbers of entries, or too many"),
+                Misfit::Reshape {
+                    input: input.to_vec(),
+                    shape: shape.to_vec(),
+                },
             ));
         }
         Ok(Self {
@@ -65,7 +68,10 @@ impl Pick {
         if !sorted.into_iter().eq(0..input.len()) {
             return Err(Error::node(
                 "transpose",
-                format!("{axes:?} is no permutation of the axes of {input:?}"),
+                Misfit::NoPermutation {
+                    axes: axes.to_vec(),
+                    input: input.to_vec(),
+                },
             ));
         }
         check_entries(input)?;
@@ -87,7 +93,10 @@ impl Pick {
         if along.len() != input.len() {
             return Err(Error::node(
                 "pick",
-                format!("{} lists of indices for the axes of {input:?}", along.len()),
+                Misfit::IndexLists {
+                    lists: along.len(),
+                    input: input.to_vec(),
+                },
             ));
         }
         check_entries(input)?;
@@ -95,10 +104,8 @@ impl Pick {
         let mut places = Vec::with_capacity(along.len());
         for (axis, list) in along.iter().enumerate() {
             if list.iter().flatten().any(|&i| i >= input[axis]) {
-                return Err(Error::node(
-                    "pick",
-                    format!("an index beyond axis {axis} of {input:?}"),
-                ));
+                let input = input.to_vec();
+                return Err(Error::node("pick", Misfit::Index { axis, input }));
             }
             let place = |i: &Option<usize>| i.map(|i| i * strides[axis]);
             places.push(list.iter().map(place).collect());
@@ -117,12 +124,12 @@ impl Pick {
         mode: PaddingMode,
         fill: f64,
     ) -> Result<Self, Error> {
-        let wrong = |reason: String| Error::node("pad", reason);
+        let wrong = |reason| Error::node("pad", reason);
         if amounts.len() != input.len() {
-            return Err(wrong(format!(
-                "{} amounts for the axes of {input:?}",
-                amounts.len()
-            )));
+            return Err(wrong(Misfit::PaddedAxes {
+                amounts: amounts.len(),
+                input: input.to_vec(),
+            }));
         }
         let mut along = Vec::new();
         for (&n, &(before, after)) in input.iter().zip(amounts) {
@@ -131,10 +138,11 @@ impl Pick {
                 .and_then(|n| n.checked_add_signed(after))
                 .filter(|n| (1..=MAX_ENTRIES).contains(n))
                 .ok_or_else(|| {
-                    wrong(format!(
-                        "amounts {amounts:?} leave nothing of {input:?}, or make more than \
-                         {MAX_ENTRIES} entries"
-                    ))
+                    wrong(Misfit::Padding {
+                        amounts: amounts.to_vec(),
+                        input: input.to_vec(),
+                        most: MAX_ENTRIES,
+                    })
                 })?;
             let most = match mode {
                 PaddingMode::Zeros | PaddingMode::Replicate => isize::MAX,
@@ -142,12 +150,12 @@ impl Pick {
                 PaddingMode::Reflect => n.cast_signed() - 1,
             };
             if before.max(after) > most {
-                return Err(wrong(format!(
-                    "{} padding of {} pixels by {}; at most {most}",
-                    mode.name(),
-                    n,
-                    before.max(after)
-                )));
+                return Err(wrong(Misfit::PaddingMode {
+                    mode: mode.name(),
+                    pixels: n,
+                    by: before.max(after),
+                    most,
+                }));
             }
             let pixel = |i: usize| {
                 let at = i as i64 - before as i64;
@@ -168,7 +176,11 @@ impl Pick {
         if !fill.is_finite() || total.is_none_or(|n| n > MAX_ENTRIES) {
             return Err(Error::node(
                 "pick",
-                format!("{input:?} to {shape:?} with fill {fill}: too large or not finite"),
+                Misfit::Pick {
+                    input: input.to_vec(),
+                    shape,
+                    fill,
+                },
             ));
         }
         let mut index = vec![0u32];
@@ -210,14 +222,14 @@ impl Pick {
         (self.fill, index.filter(|&&i| i == CONSTANT).count())
     }
 
-    pub(crate) fn check(&self, input: &[usize]) -> Result<(), String> {
+    pub(crate) fn check(&self, input: &[usize]) -> Result<(), Misfit> {
         if input == self.input {
             Ok(())
         } else {
-            Err(format!(
-                "made for an input of shape {:?}, got {input:?}",
-                self.input
-            ))
+            Err(Misfit::PickInput {
+                expected: self.input.clone(),
+                got: input.to_vec(),
+            })
         }
     }
 
@@ -306,7 +318,9 @@ fn check_entries(input: &[usize]) -> Result<(), Error> {
         Some(0..=MAX_ENTRIES) => Ok(()),
         _ => Err(Error::node(
             "pick",
-            format!("an input of shape {input:?}: too large"),
+            Misfit::PickFrom {
+                input: input.to_vec(),
+            },
         )),
     }
 }

@@ -1,5 +1,6 @@
 //! [`Pool`]: windows of a pooling layer, and max-pooling.
 
+use crate::error::Misfit;
 use crate::rounding::{mul_up, sqrt_int_up};
 
 /// The windows of a pooling layer over `[channels, n_1, …, n_m]`.
@@ -63,15 +64,14 @@ impl Pool {
     }
 
     /// The shape of the output.
-    pub(crate) fn output(&self, input: &[usize]) -> Result<Vec<usize>, String> {
+    pub(crate) fn output(&self, input: &[usize]) -> Result<Vec<usize>, Misfit> {
         let axes = self.kernel.len();
         let lengths = [self.stride.len(), self.dilation.len(), self.padding.len()];
         if axes == 0 || input.len() != axes + 1 || lengths != [axes; 3] {
-            return Err(format!(
-                "windows {:?} over an input of shape {input:?}; expected channels and as many \
-                 spatial axes",
-                self.kernel
-            ));
+            return Err(Misfit::Windows {
+                kernel: self.kernel.clone(),
+                input: input.to_vec(),
+            });
         }
         let mut shape = vec![input[0]];
         for axis in 0..axes {
@@ -86,32 +86,41 @@ impl Pool {
     }
 
     /// Number of windows along an axis of n pixels.
-    pub(crate) fn windows(&self, axis: usize, n: usize) -> Result<usize, String> {
+    pub(crate) fn windows(&self, axis: usize, n: usize) -> Result<usize, Misfit> {
         let (k, s, d) = (self.kernel[axis], self.stride[axis], self.dilation[axis]);
         let (before, after) = self.padding[axis];
         let all = [k, s, d, before.max(1), after.max(1), n];
         if all.iter().any(|v| !(1..=MAX_EXTENT).contains(v)) || k.saturating_mul(d) > MAX_EXTENT {
-            return Err(format!(
-                "extent {k}, stride {s}, dilation {d} or padding {before}+{after} on axis {axis} \
-                 is 0 or too large"
-            ));
+            return Err(Misfit::Window {
+                extent: k,
+                stride: s,
+                dilation: d,
+                padding: (before, after),
+                axis,
+            });
         }
         let room = (n + before + after)
             .checked_sub(self.reach(axis))
-            .ok_or_else(|| format!("{n} pixels on axis {axis} give no window of {k}"))?;
+            .ok_or(Misfit::NoWindow {
+                pixels: n,
+                axis,
+                extent: k,
+            })?;
         let whole = room / s + 1;
         let more = self.ceil && !room.is_multiple_of(s) && whole * s < n + before;
         let count = whole + usize::from(more);
         if count.saturating_mul(k) > MAX_READS {
-            return Err(format!(
-                "{count} windows of {k} on axis {axis} are too many"
-            ));
+            return Err(Misfit::TooManyWindows {
+                count,
+                extent: k,
+                axis,
+            });
         }
         Ok(count)
     }
 
     /// Along an axis of n pixels, the pixels that every window holds.
-    pub(crate) fn holds(&self, axis: usize, n: usize) -> Result<Vec<Vec<usize>>, String> {
+    pub(crate) fn holds(&self, axis: usize, n: usize) -> Result<Vec<Vec<usize>>, Misfit> {
         let before = self.padding[axis].0;
         (0..self.windows(axis, n)?)
             .map(|o| {
@@ -122,9 +131,7 @@ impl Pool {
                     })
                     .collect();
                 if pixels.is_empty() {
-                    Err(format!(
-                        "window {o} on axis {axis} holds no pixel of the image"
-                    ))
+                    Err(Misfit::EmptyWindow { window: o, axis })
                 } else {
                     Ok(pixels)
                 }
@@ -133,7 +140,7 @@ impl Pool {
     }
 
     /// √(most windows that hold one pixel) from above: the Lipschitz constant of max-pooling (T23).
-    pub(crate) fn max_norm(&self, input: &[usize]) -> Result<f64, String> {
+    pub(crate) fn max_norm(&self, input: &[usize]) -> Result<f64, Misfit> {
         let mut norm = 1.0;
         for axis in 0..self.kernel.len() {
             let n = input[axis + 1];
@@ -150,7 +157,7 @@ impl Pool {
     }
 
     /// The pixels of every window, per axis.
-    pub(crate) fn all_windows(&self, input: &[usize]) -> Result<Vec<Windows>, String> {
+    pub(crate) fn all_windows(&self, input: &[usize]) -> Result<Vec<Windows>, Misfit> {
         (0..self.kernel.len())
             .map(|axis| self.holds(axis, input[axis + 1]))
             .collect()

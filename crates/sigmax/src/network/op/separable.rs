@@ -1,6 +1,6 @@
 //! [`Separable`]: a matrix along some axes of a tensor, a Kronecker product as a whole.
 
-use crate::error::Error;
+use crate::error::{Error, Misfit};
 use crate::network::op::axis::AxisMatrix;
 use crate::network::op::pool::Pool;
 use crate::rounding::{add_up, mul_up};
@@ -32,7 +32,7 @@ impl Separable {
     /// [`Error::Node`] where the windows do not fit, or with `count_padding` where the last window
     /// sticks out of the padded image, for which releases of ONNX differ.
     pub fn average_pool(input: &[usize], pool: &Pool, count_padding: bool) -> Result<Self, Error> {
-        let wrong = |reason: String| Error::node("average pool", reason);
+        let wrong = |reason| Error::node("average pool", reason);
         let shape = pool.output(input).map_err(wrong)?;
         let mut axes = vec![None];
         let mut inside = true;
@@ -45,11 +45,7 @@ impl Separable {
             let reach = (k - 1) * pool.dilation[axis] + 1;
             let sticks_out = (shape[axis + 1] - 1) * pool.stride[axis] + reach > n + before + after;
             if count_padding && sticks_out {
-                return Err(wrong(
-                    "an incomplete last window that counts its padding: releases of ONNX differ in \
-                     what they divide by"
-                        .to_owned(),
-                ));
+                return Err(wrong(Misfit::IncompleteWindow));
             }
             axes.push(Some(if count_padding && !full {
                 AxisMatrix::windows(n, &groups, k)?
@@ -87,29 +83,30 @@ impl Separable {
         let mut axes = vec![None; input.len()];
         for &axis in over {
             let slot = axes.get_mut(axis).ok_or_else(|| {
-                Error::node(
-                    "reduction",
-                    format!("axis {axis} of an input of shape {input:?}"),
-                )
+                let input = input.to_vec();
+                Error::node("reduction", Misfit::Axis { axis, input })
             })?;
             *slot = Some(matrix(input[axis])?);
         }
         Ok(Self::new(axes))
     }
 
-    pub(crate) fn output(&self, input: &[usize]) -> Result<Vec<usize>, String> {
+    pub(crate) fn output(&self, input: &[usize]) -> Result<Vec<usize>, Misfit> {
         if input.len() != self.axes.len() {
-            return Err(format!(
-                "{} axes; its input has shape {input:?}",
-                self.axes.len()
-            ));
+            return Err(Misfit::SeparableAxes {
+                axes: self.axes.len(),
+                input: input.to_vec(),
+            });
         }
         let mut shape = input.to_vec();
         for (n, matrix) in shape.iter_mut().zip(&self.axes) {
             let Some(matrix) = matrix else { continue };
             let (rows, cols) = matrix.size();
             if cols != *n {
-                return Err(format!("a matrix for {cols} entries on an axis of {n}"));
+                return Err(Misfit::SeparableAxis {
+                    expected: cols,
+                    got: *n,
+                });
             }
             *n = rows;
         }

@@ -43,10 +43,8 @@ pub(crate) fn own_by_rule(network: &Network, index: usize) -> Result<Upper, Erro
         Op::Separable(separable) => separable.norm(),
         Op::MaxPool(pool) => {
             let input = &network.nodes[node.inputs[0].0].shape;
-            pool.max_norm(input).map_err(|reason| Error::Node {
-                node: node.name.clone(),
-                reason,
-            })?
+            pool.max_norm(input)
+                .map_err(|reason| Error::node(&node.name, reason))?
         }
         Op::Activation(activation) => activation.slope(),
         Op::PRelu(slopes) => slopes.largest().max(1.0),

@@ -60,7 +60,8 @@ impl From<Error> for Halt {
 impl From<sigmax::Error> for Halt {
     fn from(error: sigmax::Error) -> Self {
         Self::Refuse(match error {
-            sigmax::Error::Node { reason, .. } => reason,
+            sigmax::Error::Node { reason, .. } => reason.to_string(),
+            sigmax::Error::Layer { source, .. } => source.to_string(),
             error => error.to_string(),
         })
     }
