@@ -224,8 +224,8 @@ def main() -> None:
     lines = [json.loads(line) for line in args.certificates.read_text().splitlines() if line.strip()]
     if lines and "certificates" in lines[0]:
         model.behind(lines.pop(0))
-    # A radius of null is infinite.
-    claims = [c for c in lines if (c.get("radius") or 0) > 0][: args.limit]
+    # An infinite radius, "inf" or null, has no edge to attack.
+    claims = [c for c in lines if c.get("radius") not in (0, "inf", None)][: args.limit]
     if not claims:
         sys.exit(f"{args.certificates}: no radius above 0")
     index = [c["index"] for c in claims]

@@ -26,7 +26,7 @@ import numpy as np, onnx
 from mpmath import mp, mpf
 
 from certificate.bounds import U, check_bounds
-from certificate.common import INF, NotCovered, Rejected, need, number, record
+from certificate.common import INF, NotCovered, Rejected, bound, need, number, record
 from certificate.network import build
 from certificate.values import P, evaluate, fixed, integers
 
@@ -48,7 +48,7 @@ class Checker:
     def __init__(self, nodes, output, header):
         self.nodes, self.differences = nodes, {}
         self.owns, self.throughs = check_bounds(nodes, header)
-        stated, least = number(header.lipschitz), self.throughs[output]
+        stated, least = bound(header.lipschitz), self.throughs[output]
         need(least <= stated, f"lipschitz {header.lipschitz} is not confirmed")
         while (node := nodes[output]).op in ("softmax", "log-softmax", "pick") or (
                 node.op == "affine" and node.scale.size == node.shift.size == 1 and node.scale.flat[0] > 0):
@@ -101,14 +101,14 @@ class Checker:
             need(all(m > 0 for m, _ in self.margins(values, line.prediction)), f"prediction {line.prediction}")
         margins = self.margins(values, line.label)
         least = min(0 if m <= 0 else m / slope if slope else INF for m, slope in margins)
-        need(0 <= number(line.radius) <= least, f"radius {line.radius}")
-        need(line.margin is not None and 0 <= number(line.margin) <= max(0, min(m for m, _ in margins)), f"margin {line.margin}")
+        need(0 <= bound(line.radius) <= least, f"radius {line.radius}")
+        need(0 <= number(line.margin) <= max(0, min(m for m, _ in margins)), f"margin {line.margin}")
         need((line.logits is None) == (line.error is None), "logits without an error, or an error without logits")
         if line.logits is not None:
             z, error = [mp.ldexp(mpf(v), -P) for v in values[-1][0].ravel()], values[-1][1]
-            need(len(line.logits) == self.classes and None not in line.logits, "number of logits")
+            need(len(line.logits) == self.classes, "number of logits")
             need(mp.norm([number(a) - b for a, b in zip(line.logits, z)]) + error <= number(line.error), "logits or their error")
-        return number(line.radius) > 0
+        return bound(line.radius) > 0
 
 
 def check(args):
@@ -130,6 +130,7 @@ def check(args):
         return summary
     chosen = args.lines if args.lines is not None else range(len(lines) - 1 if args.first is None else args.first)
     need(all(0 <= i < len(lines) - 1 for i in chosen), f"there are {len(lines) - 1} images", NotCovered)
+    need(chosen, f"nothing to confirm: no image is stated, or none was chosen; of the model is confirmed: {summary}", NotCovered)
     images = [record(line, LINE, ["bytes", "values"]) for line in lines[1:]]
     need(all(type(image.index) is int and image.index >= 0 for image in images), "an index is no number", NotCovered)
     need(all(a.index < b.index for a, b in zip(images, images[1:])), "the indices do not rise")

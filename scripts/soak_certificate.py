@@ -162,8 +162,8 @@ def write(folder, graph, draw):
 def more(line, classes):
     """The line of an image with one key changed so that it states what does not follow."""
     grown = lambda x: x * (1 + 1e-5) + 1e-9
-    if line["radius"] is not None:
-        yield from (line | {"radius": x} for x in (grown(line["radius"]), None, -1e-15))
+    if line["radius"] != "inf":
+        yield from (line | {"radius": x} for x in (grown(line["radius"]), "inf", None, -1e-15))
     yield from (line | {"margin": x} for x in (grown(line["margin"]), 1e9, -1e-15, None))
     yield from (line | {"prediction": t} for t in range(-1, classes + 1) if t != line["prediction"])
     if line["radius"] != 0 or line["margin"] > 0:
@@ -201,7 +201,7 @@ def compare(sigmax, folder, graph, options):
         return 0, [f"sigmax certify: {run.stderr}"]
     constant = json.loads((folder / "c.jsonl").read_text(encoding="utf-8").split("\n")[0])["lipschitz"]
     truth = graph.norms()["y"]
-    wrong = [] if constant is None or constant >= truth * (1 - 1e-5) else [f"constant {constant} below the truth {truth}"]
+    wrong = [] if float(constant) >= truth * (1 - 1e-5) else [f"constant {constant} below the truth {truth}"]
     for command in ([sigmax, "check"], [sys.executable, HERE / "check_certificate.py"]):
         run = subprocess.run([*command, folder / "c.jsonl", folder / "m.onnx"], capture_output=True, text=True)
         if run.returncode == 1 or run.returncode and command[0] == sigmax:

@@ -4,7 +4,7 @@ import math
 import numpy as np
 from mpmath import mp, mpf
 
-from certificate.common import NotCovered, need, number, record
+from certificate.common import NotCovered, bound, need, record
 
 U = 2.0**-53
 ENTRY = "name op inputs shape own through together_from"
@@ -143,7 +143,7 @@ def check_bounds(nodes, header):
     owns, throughs = [], []
     for at, (node, entry) in enumerate(zip(nodes, header.nodes)):
         stated = record(entry, ENTRY)
-        own, through, start = number(stated.own), number(stated.through), stated.together_from
+        own, through, start = bound(stated.own), bound(stated.through), stated.together_from
         def check(condition, what):
             need(condition, f"node {at}, {node.name!r}: its {what} is not confirmed")
         check((stated.name, stated.op, stated.inputs) == (node.name, node.op, node.inputs), "name, operation or input")

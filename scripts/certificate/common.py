@@ -25,9 +25,13 @@ def need(holds, reason, kind=Rejected):
 
 
 def number(x):
-    """null is infinity."""
-    need(x is None or type(x) in (int, float), f"{x!r} is no number", NotCovered)
-    return INF if x is None else mpf(x)
+    need(type(x) in (int, float) and abs(x) < INF, f"{x!r} is no number", NotCovered)
+    return mpf(x)
+
+
+def bound(x):
+    """A number or infinity, which older files state as null."""
+    return INF if x is None or x == "inf" else number(x)
 
 
 def record(text, keys, more=()):

@@ -9,7 +9,7 @@ from types import SimpleNamespace
 import numpy as np, onnx
 from mpmath import mp, mpf
 
-from certificate.common import INF, NotCovered, exact, need, number
+from certificate.common import NotCovered, exact, need, number
 from certificate.layout import is_arranged, per_channel
 
 WINDOW = "auto_pad dilations kernel_shape pads strides "
@@ -128,7 +128,7 @@ def build(model, header):
     need((header.mean is None) == (header.std is None), "only one of mean and std is stated")
     if header.mean is not None:
         mean, std = ([number(v) for v in values] for values in (header.mean, header.std))
-        need(len(mean) == len(std) > 0 and min(std) > 0 and INF not in mean + std, "mean or std")
+        need(len(mean) == len(std) > 0 and min(std) > 0, "mean or std")
         need(header.picture is None or len(mean) in (1, header.picture[0]), "as many means as channels")
         try:
             mean, std = (per_channel(np.array(v, dtype=object), sample, header.layout) for v in (mean, std))

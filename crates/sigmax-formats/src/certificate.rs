@@ -8,6 +8,7 @@
 //! Every key is confirmed, or says what the others speak of (the label, the pixels, the index).
 //! What cannot be confirmed is not in the format.
 
+mod bound;
 mod confirm;
 mod object;
 
@@ -66,9 +67,9 @@ pub struct Header {
     pub logits: String,
     /// Number of classes.
     pub classes: usize,
-    /// Lipschitz constant from the input to all outputs; null for ∞.
-    #[serde(deserialize_with = "object::stated")]
-    pub lipschitz: Option<f64>,
+    /// Lipschitz constant from the input to all outputs.
+    #[serde(with = "bound")]
+    pub lipschitz: f64,
     /// The evidence: a constant for every node.
     #[serde(deserialize_with = "object::objects")]
     pub nodes: Vec<NodeEntry>,
@@ -96,12 +97,12 @@ pub struct NodeEntry {
     pub inputs: Vec<usize>,
     /// Shape of one sample.
     pub shape: Vec<usize>,
-    /// Lipschitz constant of the node alone; null for ∞.
-    #[serde(deserialize_with = "object::stated")]
-    pub own: Option<f64>,
-    /// Lipschitz constant from the input to it; null for ∞.
-    #[serde(deserialize_with = "object::stated")]
-    pub through: Option<f64>,
+    /// Lipschitz constant of the node alone.
+    #[serde(with = "bound")]
+    pub own: f64,
+    /// Lipschitz constant from the input to it.
+    #[serde(with = "bound")]
+    pub through: f64,
     /// Where a group of nodes starts that ends here and whose norm, taken as a whole, gives
     /// `through`; null where it follows from `own`.
     #[serde(deserialize_with = "object::stated")]
@@ -119,9 +120,10 @@ pub struct Line {
     /// The class that the image itself is proved to have; null where none is.
     #[serde(deserialize_with = "object::stated")]
     pub prediction: Option<usize>,
-    /// A lower bound of the distance to an image of another class than `label`; null for ∞.
-    #[serde(deserialize_with = "object::stated")]
-    pub radius: Option<f64>,
+    /// A lower bound of the distance to an image of another class than `label`; ∞ where the class is
+    /// the same for all images.
+    #[serde(with = "bound")]
+    pub radius: f64,
     /// A lower bound of z_label − z_t at the image, for every other class t.
     pub margin: f64,
     /// The logits as evaluated; null where nothing is known of them.
@@ -226,8 +228,8 @@ impl Header {
                 op: node.op.name().to_owned(),
                 inputs: node.inputs.iter().map(|id| id.index()).collect(),
                 shape: node.shape.clone(),
-                own: finite(bound.own().get()),
-                through: finite(bound.through().get()),
+                own: bound.own().get(),
+                through: bound.through().get(),
                 together_from: match bound.rule() {
                     Rule::Fused(from) => Some(from.index()),
                     _ => None,
@@ -246,7 +248,7 @@ impl Header {
             picture: fit.picture(),
             logits: name(certifier.logits()).to_owned(),
             classes: certifier.classes(),
-            lipschitz: finite(bounds.upper().get()),
+            lipschitz: bounds.upper().get(),
             nodes: nodes.iter().zip(bounds.nodes()).map(entry).collect(),
         }
     }
@@ -278,10 +280,9 @@ impl Header {
 
     /// What is stated about the nodes.
     pub(crate) fn stated(&self) -> Vec<StatedBound> {
-        let bound = |value: Option<f64>| value.unwrap_or(f64::INFINITY);
         let stated = |node: &NodeEntry| StatedBound {
-            own: bound(node.own),
-            through: bound(node.through),
+            own: node.own,
+            through: node.through,
             together_from: node.together_from.map(NodeId::new),
         };
         self.nodes.iter().map(stated).collect()
@@ -295,16 +296,19 @@ impl Line {
         let images = inputs.images();
         let bytes = inputs.bytes(index).map(|bytes| hex(&bytes));
         let logits = certificate.logits();
-        let error = finite(certificate.stated_error().get())
-            .filter(|_| logits.iter().all(|z| z.is_finite()));
+        let error = certificate.stated_error().get();
+        let known = error.is_finite() && logits.iter().all(|z| z.is_finite());
         Self {
             index,
             label: certificate.label(),
             prediction: certificate.class(),
-            radius: (certificate.radius().get() < f64::MAX).then(|| certificate.radius().get()),
+            radius: match certificate.radius().get() {
+                radius if radius < f64::MAX => radius,
+                _ => f64::INFINITY,
+            },
             margin: certificate.margin().get(),
-            logits: error.map(|_| logits.to_vec()),
-            error,
+            logits: known.then(|| logits.to_vec()),
+            error: known.then_some(error),
             values: bytes.is_none().then(|| inputs.values(index)),
             bytes,
             exact: images.is_exact(),
@@ -365,14 +369,13 @@ impl Line {
     }
 }
 
-fn finite(x: f64) -> Option<f64> {
-    x.is_finite().then_some(x)
-}
-
 /// One line of JSON, with the shortest text per number that reads back as the same f64.
 fn json_line<T: Serialize>(value: &T) -> String {
     let text = serde_json::to_string(value);
-    debug_assert!(text.is_ok(), "all numbers are finite and all keys strings");
+    debug_assert!(
+        text.is_ok(),
+        "bounds are no NaN, other numbers finite, and all keys strings"
+    );
     let mut text = text.unwrap_or_default();
     text.push('\n');
     text

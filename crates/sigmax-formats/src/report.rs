@@ -17,6 +17,7 @@ pub use audit::{csv, html, json, worst_layers};
 pub use certify::{CertifyReport, certify_html, certify_json};
 pub use compare::{Comparison, LowerEnd, Missing, Pair};
 pub use ink::decimal::{Rounding, decimal, least, limit, most};
+pub(crate) use ink::json::Number;
 pub use ink::lines::{LineChart, Series};
 pub use ink::paint::Style;
 pub use ink::printable::printable;

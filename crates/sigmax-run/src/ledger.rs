@@ -20,8 +20,8 @@ const BLOCK: usize = 256;
 pub(crate) struct Done {
     /// Whether it is given its class, as evaluated.
     pub(crate) right: bool,
-    /// Its radius; `None` for ∞.
-    pub(crate) radius: Option<f64>,
+    /// Its radius.
+    pub(crate) radius: f64,
 }
 
 /// Certificates, one line each. What is written stays if the program is interrupted.

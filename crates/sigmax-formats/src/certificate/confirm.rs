@@ -27,7 +27,7 @@ const BLOCK_BYTES: usize = 1 << 27;
 /// What was confirmed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Confirmed {
-    /// Images.
+    /// Images; 0 where the first line is alone, of which nothing but what it states of the model is confirmed.
     pub images: usize,
     /// Images with a radius above 0.
     pub certified: usize,
@@ -70,10 +70,7 @@ pub fn confirm_until(
     check_nodes(&lines, &header, &network)?;
     let refuse = |error: sigmax::Error| lines.refuse(error.to_string());
     let bounds = confirm_bounds_until(&network, &header.stated(), deadline).map_err(refuse)?;
-    if header
-        .lipschitz
-        .is_some_and(|stated| stated < bounds.upper().get())
-    {
+    if header.lipschitz < bounds.upper().get() {
         return Err(lines.refuse("its constant is smaller than that of its nodes"));
     }
     let certifier = Certifier::with_bounds(bounds, arithmetic).map_err(refuse)?;
@@ -117,7 +114,7 @@ pub fn confirm_until(
             lines.number = start + place + 1;
             return Err(lines.refuse(reason));
         }
-        let certified = block.iter().filter(|line| line.radius != Some(0.0));
+        let certified = block.iter().filter(|line| line.radius > 0.0);
         confirmed.images += block.len();
         confirmed.certified += certified.count();
     }
@@ -315,7 +312,7 @@ pub fn confirm_lines(
 
 /// What of a line does not follow from the evaluation of its pixels, if anything.
 fn unconfirmed(line: &Line, found: &Certificate) -> Option<&'static str> {
-    let radius = line.radius.unwrap_or(f64::INFINITY);
+    let radius = line.radius;
     let logits = line.logits.as_deref();
     if !(radius >= 0.0 && found.confirms_radius(radius)) {
         Some("radius")

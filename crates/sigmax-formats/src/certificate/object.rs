@@ -1,7 +1,6 @@
 //! Objects of JSON and nothing that merely resembles them.
 //!
-//! Derived code also takes a list of the values for an object, and a key that is missing for null,
-//! which is ∞ in certificates.
+//! Derived code also takes a list of the values for an object, and a key that is missing for null.
 
 use std::marker::PhantomData;
 

@@ -145,6 +145,32 @@ impl Case {
         case
     }
 
+    /// A network whose logits are (1, 0) at any input, and one image.
+    fn constant() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let initializers = [
+            tensor("w", 1, &[2, 2], &f32s(&[0.0; 4])),
+            tensor("b", 1, &[2], &f32s(&[1.0, 0.0])),
+        ];
+        let nodes = [
+            node("MatMul", "x w", "z", &[]),
+            node("Add", "z b", "y", &[]),
+        ];
+        let graph = graph(&[-1, 2], &initializers, &nodes);
+        let graph = graph.message(12, &Message::new().text(1, "y"));
+        fs::write(folder.path().join("m.onnx"), model(17, &graph).0).unwrap();
+        let pixels = npy("|u1", &[1, 2], &[51, 204]);
+        fs::write(folder.path().join("x.npy"), pixels).unwrap();
+        fs::write(folder.path().join("l.npy"), npy("|u1", &[1], &[0])).unwrap();
+        let mut case = Self {
+            folder,
+            header: Value::Null,
+            lines: Vec::new(),
+        };
+        case.certify(Arithmetic::Real, false);
+        case
+    }
+
     pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }
@@ -191,6 +217,49 @@ impl Case {
     pub(crate) fn check(&self, header: &Value, lines: &[Value]) -> Result<Confirmed, Error> {
         let lines = std::iter::once(header).chain(lines);
         self.check_text(&lines.map(|line| format!("{line}\n")).collect::<String>())
+    }
+}
+
+/// ∞ is `"inf"` as in reports; null, which older files have, is read as ∞ where a bound is expected.
+#[test]
+fn an_infinite_bound_is_written_in_one_way_and_read_in_two() {
+    let case = Case::constant();
+    assert_eq!(case.lines[0]["radius"], "inf");
+    assert_eq!(case.header["lipschitz"], 0.0);
+    let claimed = |value: &Value| {
+        let (mut header, mut lines) = (case.header.clone(), case.lines.clone());
+        header["lipschitz"] = value.clone();
+        lines[0]["radius"] = value.clone();
+        case.check(&header, &lines).map(|found| found.certified)
+    };
+    // Constants of ∞ leave nothing to claim of an image.
+    let weaker = |value: &Value| {
+        let (mut header, mut lines) = (case.header.clone(), case.lines.clone());
+        for node in header["nodes"].as_array_mut().unwrap() {
+            node["own"] = value.clone();
+            node["through"] = value.clone();
+        }
+        header["lipschitz"] = value.clone();
+        for (key, nothing) in [
+            ("radius", Value::from(0)),
+            ("margin", Value::from(0)),
+            ("prediction", Value::Null),
+            ("logits", Value::Null),
+            ("error", Value::Null),
+        ] {
+            lines[0][key] = nothing;
+        }
+        case.check(&header, &lines).map(|found| found.images)
+    };
+    for infinite in [Value::from("inf"), Value::Null] {
+        assert_eq!(claimed(&infinite).unwrap(), 1);
+        assert_eq!(weaker(&infinite).unwrap(), 1);
+    }
+    for wrong in ["Infinity", "-inf", "nan", ""] {
+        for found in [claimed(&wrong.into()), weaker(&wrong.into())] {
+            let refused = matches!(found, Err(Error::NoCertificate { .. }));
+            assert!(refused, "{wrong:?}: {found:?}");
+        }
     }
 }
 

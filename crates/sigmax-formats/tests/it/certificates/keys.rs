@@ -28,7 +28,9 @@ fn upper(value: &Value, more: Outcome) -> Changes {
         Some(x) if x > 0.0 => {
             changes.extend(refused([json!(0.98 * x), json!(-x), json!(0.0)]));
             if more == Confirmed {
-                changes.extend([(json!(2.0 * x), more), (Value::Null, more)]);
+                let infinite = [json!("inf"), Value::Null];
+                changes.push((json!(2.0 * x), more));
+                changes.extend(infinite.map(|change| (change, more)));
             }
         }
         // 0, or nothing at all, is stated.
@@ -148,6 +150,8 @@ fn of_line(key: &str, line: &Value, classes: u64) -> Changes {
                 changes.extend(refused([
                     json!(radius * (1.0 + 1e-5) + 1e-9),
                     json!(1e9),
+                    json!("inf"),
+                    json!("-inf"),
                     Value::Null,
                 ]));
             }
@@ -157,7 +161,7 @@ fn of_line(key: &str, line: &Value, classes: u64) -> Changes {
         "margin" => {
             let margin = value.as_f64().unwrap();
             let more = json!(margin * (1.0 + 1e-5) + 1e-9);
-            let mut changes = refused([more, json!(1e9), json!(-1e-15), Value::Null]);
+            let mut changes = refused([more, json!(1e9), json!("inf"), json!(-1e-15), Value::Null]);
             changes.push((json!(0.0), Confirmed));
             changes
         }
@@ -174,7 +178,13 @@ fn of_line(key: &str, line: &Value, classes: u64) -> Changes {
         }
         "error" => {
             let error = value.as_f64().unwrap();
-            let mut changes = refused([json!(-1e-15), json!(0.0), json!(-error), Value::Null]);
+            let mut changes = refused([
+                json!(-1e-15),
+                json!(0.0),
+                json!(-error),
+                json!("inf"),
+                Value::Null,
+            ]);
             changes.push((json!(2.0 * error), Confirmed));
             changes
         }
