@@ -233,7 +233,7 @@ pub(crate) struct CertifyArgs {
 
     /// Write a certificate per image as a line of JSON (docs/certificates.md)
     ///
-    /// `sigmax check` confirms them.
+    /// `sigmax check` confirms them. Certificates that are there already are replaced; no other file is.
     #[arg(long, value_name = "FILE")]
     pub(crate) certificates: Option<PathBuf>,
 

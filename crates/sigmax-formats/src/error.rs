@@ -4,7 +4,10 @@ use std::path::PathBuf;
 
 /// Why a model file, a tensor in it, a geometry file or a set of images was refused.
 ///
-/// Every variant names the file; the text says where in it, what was expected and what to do.
+/// Every variant names the file; the text says where in it, what was expected and what to do. What a
+/// program can tell apart are the variants and the places they name. `reason`, `found`, `expected` and
+/// `advice` are texts, because the readers have hundreds of them, each of one place in one format, and
+/// the answer to all of one variant is the same: another file.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
@@ -46,7 +49,7 @@ pub enum Error {
         /// How many bytes there are.
         got: u64,
     },
-    /// The bytes do not follow the format.
+    /// The bytes do not follow the format; the reason is a text of whichever reader it is.
     #[error("{}: malformed at offset {offset}: {reason}", file.display())]
     Malformed {
         /// The file.
@@ -56,7 +59,7 @@ pub enum Error {
         /// What is wrong, and what was expected.
         reason: String,
     },
-    /// A well-formed file of a kind that is not read.
+    /// A well-formed file of a kind that is not read; what it is and what helps are texts of its reader.
     #[error("{}: {reason}; {advice}", file.display())]
     Unsupported {
         /// The file.
@@ -78,7 +81,7 @@ pub enum Error {
         /// What the file asks for.
         got: u64,
     },
-    /// A tensor whose description is wrong.
+    /// A tensor whose description is wrong; the reason is a text of the format's reader.
     #[error("{}: tensor {tensor:?}: {reason}", file.display())]
     Tensor {
         /// The file.
@@ -88,7 +91,8 @@ pub enum Error {
         /// What is wrong, and what was expected.
         reason: String,
     },
-    /// A node whose attributes or inputs do not make a layer.
+    /// A node whose attributes or inputs do not make a layer; the reason is a text, one or several for
+    /// every operator.
     #[error("{}: node {node:?} ({op}): {reason}", file.display())]
     Node {
         /// The file.
@@ -100,7 +104,7 @@ pub enum Error {
         /// What is wrong, and what was expected.
         reason: String,
     },
-    /// External data that is missing, too short or outside the model's folder.
+    /// External data that is missing, too short or outside the model's folder; which, is a text.
     #[error("{}: tensor {tensor:?}: external data {location:?}: {reason}", file.display())]
     ExternalData {
         /// The model file.
@@ -124,7 +128,8 @@ pub enum Error {
         /// Why the core refused.
         source: Box<sigmax::Error>,
     },
-    /// A geometry file that does not parse or that does not fit the model.
+    /// A geometry file that does not parse or that does not fit the model; the reason is a text, as that
+    /// of the TOML parser is.
     #[error("{}: {reason}", file.display())]
     Geometry {
         /// The geometry file.
@@ -132,7 +137,8 @@ pub enum Error {
         /// What is wrong, and what was expected.
         reason: String,
     },
-    /// Images or labels that are not what is read, or that do not fit each other.
+    /// Images or labels that are not what is read, or that do not fit each other; a text for each of six
+    /// formats.
     #[error("{}: expected {expected}, found {found}", file.display())]
     Images {
         /// The file or folder.
@@ -142,7 +148,7 @@ pub enum Error {
         /// What is there.
         found: String,
     },
-    /// An input size that the model cannot take.
+    /// An input size that the model cannot take; the reason is a text, as any node may give it.
     #[error("{}: input size {size:?}: {reason}", file.display())]
     InputSize {
         /// The model file.
@@ -152,7 +158,8 @@ pub enum Error {
         /// Why it does not fit.
         reason: String,
     },
-    /// A file of certificates of which something is not confirmed.
+    /// A file of certificates of which something is not confirmed; what, is a text: nothing but the line
+    /// matters to a program.
     #[error("{}: line {line}: {reason}", file.display())]
     NotConfirmed {
         /// The file of certificates.
@@ -162,7 +169,7 @@ pub enum Error {
         /// What is not confirmed.
         reason: String,
     },
-    /// A file that is not one of certificates.
+    /// A file that is not one of certificates; the reason may be a text of the JSON parser.
     #[error(
         "{}: line {line}: {reason}; expected certificates that `sigmax certify` wrote",
         file.display()

@@ -11,7 +11,7 @@ use sigmax_formats::{Model, NetworkError};
 
 use crate::error::Error;
 use crate::inputs::{self, Normalisation};
-use crate::ledger::Ledger;
+use crate::ledger::{Ledger, refuse_other_files};
 use crate::request::{CertificateFile, CertifyRequest, Methods, Radii};
 use crate::resources::Resources;
 use crate::share::per_node;
@@ -38,8 +38,9 @@ impl CertifyRun {
     ///
     /// # Errors
     /// [`Error::File`] and [`Error::Network`] where they cannot be read; [`Error::NoConstant`] for a network
-    /// without a rule for every node; [`Error::Request`] where the images, the normalisation or the
-    /// arithmetic do not fit the model.
+    /// without a rule for every node; [`Error::PixelRange`], [`Error::Normalisation`],
+    /// [`Error::Precision`] and the like where the images, the normalisation or the arithmetic do not
+    /// fit the model.
     pub fn new(mut model: Model, request: CertifyRequest) -> Result<Self, Error> {
         if let Some(size) = &request.input_size {
             model.set_input_size(size)?;
@@ -56,10 +57,8 @@ impl CertifyRun {
             Err(error) => return Err(error.into()),
         };
         if let Err(reason) = found.precision.check(request.arithmetic) {
-            return Err(Error::Request(format!(
-                "{}: {reason}",
-                model.file().display()
-            )));
+            let file = model.file().to_owned();
+            return Err(Error::Precision { file, reason });
         }
         let assumptions = assumptions_of(&found, request.arithmetic);
         let (network, inputs, normalisation) = inputs::prepare(&request, found.network, images)?;
@@ -80,8 +79,9 @@ impl CertifyRun {
     ///
     /// # Errors
     /// An error of the watcher; [`Error::Cancelled`]; [`Error::Core`] where the network is no classifier;
-    /// [`Error::Request`] for labels that are no classes, or certificates of something else to resume;
-    /// [`Error::Write`] where the file cannot be written.
+    /// [`Error::Label`] for labels that are no classes; [`Error::Resume`] for certificates of something
+    /// else, [`Error::Occupied`] for a file of something else; [`Error::Write`] where the file cannot be
+    /// written.
     pub fn run<E: From<Error>>(
         self,
         file: Option<&CertificateFile>,
@@ -90,6 +90,7 @@ impl CertifyRun {
     ) -> Result<CertifyReport, E> {
         let started = Instant::now();
         let deadline = resources.deadline();
+        file.map_or(Ok(()), refuse_other_files)?;
         let pool = resources.pool()?;
         let certifier = pool.install(|| self.certifier(deadline))?;
         let header = self.header(&certifier)?;
@@ -163,12 +164,12 @@ impl CertifyRun {
             None => Ok(certifier),
             Some(i) => {
                 let file = self.request.labels.as_ref().unwrap_or(&self.request.images);
-                Err(Error::Request(format!(
-                    "{}: image {} has label {}; the model has {classes} classes",
-                    file.display(),
-                    images.name(i),
-                    images.label(i)
-                )))
+                Err(Error::Label {
+                    file: file.clone(),
+                    image: images.name(i),
+                    label: images.label(i),
+                    classes,
+                })
             }
         }
     }

@@ -30,24 +30,23 @@ pub(crate) fn prepare(
         && count != 1
         && count != channels
     {
-        return Err(Error::Request(format!(
-            "--mean has {} values and --std {}; expected one, or one for each of the {channels} \
-             channels",
-            request.mean.len(),
-            request.std.len()
-        )));
+        return Err(Error::Normalisation {
+            mean: request.mean.len(),
+            std: request.std.len(),
+            channels: Some(channels),
+        });
     }
     // One value for all channels is the same in any layout.
     let layout = inputs.fit().layout().unwrap_or(Channels::First);
     let network = network
         .normalised(layout, mean, std)
-        .map_err(|error| Error::Request(format!("--mean and --std: {error}")))?;
+        .map_err(Error::Normalised)?;
     Ok((network, inputs, normalisation))
 }
 
 /// Refuses values that distances would not be meant for.
 fn check_units(request: &CertifyRequest, units: Units) -> Result<(), Error> {
-    let images = request.images.display();
+    let images = || request.images.clone();
     match (units, request.pixel_range) {
         (Units::Floats { least, most }, range) => {
             let [low, high] = range.map_or([0.0, 1.0], |range| range);
@@ -55,19 +54,17 @@ fn check_units(request: &CertifyRequest, units: Units) -> Result<(), Error> {
             if low <= least && most <= high || range.is_none() && normalised {
                 return Ok(());
             }
-            let what = match range {
-                Some(_) => format!("--pixel-range says {low} to {high}"),
-                None => "distances are meant for pixels from 0 to 1; divide them, or say that \
-                         these are the units by --pixel-range or --mean and --std"
-                    .to_owned(),
-            };
-            Err(Error::Request(format!(
-                "{images}: its values go from {least} to {most}; {what}"
-            )))
+            Err(Error::PixelRange {
+                images: images(),
+                least,
+                most,
+                stated: range,
+            })
         }
-        (_, Some(_)) => Err(Error::Request(format!(
-            "{images}: its pixels are {units}, from 0 to 1; --pixel-range is for arrays of floats"
-        ))),
+        (_, Some(_)) => Err(Error::KnownUnits {
+            images: images(),
+            units,
+        }),
         (_, None) => Ok(()),
     }
 }
@@ -86,11 +83,11 @@ fn normalisation(request: &CertifyRequest) -> Result<Option<Normalisation>, Erro
     };
     match (spread(mean, 0.0), spread(std, 1.0)) {
         (Some(mean), Some(std)) => Ok(Some((mean, std))),
-        _ => Err(Error::Request(format!(
-            "--mean has {} values and --std {}; expected one for all channels, or one for each",
-            mean.len(),
-            std.len()
-        ))),
+        _ => Err(Error::Normalisation {
+            mean: mean.len(),
+            std: std.len(),
+            channels: None,
+        }),
     }
 }
 
@@ -112,15 +109,10 @@ fn layout(
         .into_iter()
         .filter(|layout| layout.has_channels(input, count))
         .collect();
+    let input = input.to_vec();
     match fits[..] {
         [layout] => Ok(Some(layout)),
-        [] => Err(Error::Request(format!(
-            "--mean and --std have {count} values; the model's input {input:?} has no axis of \
-             {count} channels at either end"
-        ))),
-        _ => Err(Error::Request(format!(
-            "--mean and --std have {count} values; the model's input {input:?} may have its \
-             channels first (chw) or last (hwc): say which by --layout"
-        ))),
+        [] => Err(Error::NoChannels { count, input }),
+        _ => Err(Error::OpenLayout { count, input }),
     }
 }

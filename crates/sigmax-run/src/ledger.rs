@@ -1,7 +1,7 @@
 //! [`Ledger`]: the file of certificates, written as they come, and taken up again.
 
 use std::fs::{File, OpenOptions};
-use std::io::{BufRead, BufReader, Seek, SeekFrom, Write};
+use std::io::{BufRead, BufReader, Read, Seek, SeekFrom, Write};
 use std::path::PathBuf;
 
 use sigmax::network::Certifier;
@@ -15,6 +15,26 @@ use crate::request::{CertificateFile, Existing};
 const MAX_LINE: u64 = 1 << 28;
 /// Lines that are confirmed at a time.
 const BLOCK: usize = 256;
+
+/// Refuses to overwrite a file that is there and does not begin as those of certificates do, of any
+/// version and however short they were cut.
+pub(crate) fn refuse_other_files(to: &CertificateFile) -> Result<(), Error> {
+    const FIRST: &[u8] = b"{\"certificates\":";
+    let path = &to.path;
+    // What is no regular file has nothing that could be lost.
+    if !path.is_file() {
+        return Ok(());
+    }
+    let mut start = Vec::new();
+    let file = File::open(path).map_err(|error| Error::read(path, error))?;
+    let read = file.take(FIRST.len() as u64).read_to_end(&mut start);
+    read.map_err(|error| Error::read(path, error))?;
+    if FIRST.starts_with(&start) {
+        Ok(())
+    } else {
+        Err(Error::Occupied { file: path.clone() })
+    }
+}
 
 /// An image whose certificate was there already, and is confirmed.
 pub(crate) struct Done {
@@ -79,11 +99,10 @@ impl Ledger {
         inputs: &Inputs,
     ) -> Result<u64, Error> {
         let path = self.path.clone();
-        let wrong = |number: usize, reason: String| {
-            Error::Request(format!(
-                "{}: line {number}: {reason}; start without --resume",
-                path.display()
-            ))
+        let wrong = |number: usize, reason: String| Error::Resume {
+            file: path.clone(),
+            line: number,
+            reason,
         };
         let file = self.file.try_clone();
         let file = file.map_err(|error| Error::write(&path, error))?;
@@ -92,10 +111,9 @@ impl Ledger {
         let mut end = 0;
         for number in 1.. {
             let mut line = Vec::new();
-            let mut limited = std::io::Read::take(&mut reader, MAX_LINE);
-            limited.read_until(b'\n', &mut line).map_err(|error| {
-                Error::Request(format!("cannot read {}: {error}", path.display()))
-            })?;
+            let mut limited = Read::take(&mut reader, MAX_LINE);
+            let read = limited.read_until(b'\n', &mut line);
+            read.map_err(|error| Error::read(&path, error))?;
             let whole = line.last() == Some(&b'\n');
             if block.len() == BLOCK || !whole {
                 self.confirm(certifier, &block)
