@@ -286,7 +286,7 @@ pub(crate) struct CertifyArgs {
 /// found them, and every image is evaluated again.
 ///
 /// Exit codes: 0 all confirmed, 1 something is not, 2 wrong input or usage (also: what is no file of
-/// certificates).
+/// certificates, or one without an image).
 #[derive(Debug, clap::Args)]
 pub(crate) struct CheckArgs {
     /// File that `sigmax certify --certificates` wrote

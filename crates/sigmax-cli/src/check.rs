@@ -23,6 +23,12 @@ pub(crate) fn run(args: &CheckArgs) -> Result<ExitCode, Failure> {
         confirm_until(path, input, &args.model, deadline)
     })?;
     match outcome {
+        // The end of the file may be lost; that nothing follows is no result.
+        Ok(confirmed) if confirmed.images == 0 => Err(Failure::Input(format!(
+            "nothing to confirm: {} states no image; only what its first line states of the model \
+             is confirmed",
+            path.display()
+        ))),
         Ok(confirmed) => {
             // There is nobody to tell if stdout is closed.
             let _ = writeln!(

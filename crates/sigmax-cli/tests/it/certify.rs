@@ -207,6 +207,62 @@ fn an_interrupted_run_goes_on() {
     assert!(kept == whole, "a refused run changes nothing");
 }
 
+/// Another file is lost by a mistyped name; certificates, whole or cut short, are there to be replaced.
+#[test]
+fn only_certificates_are_overwritten() {
+    let files = files();
+    certified(&files, &[]);
+    let whole = std::fs::read(files.path("c.jsonl")).unwrap();
+    let others: [&[u8]; 6] = [
+        b"my notes\n",
+        b"my notes",
+        b"\n",
+        b"{\"index\":0}\n",
+        &whole[1..],
+        MODEL,
+    ];
+    for other in others {
+        files.write("other", other);
+        for more in [&[][..], &["--resume"]] {
+            let args = [&["--certificates", "other"], more].concat();
+            let outcome = certify(&files, &args);
+            assert_eq!((outcome.code, &*outcome.stdout), (2, ""), "{more:?}");
+            for word in ["--certificates other:", "not overwritten", "another name"] {
+                assert!(outcome.stderr.contains(word), "{word}: {}", outcome.stderr);
+            }
+            assert!(std::fs::read(files.path("other")).unwrap() == other);
+        }
+    }
+    let older = b"{\"certificates\":1,\"claim\":\"\"}\n";
+    for ours in [&[][..], &whole[..9], &whole[..100], &whole, older] {
+        files.write("c.jsonl", ours);
+        certified(&files, &[]);
+        assert!(std::fs::read(files.path("c.jsonl")).unwrap() == whole);
+    }
+}
+
+/// What `certify` leaves where there was no time for an image, and what is left of a file that lost
+/// its end.
+#[test]
+fn a_first_line_alone_confirms_no_image() {
+    let files = files();
+    certified(&files, &[]);
+    let text = std::fs::read_to_string(files.path("c.jsonl")).unwrap();
+    let first = text.lines().next().unwrap();
+    files.write("first.jsonl", format!("{first}\n"));
+    let outcome = check(&files, "first.jsonl");
+    assert_eq!((outcome.code, &*outcome.stdout), (2, ""));
+    for word in ["nothing to confirm", "first.jsonl states no image"] {
+        assert!(outcome.stderr.contains(word), "{word}: {}", outcome.stderr);
+    }
+    // What it states of the model is not confirmed by being alone.
+    let wrong = first.replacen("\"lipschitz\":2.39", "\"lipschitz\":0.39", 1);
+    assert_ne!(wrong, first);
+    files.write("first.jsonl", format!("{wrong}\n"));
+    let outcome = check(&files, "first.jsonl");
+    assert_eq!((outcome.code, &*outcome.stdout), (1, ""));
+}
+
 /// What is taken up again is confirmed first: nothing that was altered is printed as proved.
 #[test]
 fn a_resumed_run_believes_nothing_that_was_altered() {
@@ -228,6 +284,10 @@ fn a_resumed_run_believes_nothing_that_was_altered() {
     let cases = [
         (altered(3, &|l| l["radius"] = Value::from(123)), "line 4"),
         (altered(40, &|l| l["radius"] = Value::Null), "line 41"),
+        (
+            altered(40, &|l| l["radius"] = Value::from("inf")),
+            "line 41",
+        ),
         (altered(2, &|l| l["prediction"] = Value::from(11)), "line 3"),
         (altered(7, &|l| l["margin"] = Value::from(1e9)), "line 8"),
         (altered(7, &|l| l["label"] = Value::from(11)), "line 8"),
@@ -359,7 +419,14 @@ fn what_was_tampered_with_is_refused() {
             "radius below 0",
             Box::new(|l| l[1]["radius"] = Value::from(-1.0)),
         ),
-        ("radius of ∞", Box::new(|l| l[1]["radius"] = Value::Null)),
+        (
+            "radius of ∞",
+            Box::new(|l| l[1]["radius"] = Value::from("inf")),
+        ),
+        (
+            "radius of ∞ as older files have it",
+            Box::new(|l| l[1]["radius"] = Value::Null),
+        ),
         (
             "own of a convolution",
             Box::new(move |l| scale(&mut l[0]["nodes"][conv]["own"], 0.998)),
