@@ -8,7 +8,7 @@
 use burn::module::Module;
 use burn::nn::conv::{Conv2d, Conv2dConfig};
 use burn::tensor::Device;
-use sigmax_burn::{Quantity, SpectralPenaltyConfig};
+use sigmax_burn::{Measure, SpectralPenaltyConfig};
 
 fn main() {
     divan::main();
@@ -35,14 +35,14 @@ fn resnet32() -> Convolutions {
 
 #[divan::bench(args = ["four", "weighted four", "tracked norm"])]
 fn step(bencher: divan::Bencher<'_, '_>, name: &str) {
-    let quantity = match name {
-        "four" => Quantity::Four,
-        "weighted four" => Quantity::WeightedFour,
-        _ => Quantity::TrackedNorm,
+    let measure = match name {
+        "four" => Measure::Four,
+        "weighted four" => Measure::WeightedFour,
+        _ => Measure::TrackedNorm,
     };
     let model = resnet32();
     let mut penalty = SpectralPenaltyConfig::new()
-        .with_quantity(quantity)
+        .with_measure(measure)
         .init(&model)
         .unwrap();
     bencher.bench_local(|| penalty.step(&model).unwrap().loss().backward());

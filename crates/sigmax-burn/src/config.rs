@@ -4,7 +4,7 @@ use sigmax::Conv;
 
 use crate::error::Error;
 use crate::form::Form;
-use crate::quantity::Quantity;
+use crate::measure::Measure;
 use crate::selection::LayerSelection;
 
 /// Configuration of a [`SpectralPenalty`](crate::SpectralPenalty).
@@ -15,10 +15,10 @@ use crate::selection::LayerSelection;
 /// # Example
 /// ```
 /// use burn::nn::conv::Conv2dConfig;
-/// use sigmax_burn::{Form, Quantity, SpectralPenaltyConfig};
+/// use sigmax_burn::{Form, Measure, SpectralPenaltyConfig};
 /// let model = Conv2dConfig::new([3, 8], [3, 3]).init(&Default::default());
 /// let penalty = SpectralPenaltyConfig::new()
-///     .with_quantity(Quantity::WeightedFour)
+///     .with_measure(Measure::WeightedFour)
 ///     .with_form(Form::Hinge { target: 1.0 })
 ///     .with_beta(1e-3)
 ///     .init(&model)?;
@@ -28,7 +28,7 @@ use crate::selection::LayerSelection;
 #[derive(Clone, Debug, PartialEq)]
 pub struct SpectralPenaltyConfig {
     pub(crate) layers: LayerSelection,
-    pub(crate) quantity: Quantity,
+    pub(crate) measure: Measure,
     pub(crate) form: Form,
     pub(crate) beta: f64,
     pub(crate) initial_steps: usize,
@@ -40,7 +40,7 @@ impl Default for SpectralPenaltyConfig {
     fn default() -> Self {
         Self {
             layers: LayerSelection::new(),
-            quantity: Quantity::default(),
+            measure: Measure::default(),
             form: Form::default(),
             beta: 1e-3,
             initial_steps: 30,
@@ -51,7 +51,7 @@ impl Default for SpectralPenaltyConfig {
 }
 
 impl SpectralPenaltyConfig {
-    /// The defaults: [`Quantity::Four`], [`Form::Sum`], β = 1e-3, all convolutions, 30 power steps
+    /// The defaults: [`Measure::Four`], [`Form::Sum`], β = 1e-3, all convolutions, 30 power steps
     /// at the start, a new search for the peak every 50 steps.
     #[must_use]
     pub fn new() -> Self {
@@ -95,8 +95,8 @@ impl SpectralPenaltyConfig {
 
     /// Sets what is penalised.
     #[must_use]
-    pub fn with_quantity(mut self, quantity: Quantity) -> Self {
-        self.quantity = quantity;
+    pub fn with_measure(mut self, measure: Measure) -> Self {
+        self.measure = measure;
         self
     }
 
@@ -121,7 +121,7 @@ impl SpectralPenaltyConfig {
         self
     }
 
-    /// Sets after how many steps [`Quantity::TrackedNorm`] searches the whole torus again.
+    /// Sets after how many steps [`Measure::TrackedNorm`] searches the whole torus again.
     #[must_use]
     pub fn with_rescan_every(mut self, steps: usize) -> Self {
         self.rescan_every = steps;

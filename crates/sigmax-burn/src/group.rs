@@ -4,13 +4,13 @@ use burn::tensor::{DType, Device, Tensor};
 use sigmax::layout::Layout;
 
 use crate::error::Error;
-use crate::lattice::Lattice;
 use crate::layer::{Layer, LayerKind, working_type};
+use crate::measure::Measure;
 use crate::operator::Operators;
-use crate::quantity::Quantity;
 use crate::reshapes::Reshapes;
 use crate::state::{State, fingerprint};
 use crate::tracked::Tracked;
+use crate::unfolding::Unfolding;
 
 /// Layers whose weights have one shape, layout, type and device.
 #[derive(Clone, Debug)]
@@ -18,7 +18,7 @@ pub(crate) struct Group {
     pub(crate) layers: Vec<Layer>,
     /// Of every layer, as they are stored with the state.
     pub(crate) fingerprints: Vec<f32>,
-    pub(crate) lattice: Lattice,
+    pub(crate) unfolding: Unfolding,
     method: Method,
 }
 
@@ -39,9 +39,9 @@ pub(crate) struct Member {
 }
 
 impl Member {
-    fn joins(&self, other: &Self, quantity: &Quantity) -> bool {
+    fn joins(&self, other: &Self, measure: &Measure) -> bool {
         let (a, b) = (&self.layer, &other.layer);
-        let geometry = if *quantity == Quantity::TrackedOperator {
+        let geometry = if *measure == Measure::TrackedOperator {
             a.conv == b.conv
         } else {
             self.layout == other.layout
@@ -55,12 +55,12 @@ impl Member {
 }
 
 /// Sorts members into groups, in order of first appearance: indices into `members`.
-pub(crate) fn partition(members: &[Member], quantity: &Quantity) -> Vec<Vec<usize>> {
+pub(crate) fn partition(members: &[Member], measure: &Measure) -> Vec<Vec<usize>> {
     let mut groups: Vec<Vec<usize>> = Vec::new();
     for (i, member) in members.iter().enumerate() {
         match groups
             .iter_mut()
-            .find(|g| members[g[0]].joins(member, quantity))
+            .find(|g| members[g[0]].joins(member, measure))
         {
             Some(group) => group.push(i),
             None => groups.push(vec![i]),
@@ -70,24 +70,24 @@ pub(crate) fn partition(members: &[Member], quantity: &Quantity) -> Vec<Vec<usiz
 }
 
 impl Group {
-    pub(crate) fn new(layers: Vec<Layer>, quantity: &Quantity) -> Result<Self, Error> {
+    pub(crate) fn new(layers: Vec<Layer>, measure: &Measure) -> Result<Self, Error> {
         let layer = &layers[0];
-        let lattice = Lattice::new(layer)?;
-        let method = match quantity {
-            Quantity::TrackedNorm => Method::Tracked(Tracked::new(&lattice)),
-            Quantity::TrackedOperator if layer.kind != LayerKind::Linear => {
+        let unfolding = Unfolding::new(layer)?;
+        let method = match measure {
+            Measure::TrackedNorm => Method::Tracked(Tracked::new(&unfolding)),
+            Measure::TrackedOperator if layer.kind != LayerKind::Linear => {
                 Method::Operators(Operators::new(layer)?)
             }
             // The operator of a linear layer is its one reshape.
-            Quantity::TrackedOperator => {
-                Method::Reshapes(Reshapes::new(&Quantity::Four, &lattice, layer)?)
+            Measure::TrackedOperator => {
+                Method::Reshapes(Reshapes::new(&Measure::Four, &unfolding, layer)?)
             }
-            _ => Method::Reshapes(Reshapes::new(quantity, &lattice, layer)?),
+            _ => Method::Reshapes(Reshapes::new(measure, &unfolding, layer)?),
         };
         Ok(Self {
             fingerprints: layers.iter().map(fingerprint).collect(),
             layers,
-            lattice,
+            unfolding,
             method,
         })
     }
@@ -98,18 +98,18 @@ impl Group {
         let weights = weights.cast(dtype);
         match &self.method {
             Method::Reshapes(method) => {
-                let kernels = self.lattice.unfold(weights);
-                method.start(state, &self.lattice, &self.layers, seed, &kernels);
+                let kernels = self.unfolding.unfold(weights);
+                method.start(state, &self.unfolding, &self.layers, seed, &kernels);
                 for _ in 0..steps {
-                    method.step(&kernels, &self.lattice, state, true);
+                    method.step(&kernels, &self.unfolding, state, true);
                 }
             }
             Method::Tracked(method) => {
-                let kernels = self.lattice.unfold(weights);
-                method.start(state, &self.lattice, &self.layers, seed, &kernels);
-                method.rescan(&kernels, &self.lattice, state);
+                let kernels = self.unfolding.unfold(weights);
+                method.start(state, &self.unfolding, &self.layers, seed, &kernels);
+                method.rescan(&kernels, &self.unfolding, state);
                 for _ in 0..steps {
-                    method.advance(&kernels, &self.lattice, state);
+                    method.advance(&kernels, &self.unfolding, state);
                 }
             }
             Method::Operators(method) => {
@@ -134,17 +134,17 @@ impl Group {
         let weights = weights.cast(working_type(dtype));
         let gradient = match &self.method {
             Method::Reshapes(method) => {
-                let kernels = self.lattice.unfold(weights);
-                self.lattice
-                    .fold(method.step(&kernels, &self.lattice, state, keep))
+                let kernels = self.unfolding.unfold(weights);
+                self.unfolding
+                    .fold(method.step(&kernels, &self.unfolding, state, keep))
             }
             Method::Tracked(method) => {
-                let kernels = self.lattice.unfold(weights);
+                let kernels = self.unfolding.unfold(weights);
                 if rescan {
-                    method.rescan(&kernels, &self.lattice, state);
+                    method.rescan(&kernels, &self.unfolding, state);
                 }
-                self.lattice
-                    .fold(method.step(&kernels, &self.lattice, state, keep))
+                self.unfolding
+                    .fold(method.step(&kernels, &self.unfolding, state, keep))
             }
             Method::Operators(method) => method.step(&weights, state, keep),
         };

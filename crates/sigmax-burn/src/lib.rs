@@ -46,7 +46,7 @@
 //!
 //! What the other parts do:
 //!
-//! - [`Quantity`] says what is penalised: one of the bounds, or an estimate of the norm itself that
+//! - [`Measure`] says what is penalised: one of the bounds, or an estimate of the norm itself that
 //!   follows its peak frequency. [`Form`] says how the layers are summed up.
 //! - [`SpectralReparam`] divides the weights by what they exceed a target by, inside the forward
 //!   pass; [`finish`] then rescales by what the core proves, so that every layer is at most its
@@ -76,19 +76,19 @@ mod error;
 mod form;
 mod geometry;
 mod group;
-mod lattice;
 mod layer;
 mod linalg;
+mod measure;
 mod operator;
 mod peak;
 mod penalty;
 mod prove;
-mod quantity;
 mod reparam;
 mod reshapes;
 mod selection;
 mod state;
 mod tracked;
+mod unfolding;
 mod weighted;
 
 pub use config::SpectralPenaltyConfig;
@@ -96,8 +96,8 @@ pub use error::Error;
 pub use form::Form;
 pub use geometry::LayerGeometry;
 pub use layer::{Layer, LayerKind, layers};
+pub use measure::Measure;
 pub use penalty::{LayerEstimate, SpectralLoss, SpectralPenalty};
 pub use prove::{ProvedLayer, finish, kernels, prove};
-pub use quantity::Quantity;
 pub use reparam::{SpectralReparam, SpectralReparamConfig, SpectralScale};
 pub use selection::LayerSelection;

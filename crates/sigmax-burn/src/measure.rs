@@ -1,4 +1,4 @@
-//! [`Quantity`]: which number is taken of every layer.
+//! [`Measure`]: which number is taken of every layer.
 
 use std::fmt;
 use std::str::FromStr;
@@ -12,15 +12,15 @@ use crate::error::Error;
 ///
 /// # Example
 /// ```
-/// use sigmax_burn::Quantity;
-/// let quantity: Quantity = "reshape:T".parse()?;
-/// assert_eq!(quantity, Quantity::Reshape("T".into()));
-/// assert_eq!(quantity.to_string(), "reshape:T");
+/// use sigmax_burn::Measure;
+/// let measure: Measure = "reshape:T".parse()?;
+/// assert_eq!(measure, Measure::Reshape("T".into()));
+/// assert_eq!(measure.to_string(), "reshape:T");
 /// # Ok::<(), sigmax_burn::Error>(())
 /// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
-pub enum Quantity {
+pub enum Measure {
     /// The smallest of the four bounds `√(Πk)·‖M_A‖₂` (T9; 2^m of them for m spatial axes): the
     /// penalty of Singla & Feizi.
     #[default]
@@ -45,7 +45,7 @@ pub enum Quantity {
 }
 
 /// `four`, `reshape:NAME`, `weighted-four`, `tracked-norm`, `tracked-operator`.
-impl fmt::Display for Quantity {
+impl fmt::Display for Measure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Four => f.write_str("four"),
@@ -58,7 +58,7 @@ impl fmt::Display for Quantity {
 }
 
 /// As it is displayed.
-impl FromStr for Quantity {
+impl FromStr for Measure {
     type Err = Error;
 
     fn from_str(text: &str) -> Result<Self, Error> {
@@ -69,7 +69,7 @@ impl FromStr for Quantity {
             ("tracked-operator", _) => Ok(Self::TrackedOperator),
             (_, Some(name)) if !name.is_empty() => Ok(Self::Reshape(name.to_owned())),
             _ => Err(Error::Setting {
-                setting: "quantity",
+                setting: "measure",
                 expected: "four, reshape:NAME, weighted-four, tracked-norm or tracked-operator",
                 got: format!("{text:?}"),
             }),
@@ -82,18 +82,18 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_quantity_is_read_as_it_is_written() {
-        for quantity in [
-            Quantity::Four,
-            Quantity::Reshape("DW".into()),
-            Quantity::WeightedFour,
-            Quantity::TrackedNorm,
-            Quantity::TrackedOperator,
+    fn every_measure_is_read_as_it_is_written() {
+        for measure in [
+            Measure::Four,
+            Measure::Reshape("DW".into()),
+            Measure::WeightedFour,
+            Measure::TrackedNorm,
+            Measure::TrackedOperator,
         ] {
-            assert_eq!(quantity.to_string().parse::<Quantity>().unwrap(), quantity);
+            assert_eq!(measure.to_string().parse::<Measure>().unwrap(), measure);
         }
         for text in ["", "Four", "reshape", "reshape:", "norm"] {
-            let error = text.parse::<Quantity>().unwrap_err().to_string();
+            let error = text.parse::<Measure>().unwrap_err().to_string();
             assert!(error.contains("weighted-four"), "{error}");
         }
     }

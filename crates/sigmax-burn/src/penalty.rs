@@ -50,7 +50,7 @@ pub struct SpectralLoss {
 pub struct LayerEstimate {
     /// Path of the layer in the model.
     pub path: String,
-    /// The quantity that the penalty was configured with, from power iteration: not a bound.
+    /// The measure that the penalty was configured with, from power iteration: not a bound.
     pub estimate: Estimate,
 }
 
@@ -121,15 +121,12 @@ impl SpectralPenalty {
         let mut groups = Vec::new();
         let mut states = Vec::new();
         let mut slots = HashMap::new();
-        for (g, indices) in partition(&members, &config.quantity)
-            .into_iter()
-            .enumerate()
-        {
+        for (g, indices) in partition(&members, &config.measure).into_iter().enumerate() {
             let layers: Vec<Layer> = indices.iter().map(|&i| members[i].layer.clone()).collect();
             for (slot, layer) in layers.iter().enumerate() {
                 slots.insert(layer.path.clone(), (g, slot));
             }
-            let group = Group::new(layers, &config.quantity)?;
+            let group = Group::new(layers, &config.measure)?;
             let mut state = State::new(&group.fingerprints, &members[indices[0]].device);
             let stacked = Tensor::cat(indices.iter().map(|&i| weights[i].clone()).collect(), 0);
             group.refresh(&mut state, stacked, config.initial_steps, config.seed);

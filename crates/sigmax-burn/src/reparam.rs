@@ -9,7 +9,7 @@ use sigmax::Conv;
 use crate::error::Error;
 use crate::group::Group;
 use crate::layer::{Layer, visit_weights};
-use crate::quantity::Quantity;
+use crate::measure::Measure;
 use crate::selection::LayerSelection;
 use crate::state::State;
 
@@ -30,7 +30,7 @@ use crate::state::State;
 pub struct SpectralReparamConfig {
     target: f64,
     layers: LayerSelection,
-    quantity: Quantity,
+    measure: Measure,
     initial_steps: usize,
     seed: u64,
 }
@@ -42,7 +42,7 @@ impl SpectralReparamConfig {
         Self {
             target,
             layers: LayerSelection::new(),
-            quantity: Quantity::Four,
+            measure: Measure::Four,
             initial_steps: 30,
             seed: 0,
         }
@@ -62,11 +62,11 @@ impl SpectralReparamConfig {
         self
     }
 
-    /// Divides by this quantity: [`Quantity::Four`], [`Quantity::WeightedFour`] or a
-    /// [`Quantity::Reshape`].
+    /// Divides by this measure: [`Measure::Four`], [`Measure::WeightedFour`] or a
+    /// [`Measure::Reshape`].
     #[must_use]
-    pub fn with_quantity(mut self, quantity: Quantity) -> Self {
-        self.quantity = quantity;
+    pub fn with_measure(mut self, measure: Measure) -> Self {
+        self.measure = measure;
         self
     }
 
@@ -89,7 +89,7 @@ impl SpectralReparamConfig {
     ///
     /// # Errors
     /// [`Error`] as for [`SpectralPenaltyConfig::init`](crate::SpectralPenaltyConfig::init); a
-    /// target that is not positive and finite; a quantity that is not a bound.
+    /// target that is not positive and finite; a measure that is not a bound.
     pub fn init<M: Module>(&self, model: &M) -> Result<SpectralReparam, Error> {
         let wrong = |setting, expected, got| {
             Err(Error::Setting {
@@ -106,11 +106,11 @@ impl SpectralReparamConfig {
             );
         }
         if matches!(
-            self.quantity,
-            Quantity::TrackedNorm | Quantity::TrackedOperator
+            self.measure,
+            Measure::TrackedNorm | Measure::TrackedOperator
         ) {
             let expected = "a bound: the four, the weighted four or one reshape";
-            return wrong("quantity", expected, self.quantity.to_string());
+            return wrong("measure", expected, self.measure.to_string());
         }
         if self.initial_steps == 0 {
             return wrong("initial_steps", "at least 1", "0".into());
@@ -152,7 +152,7 @@ impl SpectralReparamConfig {
             format!("{}.weight", layer.path)
         };
         let len = weight.shape().num_elements();
-        let group = Group::new(vec![layer], &self.quantity)?;
+        let group = Group::new(vec![layer], &self.measure)?;
         let mut state = State::new(&group.fingerprints, &weight.device());
         let weight = weight.reshape([1, len]);
         group.refresh(&mut state, weight, self.initial_steps, self.seed);

@@ -5,11 +5,11 @@ use sigmax::bound::Reshape;
 
 use crate::buffer::Buffer;
 use crate::error::Error;
-use crate::lattice::Lattice;
 use crate::layer::Layer;
 use crate::linalg::{Order, decisive, normalise, times, transposed_times};
-use crate::quantity::Quantity;
+use crate::measure::Measure;
 use crate::state::{State, start_vectors};
+use crate::unfolding::Unfolding;
 use crate::weighted::Weighted;
 
 /// The reshapes of a shape group that take part.
@@ -27,15 +27,15 @@ struct Split {
 }
 
 impl Reshapes {
-    /// All distinct reshapes, or the one with the name that the quantity gives.
+    /// All distinct reshapes, or the one with the name that the measure gives.
     pub(crate) fn new(
-        quantity: &Quantity,
-        lattice: &Lattice,
+        measure: &Measure,
+        unfolding: &Unfolding,
         layer: &Layer,
     ) -> Result<Self, Error> {
-        let first = 3 - lattice.axes;
+        let first = 3 - unfolding.axes;
         let mut splits: Vec<Split> = Vec::new();
-        for reshape in Reshape::all(lattice.axes) {
+        for reshape in Reshape::all(unfolding.axes) {
             // The weights of a transposed layer are those of its adjoint, whose reshape with A on
             // its rows is the layer's reshape with the complement.
             let named = if layer.conv.transposed {
@@ -48,27 +48,27 @@ impl Reshapes {
                 held,
                 name: named.name(),
             };
-            match quantity {
-                Quantity::Reshape(name) if name != split.name => {}
-                Quantity::Reshape(_) => splits.push(split),
+            match measure {
+                Measure::Reshape(name) if name != split.name => {}
+                Measure::Reshape(_) => splits.push(split),
                 // An axis with one tap makes no difference.
-                _ if (0..3).any(|a| held[a] && lattice.k[a] == 1) => {}
+                _ if (0..3).any(|a| held[a] && unfolding.k[a] == 1) => {}
                 _ => splits.push(split),
             }
         }
         if splits.is_empty() {
-            let known: Vec<&str> = Reshape::all(lattice.axes)
+            let known: Vec<&str> = Reshape::all(unfolding.axes)
                 .iter()
                 .map(|r| r.name())
                 .collect();
             return Err(Error::layer(
                 &layer.path,
-                format!("expected one of the reshapes {known:?}, got {quantity}"),
+                format!("expected one of the reshapes {known:?}, got {measure}"),
             ));
         }
         Ok(Self {
             splits,
-            weighted: *quantity == Quantity::WeightedFour,
+            weighted: *measure == Measure::WeightedFour,
         })
     }
 
@@ -76,18 +76,18 @@ impl Reshapes {
     pub(crate) fn start(
         &self,
         state: &mut State,
-        lattice: &Lattice,
+        unfolding: &Unfolding,
         layers: &[Layer],
         seed: u64,
         like: &Tensor<6>,
     ) {
         let (device, dtype) = (like.device(), like.dtype());
-        let batch = layers.len() * lattice.groups;
+        let batch = layers.len() * unfolding.groups;
         state.vectors.clear();
         state.shares.clear();
         for split in &self.splits {
-            let (held, free) = split.counts(lattice);
-            let size = (lattice.groups, lattice.rows * held);
+            let (held, free) = split.counts(unfolding);
+            let size = (unfolding.groups, unfolding.rows * held);
             let vectors = |name| start_vectors(layers, size, (seed, name), (&device, dtype));
             let (first, _) = normalise(vectors(split.name), None);
             state.vectors.push(Buffer::new(first));
@@ -108,18 +108,18 @@ impl Reshapes {
     pub(crate) fn step(
         &self,
         kernels: &Tensor<6>,
-        lattice: &Lattice,
+        unfolding: &Unfolding,
         state: &State,
         keep: bool,
     ) -> Tensor<6> {
         let mut pairs = Vec::with_capacity(self.splits.len());
         let mut bounds = Vec::with_capacity(self.splits.len());
         for (r, split) in self.splits.iter().enumerate() {
-            let matrix = split.matrix(kernels, lattice);
+            let matrix = split.matrix(kernels, unfolding);
             let (pair, norms) = if self.weighted {
                 weighted_step(r, &matrix, state, keep)
             } else {
-                plain_step(r, &matrix, state, keep, (lattice.taps() as f64).sqrt())
+                plain_step(r, &matrix, state, keep, (unfolding.taps() as f64).sqrt())
             };
             pairs.push(pair);
             bounds.push(norms);
@@ -132,12 +132,12 @@ impl Reshapes {
         let [batch, ..] = kernels.dims();
         let reshapes = pairs.len();
         let values =
-            Tensor::cat(bounds, 1).reshape([batch / lattice.groups, lattice.groups, reshapes]);
+            Tensor::cat(bounds, 1).reshape([batch / unfolding.groups, unfolding.groups, reshapes]);
         let chosen = decisive(values, order).reshape([batch, reshapes]);
         let mut gradient: Option<Tensor<6>> = None;
         for (r, (split, (u, v))) in self.splits.iter().zip(pairs).enumerate() {
             let u = u * chosen.clone().narrow(1, r, 1);
-            let term = split.outer(u, v, lattice);
+            let term = split.outer(u, v, unfolding);
             gradient = Some(match gradient {
                 None => term,
                 Some(sum) => sum + term,
@@ -193,18 +193,22 @@ fn weighted_step(
 
 impl Split {
     /// Taps of A and of the other axes.
-    fn counts(&self, lattice: &Lattice) -> (usize, usize) {
+    fn counts(&self, unfolding: &Unfolding) -> (usize, usize) {
         let held: usize = (0..3)
             .filter(|&a| self.held[a])
-            .map(|a| lattice.k[a])
+            .map(|a| unfolding.k[a])
             .product();
-        (held, lattice.taps() / held)
+        (held, unfolding.taps() / held)
     }
 
     /// M_A: `[B, R·held, C·free]`.
-    fn matrix(&self, kernels: &Tensor<6>, lattice: &Lattice) -> Tensor<3> {
-        let (held, free) = self.counts(lattice);
-        let shape = [kernels.dims()[0], lattice.rows * held, lattice.cols * free];
+    fn matrix(&self, kernels: &Tensor<6>, unfolding: &Unfolding) -> Tensor<3> {
+        let (held, free) = self.counts(unfolding);
+        let shape = [
+            kernels.dims()[0],
+            unfolding.rows * held,
+            unfolding.cols * free,
+        ];
         if held == 1 {
             return kernels.clone().reshape(shape);
         }
@@ -217,19 +221,19 @@ impl Split {
     }
 
     /// fold(u vᵀ): `[B, R, C, q…]`.
-    fn outer(&self, u: Tensor<2>, v: Tensor<2>, lattice: &Lattice) -> Tensor<6> {
+    fn outer(&self, u: Tensor<2>, v: Tensor<2>, unfolding: &Unfolding) -> Tensor<6> {
         let batch = u.dims()[0];
         let q = |held: bool| -> [usize; 3] {
             std::array::from_fn(|a| {
                 if self.held[a] == held {
-                    lattice.k[a]
+                    unfolding.k[a]
                 } else {
                     1
                 }
             })
         };
         let ([u1, u2, u3], [v1, v2, v3]) = (q(true), q(false));
-        u.reshape([batch, lattice.rows, 1, u1, u2, u3])
-            * v.reshape([batch, 1, lattice.cols, v1, v2, v3])
+        u.reshape([batch, unfolding.rows, 1, u1, u2, u3])
+            * v.reshape([batch, 1, unfolding.cols, v1, v2, v3])
     }
 }

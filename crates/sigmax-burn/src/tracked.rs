@@ -10,11 +10,11 @@
 use burn::tensor::{Tensor, TensorData};
 
 use crate::buffer::Buffer;
-use crate::lattice::{Lattice, cells};
 use crate::layer::Layer;
 use crate::linalg::{normalise, read, times, transposed_times};
 use crate::peak::{Frequency, Profile, phase};
 use crate::state::{State, start_vectors};
+use crate::unfolding::{Unfolding, cells};
 
 /// Power steps per point of the coarse search.
 const SCAN_STEPS: usize = 5;
@@ -46,8 +46,8 @@ struct Ascent {
 }
 
 impl Tracked {
-    pub(crate) fn new(lattice: &Lattice) -> Self {
-        let k = lattice.k;
+    pub(crate) fn new(unfolding: &Unfolding) -> Self {
+        let k = unfolding.k;
         let offsets = cells(k)
             .map(|t| std::array::from_fn(|a| t[a] as f64 - (k[a] - 1) as f64 / 2.0))
             .collect();
@@ -71,13 +71,13 @@ impl Tracked {
     pub(crate) fn start(
         &self,
         state: &mut State,
-        lattice: &Lattice,
+        unfolding: &Unfolding,
         layers: &[Layer],
         seed: u64,
         like: &Tensor<6>,
     ) {
         let (device, dtype) = (like.device(), like.dtype());
-        let size = (lattice.groups, 2 * lattice.cols);
+        let size = (unfolding.groups, 2 * unfolding.cols);
         let v = start_vectors(layers, size, (seed, "symbol"), (&device, dtype));
         let theta = Tensor::zeros([v.dims()[0], 3], (&device, dtype));
         state.vectors = vec![Buffer::new(v)];
@@ -88,19 +88,19 @@ impl Tracked {
     pub(crate) fn step(
         &self,
         kernels: &Tensor<6>,
-        lattice: &Lattice,
+        unfolding: &Unfolding,
         state: &State,
         keep: bool,
     ) -> Tensor<6> {
-        let ascent = self.advance_state(kernels, lattice, state, keep);
+        let ascent = self.advance_state(kernels, unfolding, state, keep);
         let [batch, rows, cols, q1, q2, q3] = kernels.dims();
-        let taps = lattice.taps();
+        let taps = unfolding.taps();
         // Re(P·e): cos times the real part of P, −sin times the imaginary part. Groups that do not
         // decide the layer's norm get 0.
         let mut waves = vec![0.0; batch * 2 * taps];
         for b in 0..batch {
-            let first = b / lattice.groups * lattice.groups;
-            let rivals = &ascent.values[first..first + lattice.groups];
+            let first = b / unfolding.groups * unfolding.groups;
+            let rivals = &ascent.values[first..first + unfolding.groups];
             if rivals.iter().position(|&v| v >= largest(rivals)) != Some(b - first) {
                 continue;
             }
@@ -119,19 +119,19 @@ impl Tracked {
     }
 
     /// One ascent from the kept state.
-    pub(crate) fn advance(&self, kernels: &Tensor<6>, lattice: &Lattice, state: &State) {
-        self.advance_state(kernels, lattice, state, true);
+    pub(crate) fn advance(&self, kernels: &Tensor<6>, unfolding: &Unfolding, state: &State) {
+        self.advance_state(kernels, unfolding, state, true);
     }
 
     fn advance_state(
         &self,
         kernels: &Tensor<6>,
-        lattice: &Lattice,
+        unfolding: &Unfolding,
         state: &State,
         keep: bool,
     ) -> Ascent {
         let (theta, v) = load(state, kernels);
-        let ascent = self.ascend(kernels, lattice, theta, v);
+        let ascent = self.ascend(kernels, unfolding, theta, v);
         if keep {
             store(state, &ascent.theta, ascent.v.clone());
         }
@@ -142,12 +142,12 @@ impl Tracked {
     fn ascend(
         &self,
         kernels: &Tensor<6>,
-        lattice: &Lattice,
+        unfolding: &Unfolding,
         mut theta: Vec<Frequency>,
         v: Tensor<2>,
     ) -> Ascent {
         let [batch, rows, cols, ..] = kernels.dims();
-        let taps = lattice.taps();
+        let taps = unfolding.taps();
         let flat = kernels.clone().reshape([batch, rows * cols, taps]);
         let mut waves = Vec::with_capacity(batch * taps * 2);
         for theta in &theta {
@@ -194,18 +194,18 @@ impl Tracked {
 
     /// Searches the whole torus coarsely, follows up the best peaks, and moves the state to one of
     /// them where it is higher than what is tracked.
-    pub(crate) fn rescan(&self, kernels: &Tensor<6>, lattice: &Lattice, state: &State) {
+    pub(crate) fn rescan(&self, kernels: &Tensor<6>, unfolding: &Unfolding, state: &State) {
         let (theta, v) = load(state, kernels);
         let batch = v.dims()[0];
-        let scanned = self.scan(kernels, lattice);
-        let mut best = self.ascend(kernels, lattice, theta, v);
+        let scanned = self.scan(kernels, unfolding);
+        let mut best = self.ascend(kernels, unfolding, theta, v);
         for rank in 0..CANDIDATES {
             let theta = (0..batch)
                 .map(|b| self.candidate(&scanned[b], rank))
                 .collect();
-            let mut ascent = self.ascend(kernels, lattice, theta, scan_vector(batch, kernels));
+            let mut ascent = self.ascend(kernels, unfolding, theta, scan_vector(batch, kernels));
             for _ in 1..CANDIDATE_STEPS {
-                ascent = self.ascend(kernels, lattice, ascent.theta, ascent.v);
+                ascent = self.ascend(kernels, unfolding, ascent.theta, ascent.v);
             }
             let mut better = vec![0.0; batch];
             for (b, better) in better.iter_mut().enumerate() {
@@ -223,9 +223,9 @@ impl Tracked {
     }
 
     /// ‖F‖ estimated at every point of the grid, per kernel.
-    fn scan(&self, kernels: &Tensor<6>, lattice: &Lattice) -> Vec<Vec<f64>> {
+    fn scan(&self, kernels: &Tensor<6>, unfolding: &Unfolding) -> Vec<Vec<f64>> {
         let [batch, rows, cols, ..] = kernels.dims();
-        let taps = lattice.taps();
+        let taps = unfolding.taps();
         let flat = kernels.clone().reshape([batch * rows * cols, taps]);
         let block = (SCAN_BLOCK / (8 * batch * rows * cols)).clamp(1, self.grid.len());
         let mut found = vec![Vec::with_capacity(self.grid.len()); batch];

@@ -1,4 +1,4 @@
-//! [`Lattice`]: the weights of a shape group as stride-1 kernels on the infinite lattice.
+//! [`Unfolding`]: the weights of a shape group as stride-1 kernels on the infinite lattice.
 
 use burn::tensor::{Int, Tensor, TensorData};
 
@@ -9,7 +9,7 @@ use crate::layer::Layer;
 /// per layer and channel group, by the maps of the core (T3 to T6). Missing spatial axes are axes of
 /// length 1 in front.
 #[derive(Clone, Debug)]
-pub(crate) struct Lattice {
+pub(crate) struct Unfolding {
     /// Channel groups g: B = L·g.
     pub(crate) groups: usize,
     /// R: rows of one group.
@@ -33,7 +33,7 @@ struct Maps {
     scatter: Vec<i64>,
 }
 
-impl Lattice {
+impl Unfolding {
     pub(crate) fn new(layer: &Layer) -> Result<Self, Error> {
         let layout = layer.layout()?;
         let mut k = [1; 3];
@@ -75,7 +75,7 @@ impl Lattice {
             .reshape(shape)
     }
 
-    /// `[B, R, C, q…]` back to `[L, n]`: the transpose of [`Lattice::unfold`].
+    /// `[B, R, C, q…]` back to `[L, n]`: the transpose of [`Unfolding::unfold`].
     pub(crate) fn fold(&self, kernels: Tensor<6>) -> Tensor<2> {
         let [batch, ..] = kernels.dims();
         let layers = batch / self.groups;
@@ -128,17 +128,17 @@ mod tests {
         ] {
             let mut layer = assumed("l".into(), LayerKind::Conv, shape.clone());
             layer.conv = conv;
-            let lattice = Lattice::new(&layer).unwrap();
+            let unfolding = Unfolding::new(&layer).unwrap();
             let len: usize = shape.iter().product();
             let values: Vec<f32> = (0..2 * len).map(|i| i as f32 + 1.0).collect();
             let data = TensorData::new(values.clone(), [2, len]);
             let weights = Tensor::<2>::from_data(data, &Default::default());
-            let unfolded = lattice.unfold(weights);
+            let unfolded = unfolding.unfold(weights);
             // Whole numbers below 2²⁴: the sum is exact in any order.
             let sum = f64::from(unfolded.clone().sum().into_scalar::<f32>());
             let expected: f64 = values.iter().map(|&v| f64::from(v)).sum();
             assert!((sum - expected).abs() < 0.5);
-            let back = lattice.fold(unfolded).into_data();
+            let back = unfolding.fold(unfolded).into_data();
             assert_eq!(back.try_to_vec::<f32>().unwrap(), values);
         }
     }

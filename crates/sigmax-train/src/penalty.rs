@@ -1,7 +1,7 @@
 //! [`Penalty`]: the spectral penalty of a recipe, or none.
 
 use burn::tensor::Tensor;
-use sigmax_burn::{Quantity, SpectralPenalty, SpectralPenaltyConfig};
+use sigmax_burn::{Measure, SpectralPenalty, SpectralPenaltyConfig};
 
 use crate::error::Error;
 use crate::model::Network;
@@ -28,15 +28,15 @@ impl Penalty {
     /// # Errors
     /// What `sigmax-burn` refuses.
     pub fn new<N: Network>(recipe: &Recipe, model: &N) -> Result<Self, Error> {
-        let quantity = match recipe.penalty {
+        let measure = match recipe.penalty {
             PenaltyKind::None => return Ok(Self(None)),
-            PenaltyKind::Four => Quantity::Four,
-            PenaltyKind::Weighted => Quantity::WeightedFour,
-            PenaltyKind::Norm => Quantity::TrackedNorm,
+            PenaltyKind::Four => Measure::Four,
+            PenaltyKind::Weighted => Measure::WeightedFour,
+            PenaltyKind::Norm => Measure::TrackedNorm,
         };
         let layers = model.layers();
         let mut config = SpectralPenaltyConfig::new()
-            .with_quantity(quantity)
+            .with_measure(measure)
             .with_beta(recipe.beta)
             .with_seed(recipe.seed)
             .with_linear(layers.iter().all(|layer| layer.is_dense()));

@@ -5,7 +5,7 @@ use burn::nn::conv::{Conv1d, Conv1dConfig, Conv2d, ConvTranspose2d, ConvTranspos
 use burn::tensor::Device;
 use sigmax::bound::four_gradient;
 use sigmax::{Conv, Options};
-use sigmax_burn::{ProvedLayer, Quantity, SpectralPenaltyConfig, prove};
+use sigmax_burn::{Measure, ProvedLayer, SpectralPenaltyConfig, prove};
 
 use crate::support::{Numbers, autodiff, close, conv2d, fill, in_f64, kernel, replace, values};
 
@@ -54,11 +54,11 @@ fn config((stride, dilation): ([usize; 2], [usize; 2])) -> SpectralPenaltyConfig
 }
 
 /// Calls `check` with every layer's estimate and what the core proves of it.
-fn compare(quantity: &Quantity, initial: usize, check: impl Fn(f64, &ProvedLayer)) {
+fn compare(measure: &Measure, initial: usize, check: impl Fn(f64, &ProvedLayer)) {
     let model = net(&Device::default());
     for steps in STEPS {
         let config = config(steps)
-            .with_quantity(quantity.clone())
+            .with_measure(measure.clone())
             .with_initial_steps(initial);
         let penalty = config.init(&model).unwrap();
         let estimates = penalty.evaluate(&model).unwrap().layers();
@@ -74,14 +74,14 @@ fn compare(quantity: &Quantity, initial: usize, check: impl Fn(f64, &ProvedLayer
 
 #[test]
 fn the_four_are_those_of_the_core() {
-    compare(&Quantity::Four, 2000, |estimate, proved| {
+    compare(&Measure::Four, 2000, |estimate, proved| {
         close(estimate, proved.audit().four().min().get(), 2e-6);
     });
 }
 
 #[test]
 fn the_weighted_four_are_between_the_norm_and_the_core() {
-    compare(&Quantity::WeightedFour, 400, |estimate, proved| {
+    compare(&Measure::WeightedFour, 400, |estimate, proved| {
         let audit = proved.audit();
         assert!(estimate >= audit.norm().bracket().lower().get() * (1.0 - 1e-9));
         // The core stops its optimisation after a fixed number of rounds.
@@ -91,7 +91,7 @@ fn the_weighted_four_are_between_the_norm_and_the_core() {
 
 #[test]
 fn the_tracked_norm_is_that_of_the_core() {
-    compare(&Quantity::TrackedNorm, 60, |estimate, proved| {
+    compare(&Measure::TrackedNorm, 60, |estimate, proved| {
         let norm = proved.audit().norm().bracket();
         // Below the norm but for the rounding of sums of fewer than 300 products in f64.
         assert!(estimate <= norm.upper().get() * (1.0 + 1e-12), "{norm:?}");
@@ -144,13 +144,9 @@ fn pair(device: &Device) -> Conv1d {
 fn two_taps_at_stride_and_dilation_2_have_the_norm_2_and_the_gradient_1_1() {
     // y[j] = x[2j] + x[2j + 2]: on the even pixels the kernel [1, 1] of stride 1.
     let model = pair(&autodiff());
-    for quantity in [
-        Quantity::Four,
-        Quantity::WeightedFour,
-        Quantity::TrackedNorm,
-    ] {
+    for measure in [Measure::Four, Measure::WeightedFour, Measure::TrackedNorm] {
         let config = SpectralPenaltyConfig::new()
-            .with_quantity(quantity)
+            .with_measure(measure)
             .with_beta(1.0)
             .with_geometry("*", Conv::new(1).with_stride(&[2]).with_dilation(&[2]));
         let loss = config.init(&model).unwrap().evaluate(&model).unwrap();

@@ -5,7 +5,7 @@ use burn::nn::conv::Conv2d;
 use burn::tensor::Tensor;
 use sigmax::Conv;
 use sigmax::bound::four_gradient;
-use sigmax_burn::{Form, Quantity, SpectralPenaltyConfig};
+use sigmax_burn::{Form, Measure, SpectralPenaltyConfig};
 
 use crate::support::{Numbers, autodiff, conv2d, geometry, in_f64, kernel, net, replace, values};
 
@@ -66,7 +66,7 @@ fn it_is_the_gradient_of_the_core() {
 }
 
 #[test]
-fn it_agrees_with_finite_differences_for_every_quantity_and_form() {
+fn it_agrees_with_finite_differences_for_every_measure_and_form() {
     let device = autodiff();
     let weights = Numbers(9).take(3 * 4 * 9);
     let model = in_f64(conv2d([4, 3, 3, 3], weights.clone(), &device));
@@ -79,17 +79,17 @@ fn it_agrees_with_finite_differences_for_every_quantity_and_form() {
         .with_stride(&[2, 1])
         .with_padding(&[(1, 1), (1, 1)])
         .with_input_size(&[6, 5]);
-    let quantities = [
-        Quantity::Four,
-        Quantity::Reshape("S".into()),
-        Quantity::WeightedFour,
-        Quantity::TrackedNorm,
-        Quantity::TrackedOperator,
+    let measures = [
+        Measure::Four,
+        Measure::Reshape("S".into()),
+        Measure::WeightedFour,
+        Measure::TrackedNorm,
+        Measure::TrackedOperator,
     ];
-    for quantity in quantities {
+    for measure in measures {
         for form in [Form::Sum, Form::SumLog, Form::Hinge { target: 1.0 }] {
             let config = SpectralPenaltyConfig::new()
-                .with_quantity(quantity.clone())
+                .with_measure(measure.clone())
                 .with_form(form)
                 .with_beta(0.7)
                 .with_geometry("*", sized.clone())
@@ -113,7 +113,7 @@ fn it_agrees_with_finite_differences_for_every_quantity_and_form() {
                 let tolerance = 1e-6;
                 assert!(
                     (exact[entry] - difference).abs() <= tolerance * scale,
-                    "{quantity:?} {form:?} entry {entry}: {} and {difference}",
+                    "{measure:?} {form:?} entry {entry}: {} and {difference}",
                     exact[entry]
                 );
             }
@@ -137,13 +137,9 @@ fn at_a_tie_of_reshapes_one_of_them_counts() {
 #[test]
 fn at_a_tie_of_groups_one_of_them_counts() {
     let model = conv2d([3, 1, 1, 1], vec![2.0; 3], &autodiff());
-    for quantity in [
-        Quantity::Four,
-        Quantity::WeightedFour,
-        Quantity::TrackedNorm,
-    ] {
+    for measure in [Measure::Four, Measure::WeightedFour, Measure::TrackedNorm] {
         let config = SpectralPenaltyConfig::new()
-            .with_quantity(quantity)
+            .with_measure(measure)
             .with_beta(1.0)
             .with_geometry("*", Conv::new(2).with_groups(3));
         let mut found = gradient(&model, &model.weight.val(), &config);

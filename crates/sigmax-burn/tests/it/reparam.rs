@@ -6,7 +6,7 @@ use burn::tensor::{DType, Device, Tensor, TensorData};
 use sigmax::bound::four_bounds;
 use sigmax::{Conv, Options};
 use sigmax_burn::{
-    Error, LayerSelection, Quantity, SpectralReparamConfig, SpectralScale, finish, prove,
+    Error, LayerSelection, Measure, SpectralReparamConfig, SpectralScale, finish, prove,
 };
 
 use crate::support::{
@@ -185,7 +185,7 @@ fn settings_that_make_no_sense_are_refused() {
     for config in [
         SpectralReparamConfig::new(0.0),
         SpectralReparamConfig::new(f64::NAN),
-        SpectralReparamConfig::new(1.0).with_quantity(Quantity::TrackedNorm),
+        SpectralReparamConfig::new(1.0).with_measure(Measure::TrackedNorm),
         SpectralReparamConfig::new(1.0).with_initial_steps(0),
     ] {
         assert!(matches!(config.init(&model), Err(Error::Setting { .. })));

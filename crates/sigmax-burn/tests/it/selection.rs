@@ -4,7 +4,7 @@ use burn::nn::conv::{Conv1dConfig, Conv2dConfig, Conv3dConfig, ConvTranspose2dCo
 use burn::nn::{PaddingConfig1d, PaddingConfig2d};
 use burn::tensor::{Device, Tensor};
 use sigmax::{Conv, PaddingMode};
-use sigmax_burn::{Error, LayerGeometry, Quantity, SpectralPenaltyConfig};
+use sigmax_burn::{Error, LayerGeometry, Measure, SpectralPenaltyConfig};
 
 use crate::support::net;
 
@@ -80,12 +80,12 @@ fn geometry_that_does_not_fit_names_the_layer() {
     let reflect = Conv::new(2).with_padding_mode(PaddingMode::Reflect);
     let (_, text) = refused(&config.clone().with_geometry("stem", reflect));
     assert!(text.starts_with("layer stem: reflect padding"), "{text}");
-    let (_, text) = refused(&config.clone().with_quantity(Quantity::TrackedOperator));
+    let (_, text) = refused(&config.clone().with_measure(Measure::TrackedOperator));
     assert!(
         text.starts_with("layer stem: the tracked operator needs"),
         "{text}"
     );
-    let (_, text) = refused(&config.with_quantity(Quantity::Reshape("R".into())));
+    let (_, text) = refused(&config.with_measure(Measure::Reshape("R".into())));
     assert!(
         text.starts_with("layer line: expected one of the reshapes"),
         "{text}"

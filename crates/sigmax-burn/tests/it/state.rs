@@ -5,21 +5,17 @@ use burn::nn::conv::{Conv2d, Conv2dConfig};
 use burn::store::ModuleRecord;
 use burn::tensor::Device;
 use sigmax::Conv;
-use sigmax_burn::{Error, Quantity, SpectralPenalty, SpectralPenaltyConfig};
+use sigmax_burn::{Error, Measure, SpectralPenalty, SpectralPenaltyConfig};
 
 use crate::support::{Each, Numbers, autodiff, close, conv2d, fill, net, values};
 
-fn quantities() -> [Quantity; 3] {
-    [
-        Quantity::Four,
-        Quantity::WeightedFour,
-        Quantity::TrackedNorm,
-    ]
+fn measures() -> [Measure; 3] {
+    [Measure::Four, Measure::WeightedFour, Measure::TrackedNorm]
 }
 
-fn config(quantity: Quantity) -> SpectralPenaltyConfig {
+fn config(measure: Measure) -> SpectralPenaltyConfig {
     SpectralPenaltyConfig::new()
-        .with_quantity(quantity)
+        .with_measure(measure)
         .with_initial_steps(4)
         .with_rescan_every(7)
 }
@@ -72,8 +68,8 @@ fn steps_converge_from_a_cold_start() {
 #[test]
 fn a_restored_state_goes_on_bit_for_bit() {
     let model = net(&autodiff());
-    for quantity in quantities() {
-        let config = config(quantity);
+    for measure in measures() {
+        let config = config(measure);
         let mut first = config.init(&model).unwrap();
         losses(&mut first, &model, 5);
         let bytes = first.clone().into_record().into_bytes().unwrap();
@@ -96,7 +92,7 @@ fn the_state_is_saved_with_the_model_that_holds_it() {
         penalty: SpectralPenalty,
     }
     let conv = conv2d([3, 3, 3, 3], Numbers(8).take(81), &autodiff());
-    let config = config(Quantity::Four);
+    let config = config(Measure::Four);
     let fresh = || Both {
         penalty: config.init(&conv).unwrap(),
         conv: conv.clone(),
@@ -114,8 +110,8 @@ fn the_state_is_saved_with_the_model_that_holds_it() {
 #[test]
 fn a_clone_is_independent() {
     let model = net(&autodiff());
-    for quantity in quantities() {
-        let mut original = config(quantity.clone()).init(&model).unwrap();
+    for measure in measures() {
+        let mut original = config(measure.clone()).init(&model).unwrap();
         let mut copy = original.clone();
         let ahead = losses(&mut original, &model, 9);
         assert_eq!(ahead, losses(&mut copy, &model, 9));
@@ -125,7 +121,7 @@ fn a_clone_is_independent() {
 #[test]
 fn evaluation_does_not_change_the_state() {
     let model = net(&autodiff());
-    let mut penalty = config(Quantity::Four).init(&model).unwrap();
+    let mut penalty = config(Measure::Four).init(&model).unwrap();
     let before = values(&penalty.evaluate(&model).unwrap().loss());
     assert_eq!(before, values(&penalty.evaluate(&model).unwrap().loss()));
     assert_eq!(before, values(&penalty.step(&model).unwrap().loss()));
@@ -135,7 +131,7 @@ fn evaluation_does_not_change_the_state() {
 #[test]
 fn modes_and_devices_change_nothing() {
     let model = net(&autodiff());
-    let mut plain = config(Quantity::TrackedNorm).init(&model).unwrap();
+    let mut plain = config(Measure::TrackedNorm).init(&model).unwrap();
     let expected = losses(&mut plain.clone(), &model, 3);
     let variants: [fn(SpectralPenalty) -> SpectralPenalty; 6] = [
         |p| p.valid(),
@@ -159,7 +155,7 @@ fn modes_and_devices_change_nothing() {
 #[test]
 fn another_model_is_an_error_with_the_path() {
     let model = net(&Device::default());
-    let mut penalty = config(Quantity::Four).init(&model).unwrap();
+    let mut penalty = config(Measure::Four).init(&model).unwrap();
     let mut other = model.clone();
     other.blocks[1].conv = Conv2dConfig::new([6, 6], [5, 5]).init(&Device::default());
     let error = penalty.step(&other).unwrap_err();
@@ -193,7 +189,7 @@ fn another_state_is_an_error_with_the_path() {
     let wide = conv2d([4, 3, 3, 3], Numbers(8).take(108), &Device::default());
     let a = A { left: conv.clone() };
     let b = B { right: conv };
-    let config = config(Quantity::Four);
+    let config = config(Measure::Four);
     let record = || config.init(&a).unwrap().into_record();
     // Same shapes, another layer.
     let error = config.init(&b).unwrap().restore(record()).unwrap_err();
@@ -229,8 +225,8 @@ fn another_state_is_an_error_with_the_path() {
 #[test]
 fn the_start_does_not_depend_on_the_grouping() {
     let model = fill(net(&Device::default()), 2);
-    let all = config(Quantity::Four).init(&model).unwrap();
-    let one = config(Quantity::Four)
+    let all = config(Measure::Four).init(&model).unwrap();
+    let one = config(Measure::Four)
         .with_include("blocks.1.conv")
         .init(&model)
         .unwrap();

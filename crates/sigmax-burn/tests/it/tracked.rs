@@ -3,7 +3,7 @@
 use burn::module::Module;
 use burn::tensor::Device;
 use sigmax::Options;
-use sigmax_burn::{Quantity, SpectralPenalty, SpectralPenaltyConfig, prove};
+use sigmax_burn::{Measure, SpectralPenalty, SpectralPenaltyConfig, prove};
 
 use crate::support::{Each, Numbers, conv2d, fill, geometry, net};
 
@@ -34,7 +34,7 @@ fn it_is_the_norm_for_every_geometry() {
     for seed in 0..8 {
         let model = fill(net(&Device::default()), seed);
         let config = SpectralPenaltyConfig::new()
-            .with_quantity(Quantity::TrackedNorm)
+            .with_measure(Measure::TrackedNorm)
             .with_linear(true)
             .with_initial_steps(60);
         let config = geometry()
@@ -50,7 +50,7 @@ fn it_is_the_norm_for_every_geometry() {
 fn it_follows_a_changing_kernel() {
     let mut model = conv2d([6, 5, 3, 3], Numbers(3).take(270), &Device::default());
     let mut penalty = SpectralPenaltyConfig::new()
-        .with_quantity(Quantity::TrackedNorm)
+        .with_measure(Measure::TrackedNorm)
         .init(&model)
         .unwrap();
     let mut numbers = Numbers(4);
@@ -83,7 +83,7 @@ fn a_new_peak_is_found_by_the_next_search_and_not_before() {
     let before = conv2d([1, 1, 3, 3], two_peaks(2.0, 1.0), &device);
     let after = conv2d([1, 1, 3, 3], two_peaks(2.0, 4.0), &device);
     let mut penalty = SpectralPenaltyConfig::new()
-        .with_quantity(Quantity::TrackedNorm)
+        .with_measure(Measure::TrackedNorm)
         .with_rescan_every(10)
         .init(&before)
         .unwrap();

@@ -6,7 +6,7 @@ use burn::nn::conv::{Conv2d, Conv2dConfig};
 use burn::optim::{GradientsParams, SgdConfig};
 use burn::tensor::{Device, Tensor, TensorData};
 use sigmax::Options;
-use sigmax_burn::{LayerSelection, Quantity, SpectralPenaltyConfig, prove};
+use sigmax_burn::{LayerSelection, Measure, SpectralPenaltyConfig, prove};
 
 use crate::support::{Each, Numbers, autodiff, fill};
 
@@ -49,16 +49,16 @@ fn images(seed: u64, shape: [usize; 4], device: &Device) -> Tensor<4> {
 }
 
 /// The largest proved norm after 60 steps of regression onto noise.
-fn trained(quantity: Option<Quantity>) -> f64 {
+fn trained(measure: Option<Measure>) -> f64 {
     let device = autodiff();
     let mut model = small(&device);
     let (x, y) = (
         images(1, [8, 1, 6, 6], &device),
         images(2, [8, 4, 6, 6], &device),
     );
-    let mut penalty = quantity.map(|quantity| {
+    let mut penalty = measure.map(|measure| {
         SpectralPenaltyConfig::new()
-            .with_quantity(quantity)
+            .with_measure(measure)
             .with_beta(0.3)
             .init(&model)
             .unwrap()
@@ -82,15 +82,11 @@ fn trained(quantity: Option<Quantity>) -> f64 {
 #[test]
 fn the_penalty_lowers_the_proved_norms() {
     let plain = trained(None);
-    for quantity in [
-        Quantity::Four,
-        Quantity::WeightedFour,
-        Quantity::TrackedNorm,
-    ] {
-        let penalised = trained(Some(quantity.clone()));
+    for measure in [Measure::Four, Measure::WeightedFour, Measure::TrackedNorm] {
+        let penalised = trained(Some(measure.clone()));
         assert!(
             penalised < 0.9 * plain,
-            "{quantity:?}: {penalised} against {plain}"
+            "{measure:?}: {penalised} against {plain}"
         );
     }
 }

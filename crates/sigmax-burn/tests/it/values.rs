@@ -4,13 +4,13 @@ use burn::module::Module;
 use burn::tensor::Device;
 use sigmax::estimate::Operator;
 use sigmax::{Conv, Options};
-use sigmax_burn::{Form, LayerKind, Quantity, SpectralPenaltyConfig, prove};
+use sigmax_burn::{Form, LayerKind, Measure, SpectralPenaltyConfig, prove};
 
 use crate::support::{Net, close, conv2d, geometry, in_f64, kernel, net, values};
 
-fn config(quantity: Quantity) -> SpectralPenaltyConfig {
+fn config(measure: Measure) -> SpectralPenaltyConfig {
     let config = SpectralPenaltyConfig::new()
-        .with_quantity(quantity)
+        .with_measure(measure)
         .with_linear(true)
         .with_initial_steps(2000);
     geometry()
@@ -48,7 +48,7 @@ fn both<M: Module>(
 #[test]
 fn the_four_in_f64_agree_with_the_core() {
     let model = in_f64(net(&Device::default()));
-    for (estimate, proved) in both(&model, &config(Quantity::Four)) {
+    for (estimate, proved) in both(&model, &config(Measure::Four)) {
         // The core's bound is within 1e-6 of the exact one; rounding in f64 is far below.
         let bound = proved.audit().four().min().get();
         assert!(estimate <= bound * (1.0 + 1e-12), "{}", proved.layer().path);
@@ -59,7 +59,7 @@ fn the_four_in_f64_agree_with_the_core() {
 #[test]
 fn the_four_in_f32_agree_with_the_core_to_rounding() {
     let model = net(&Device::default());
-    for (estimate, proved) in both(&model, &config(Quantity::Four)) {
+    for (estimate, proved) in both(&model, &config(Measure::Four)) {
         // A sum of n products W·G in f32 is off by at most γ_n Σ|W||G| ≤ n·2⁻²⁴·‖W‖_F·‖G‖_F, and
         // ‖G‖_F = √(Πk), so relatively by n·2⁻²⁴·‖W‖_F/‖M‖₂ with ‖W‖_F ≤ √rank·‖M‖₂; the unit
         // vectors themselves are off by as much again.
@@ -75,7 +75,7 @@ fn the_four_in_f32_agree_with_the_core_to_rounding() {
 fn every_reshape_has_the_value_of_the_core() {
     let model = in_f64(net(&Device::default()));
     for name in ["T", "U"] {
-        let config = config(Quantity::Reshape(name.into())).with_linear(false);
+        let config = config(Measure::Reshape(name.into())).with_linear(false);
         for (estimate, proved) in both(&model, &config) {
             close(
                 estimate,
@@ -86,7 +86,7 @@ fn every_reshape_has_the_value_of_the_core() {
     }
     for name in ["R", "S"] {
         let config = SpectralPenaltyConfig::new()
-            .with_quantity(Quantity::Reshape(name.into()))
+            .with_measure(Measure::Reshape(name.into()))
             .with_include("stem")
             .with_include("up")
             .with_initial_steps(2000)
@@ -105,7 +105,7 @@ fn every_reshape_has_the_value_of_the_core() {
 #[test]
 fn the_weighted_four_are_between_the_norm_and_the_four() {
     let model = in_f64(net(&Device::default()));
-    for (estimate, proved) in both(&model, &config(Quantity::WeightedFour)) {
+    for (estimate, proved) in both(&model, &config(Measure::WeightedFour)) {
         let audit = proved.audit();
         assert!(estimate >= audit.norm().bracket().lower().get() * (1.0 - 1e-9));
         assert!(
@@ -126,7 +126,7 @@ fn the_weighted_four_are_between_the_norm_and_the_four() {
 fn without_geometry_the_value_bounds_every_geometry() {
     let model = in_f64(net(&Device::default()));
     let blind = SpectralPenaltyConfig::new().with_initial_steps(2000);
-    let selection = config(Quantity::Four).with_linear(false);
+    let selection = config(Measure::Four).with_linear(false);
     let estimates = blind
         .init(&model)
         .unwrap()
@@ -173,7 +173,7 @@ fn the_tracked_operator_is_the_norm_of_the_padded_layer() {
     ];
     for (pattern, conv) in cases {
         let config = SpectralPenaltyConfig::new()
-            .with_quantity(Quantity::TrackedOperator)
+            .with_measure(Measure::TrackedOperator)
             .with_include(pattern)
             .with_geometry(pattern, conv)
             .with_initial_steps(1500);
@@ -218,7 +218,7 @@ fn operator_norm(operator: &Operator) -> f64 {
 #[test]
 fn the_forms_are_what_they_say() {
     let model = in_f64(net(&Device::default()));
-    let base = config(Quantity::Four).with_beta(0.5).with_initial_steps(5);
+    let base = config(Measure::Four).with_beta(0.5).with_initial_steps(5);
     let bounds: Vec<f64> = both(&model, &base)
         .iter()
         .map(|(estimate, _)| *estimate)
@@ -244,13 +244,9 @@ fn a_kernel_of_zeros_has_the_value_zero_and_recovers() {
     let device = Device::default();
     let zero = conv2d([2, 2, 3, 3], vec![0.0; 36], &device);
     let one = conv2d([2, 2, 3, 3], vec![1.0; 36], &device);
-    for quantity in [
-        Quantity::Four,
-        Quantity::WeightedFour,
-        Quantity::TrackedNorm,
-    ] {
+    for measure in [Measure::Four, Measure::WeightedFour, Measure::TrackedNorm] {
         let mut penalty = SpectralPenaltyConfig::new()
-            .with_quantity(quantity)
+            .with_measure(measure)
             .with_rescan_every(3)
             .init(&zero)
             .unwrap();
