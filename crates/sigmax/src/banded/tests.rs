@@ -6,7 +6,7 @@ use crate::estimate::Operator;
 use crate::kernel::Kernel;
 use crate::krylov::quasi_random;
 use crate::linalg::MatRef;
-use crate::rounding::{ldexp, mul_down, scale_down};
+use crate::rounding::{ldexp, mul_down, scale_down, sin_cos_turns};
 
 fn all(of: &Sparse) -> Vec<Top<'_>> {
     let transposed = of.transpose();
@@ -224,7 +224,8 @@ fn eigenvalues_that_crowd() {
         let kernel = Kernel::new(&[1, 1, 3], vec![1.0, -2.0, 1.0]).unwrap();
         let conv = Conv::new(1).with_padding(&[(1, 1)]).with_input_size(&[n]);
         let sparse = Sparse::of_layer(&kernel, &conv).unwrap();
-        let root = 2.0 + 2.0 * (std::f64::consts::PI / (n + 1) as f64).cos();
+        let (_, cosine) = sin_cos_turns(1, 2 * (n as u64 + 1));
+        let root = 2.0 + 2.0 * cosine;
         let truth = root * root;
         let m = Top::new(&sparse).unwrap().prove(&vec![1.0; n]).upper();
         assert!(m >= truth * (1.0 - 1e-15), "{n}: {m} for {truth}");
