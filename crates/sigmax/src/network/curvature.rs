@@ -243,6 +243,7 @@ fn has_one_layer(network: &Network, path: &Path<'_>) -> bool {
         .all(|id| !curved[network.node(id).inputs[0].0])
 }
 
+/// Why a node has no derivative with a bound of its quotients.
 pub(crate) fn no_curvature(network: &Network, id: NodeId) -> Error {
     let node = network.node(id);
     let reason = match &node.op {
