@@ -83,6 +83,12 @@ pub(crate) fn div_down(a: f64, b: f64) -> f64 {
     (a / b).next_down()
 }
 
+/// The larger of two; NaN if one of them is. `f64::max` drops a NaN, and a comparison drops that of an
+/// earlier turn: either would make a bound of what is not known.
+pub(crate) fn larger(a: f64, b: f64) -> f64 {
+    if a > b || a.is_nan() { a } else { b }
+}
+
 /// √a, rounded up.
 pub(crate) fn sqrt_up(a: f64) -> f64 {
     if a <= 0.0 { 0.0 } else { a.sqrt().next_up() }
@@ -301,6 +307,18 @@ mod tests {
         assert_eq!(sin_cos_turns(1, 4), (1.0, 0.0));
         assert_eq!(sin_cos_turns(1, 2), (0.0, -1.0));
         assert_eq!(sin_cos_turns(-1, 4), (-1.0, 0.0));
+    }
+
+    #[test]
+    fn a_nan_stays_whatever_comes_after_it() {
+        for values in [
+            [f64::NAN, 1.0, 2.0],
+            [1.0, f64::NAN, 2.0],
+            [1.0, 2.0, f64::NAN],
+        ] {
+            assert!(values.into_iter().fold(0.0, larger).is_nan(), "{values:?}");
+        }
+        assert_eq!([1.0, 3.0, 2.0].into_iter().fold(0.0, larger), 3.0);
     }
 
     #[test]

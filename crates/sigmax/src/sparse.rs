@@ -7,7 +7,8 @@ use crate::krylov;
 use crate::layout::multi_index;
 use crate::reads::Reads;
 use crate::rounding::{
-    self, add_up, div_down, gamma, ldexp, mul_down, mul_up, scale_up, sqrt_down, sqrt_up, sub_down,
+    self, add_up, div_down, gamma, larger, ldexp, mul_down, mul_up, scale_up, sqrt_down, sqrt_up,
+    sub_down,
 };
 
 #[cfg(test)]
@@ -540,8 +541,7 @@ impl Sparse {
                 sums[c as usize] += v.abs() * size;
             }
         }
-        // Not `max`, which would drop a NaN.
-        let largest = sums.iter().fold(0.0, |m, &s| if s <= m { m } else { s });
+        let largest = sums.into_iter().fold(0.0, larger);
         // Sums of non-negative terms with fewer roundings than that each; squares may underflow.
         let up = |sum: f64| add_up(mul_up(sum, add_up(1.0, gamma(self.len() + 8))), 1e-290);
         let (squares, largest) = (up(squares), up(largest));

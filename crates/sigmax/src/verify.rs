@@ -8,7 +8,9 @@
 use crate::kernel::Kernel;
 use crate::krylov;
 use crate::linalg::{self, Cholesky, Mat, MatMut, MatRef, c64};
-use crate::rounding::{add_up, div_down, gamma, mul_down, mul_up, sqrt_down, sqrt_up, sub_down};
+use crate::rounding::{
+    add_up, div_down, gamma, larger, mul_down, mul_up, sqrt_down, sqrt_up, sub_down,
+};
 
 /// Relative distance at which a proof is first tried above the approximate norm, squared norm
 /// units. The norm itself is then proved to half of it.
@@ -96,14 +98,9 @@ impl CheapNorms {
             }
             let sum = krylov::dot(&sizes, &ones);
             squares += krylov::dot(&sizes, &sizes);
-            // Not `max`, which would drop a NaN.
-            if !(sum <= largest_column) {
-                largest_column = sum;
-            }
+            largest_column = larger(largest_column, sum);
         }
-        let largest_row = row_sums
-            .iter()
-            .fold(0.0, |m, &s| if s <= m { m } else { s });
+        let largest_row = row_sums.into_iter().fold(0.0, larger);
         // Sums of non-negative terms: at most m + n (+1 for the square) roundings each. Squares
         // may underflow: 2⁻¹⁰⁷⁴ each.
         let up = |sum: f64| add_up(mul_up(sum, add_up(1.0, gamma(m + n + 4))), 1e-290);

@@ -9,8 +9,8 @@ use crate::error::Error;
 use crate::kernel::Kernel;
 use crate::linalg::{self, Mat, c64};
 use crate::rounding::{
-    self, add_up, cos_turns_down, div_up, exponent, gamma, ldexp, mul_down, mul_up, scale_up,
-    sqrt_up,
+    self, add_up, cos_turns_down, div_up, exponent, gamma, larger, ldexp, mul_down, mul_up,
+    scale_up, sqrt_up,
 };
 use crate::symbol::Lattice;
 use crate::symbol::autocorrelation::{Autocorrelation, Frequency, half_grid};
@@ -66,10 +66,7 @@ pub fn gram_iteration(
                 square_norm_upper(&of, at, steps)
             })
             .collect();
-        // Not `max`, which would drop a NaN.
-        largest = bounds
-            .into_iter()
-            .fold(largest, |m, b| if b <= m { m } else { b });
+        largest = bounds.into_iter().fold(largest, larger);
     }
     let bound = mul_up(sqrt_up(largest), grid_factor(&lattice.k, grid));
     Ok(layer_upper(bound, &lattice, conv))

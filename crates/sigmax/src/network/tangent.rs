@@ -144,7 +144,8 @@ impl Parabola {
         ));
         let slope = add_up(self.p, root);
         // p² and 2mc may underflow where both are tiny: then the quotient is of no use anyway.
-        let radius = div_down(2.0 * self.c, add_up(slope, 1e-150));
+        // 2c may overflow, which half of the slope does not.
+        let radius = div_down(self.c, add_up(mul_up(0.5, slope), 1e-150));
         if radius > 0.0 { radius } else { 0.0 }
     }
 }
@@ -184,6 +185,12 @@ mod tests {
             ..parabola
         };
         assert!(nan.radius() <= 0.0);
+        let huge = Parabola {
+            c: f64::MAX,
+            p: 4.0,
+            m: 0.0,
+        };
+        assert!(huge.radius() <= f64::MAX / 4.0);
         let steep = Parabola {
             p: f64::INFINITY,
             ..parabola

@@ -1,6 +1,6 @@
 //! [`kappa`]: how concave a unit can make a difference of logits (T34).
 
-use crate::rounding::{U, add_up, mul_up, sub_down};
+use crate::rounding::{U, add_up, larger, mul_up, sub_down};
 
 /// What F = ∂f/∂h may be at a unit, from below and from above.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -32,7 +32,7 @@ pub(crate) fn kappa(factor: Factor, (low, high): (f64, f64)) -> f64 {
     [factor.low, factor.high]
         .into_iter()
         .flat_map(|f| [mul_up(-f, low), mul_up(-f, high)])
-        .fold(0.0, |m, k| if k <= m { m } else { k })
+        .fold(0.0, larger)
 }
 
 #[cfg(test)]
@@ -58,6 +58,17 @@ mod tests {
             0.8
         ));
         assert!(kappa(Factor::near(f64::NAN, 0.0), mixed).is_nan());
+    }
+
+    /// A sum that overflowed may belong to a number of the other sign.
+    #[test]
+    fn kappa_of_what_overflowed_is_not_a_number() {
+        for range in [(0.0, 0.25), (-1.0, 0.0), (-0.1, 0.8)] {
+            for value in [f64::INFINITY, f64::NEG_INFINITY, f64::NAN] {
+                let kappa = kappa(Factor::near(value, f64::INFINITY), range);
+                assert!(!(kappa < f64::INFINITY), "{value} {range:?}: {kappa}");
+            }
+        }
     }
 
     #[test]

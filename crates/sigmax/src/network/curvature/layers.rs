@@ -18,7 +18,7 @@ use crate::network::op::Op;
 use crate::network::op::affine::{Affine, PerEntry};
 use crate::network::rule::lattice_map::LatticeMap;
 use crate::network::rule::slack::Slack;
-use crate::rounding::{add_up, mul_up, sqrt_up, sub_down};
+use crate::rounding::{add_up, larger, mul_up, sqrt_up, sub_down};
 
 /// How norms of convolutions and dense layers are bounded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -93,27 +93,22 @@ impl<'f> Layers<'f> {
                 .curvature()
                 .unwrap_or((f64::NEG_INFINITY, f64::INFINITY));
             let Some(factors) = factors else { continue };
-            let weights: Vec<f64> =
-                match self.norms {
-                    Norms::Tight => {
-                        let factors = factors.middle.iter().zip(&factors.radius);
-                        factors
-                            .map(|(&m, &r)| sqrt_up(kappa(Factor::near(m, r), range)))
-                            .collect()
-                    }
-                    // sup|σ''|·max|F|, as published.
-                    Norms::Four => {
-                        let largest = factors.middle.iter().zip(&factors.radius).fold(
-                            0.0f64,
-                            |m, (&c, &r)| {
-                                let size = add_up(c.abs(), r);
-                                if size <= m { m } else { size }
-                            },
-                        );
-                        let curved = range.1.max(-range.0);
-                        vec![sqrt_up(mul_up(curved, largest)); factors.middle.len()]
-                    }
-                };
+            let weights: Vec<f64> = match self.norms {
+                Norms::Tight => {
+                    let factors = factors.middle.iter().zip(&factors.radius);
+                    factors
+                        .map(|(&m, &r)| sqrt_up(kappa(Factor::near(m, r), range)))
+                        .collect()
+                }
+                // sup|σ''|·max|F|, as published.
+                Norms::Four => {
+                    let factors_of = factors.middle.iter().zip(&factors.radius);
+                    let sizes = factors_of.map(|(&c, &r)| add_up(c.abs(), r));
+                    let largest = sizes.fold(0.0, larger);
+                    let curved = range.1.max(-range.0);
+                    vec![sqrt_up(mul_up(curved, largest)); factors.middle.len()]
+                }
+            };
             let norm = self.weighted(node.inputs[0], &weights)?;
             sum = add_up(sum, mul_up(norm, norm));
         }
@@ -187,9 +182,7 @@ impl<'f> Layers<'f> {
     /// sup_x ‖diag(w)·Dv(x)‖ from above, v the value of a node.
     fn weighted(&self, id: NodeId, weights: &[f64]) -> Result<f64, Error> {
         let node = self.bounds.network().node(id);
-        let largest = weights
-            .iter()
-            .fold(0.0f64, |m, &w| if w <= m { m } else { w });
+        let largest = weights.iter().copied().fold(0.0, larger);
         if largest <= 0.0 {
             return Ok(0.0);
         }
@@ -282,7 +275,11 @@ impl Ball {
             radius: Vec::new(),
         };
         for (&c, &r) in self.middle.iter().zip(&self.radius) {
-            let (from, to) = (sub_down(c, r), add_up(c, r));
+            let (from, to) = match (sub_down(c, r), add_up(c, r)) {
+                // Of what overflowed nothing is known, its sign neither.
+                (from, to) if from.is_nan() || to.is_nan() => (f64::NEG_INFINITY, f64::INFINITY),
+                ends => ends,
+            };
             let corners = [from, to].into_iter().flat_map(|f| [(f, low), (f, high)]);
             let (mut least, mut most) = (f64::INFINITY, f64::NEG_INFINITY);
             for (f, s) in corners {

@@ -9,7 +9,7 @@ use crate::network::curvature::kappa::{Factor, kappa};
 use crate::network::eval::gradient::{Inexactly, Path, Seed};
 use crate::network::graph::{Network, Node, NodeId};
 use crate::network::op::Op;
-use crate::rounding::{add_up, mul_up, scale_up, sqrt_up};
+use crate::rounding::{add_up, larger, mul_up, scale_up, sqrt_up};
 use crate::sparse::{Image, Sparse};
 
 /// Most entries of the Jacobian of the units, and most products to compute it.
@@ -125,9 +125,7 @@ impl Prover<'_> {
     /// plus half of it times ‖x‖² is convex.
     pub(crate) fn concavity(&mut self, plus: usize, minus: Option<usize>, sign: f64) -> f64 {
         let kappas = self.units.kappas(plus, minus, sign);
-        let largest = kappas
-            .iter()
-            .fold(0.0f64, |m, &k| if k <= m { m } else { k });
+        let largest = kappas.iter().copied().fold(0.0, larger);
         let proved = self.top.prove(&kappas);
         // ‖√K·(W − Ŵ)‖ ≤ max √κ·‖W − Ŵ‖.
         let norm = scale_up(proved.root, proved.exponent);

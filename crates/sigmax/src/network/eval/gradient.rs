@@ -6,7 +6,7 @@ use crate::network::eval::linear::{self, add, is_affine};
 use crate::network::eval::rounds::norm_up;
 use crate::network::graph::NodeId;
 use crate::network::op::Op;
-use crate::rounding::{U, add_up, mul_up, sqrt_int_up};
+use crate::rounding::{self, U, add_up, larger, mul_up, sqrt_int_up};
 
 /// A vector, and a bound of its ℓ₂ distance from the exact one.
 #[derive(Clone, Debug)]
@@ -144,6 +144,7 @@ impl<'f> Path<'f> {
         seeds: &[Seed],
         keep: &[NodeId],
     ) -> Vec<Vec<Inexactly>> {
+        rounding::assert_ieee();
         let nodes = self.forward.network().nodes();
         let mut received: Vec<Option<Received>> = Vec::new();
         received.resize_with(nodes.len(), || None);
@@ -151,14 +152,14 @@ impl<'f> Path<'f> {
         let mut found: Vec<Vec<Inexactly>> = keep.iter().map(|_| Vec::new()).collect();
         let mut activation = self.read.len();
         for i in (0..=self.logits.0).rev().filter(|&i| self.used[i]) {
-            let Some(received_here) = received[i].take() else {
-                continue;
-            };
             let node = &nodes[i];
             let is_activation = matches!(node.op, Op::Activation(_));
             if is_activation {
                 activation -= 1;
             }
+            let Some(received_here) = received[i].take() else {
+                continue;
+            };
             if let Some(place) = keep.iter().position(|id| id.0 == i) {
                 found[place] = received_here.split(node.len());
                 if i == 0 {
@@ -218,6 +219,7 @@ impl<'f> Path<'f> {
         columns: std::ops::Range<usize>,
         keep: &[NodeId],
     ) -> Vec<Vec<Inexactly>> {
+        rounding::assert_ieee();
         let nodes = self.forward.network().nodes();
         let (count, length) = (columns.len(), nodes[0].len());
         let mut values = vec![0.0; count * length];
@@ -328,7 +330,7 @@ impl Received {
         for ((b, &beta), slopes) in self.values.chunks(width).zip(&self.errors).zip(slopes) {
             let start = values.len();
             values.extend(b.iter().zip(&slopes.values).map(|(b, s)| b * s));
-            let largest = b.iter().fold(0.0f64, |m, b| m.max(b.abs()));
+            let largest = b.iter().fold(0.0, |m, b| larger(m, b.abs()));
             let evaluated = mul_up(slopes.error, norm_up(b));
             let mut error = add_up(mul_up(slope, beta), mul_up(slopes.carried, largest));
             error = add_up(error, evaluated);

@@ -236,8 +236,8 @@ impl AxisMatrix {
         add_up(verify::matrix_norm(dense.as_ref()).upper, error).min(cheap)
     }
 
-    /// Most entries in a column.
-    fn touched(&self) -> usize {
+    /// Most entries in a column; a row may have several there.
+    pub(crate) fn touched(&self) -> usize {
         let mut touched = vec![0usize; self.cols];
         for &(col, _) in self.rows.iter().flatten() {
             touched[col] += 1;

@@ -169,9 +169,9 @@ impl Separable {
         self.axes.iter().flatten().map(|m| m.terms() + 2).sum()
     }
 
-    /// The same in the transpose: a column has at most as many entries as there are rows.
+    /// The same in the transpose.
     pub(crate) fn reverse_terms(&self) -> usize {
-        self.axes.iter().flatten().map(|m| m.size().0 + 2).sum()
+        self.axes.iter().flatten().map(|m| m.touched() + 2).sum()
     }
 
     /// More of them in a float32 execution.
