@@ -11,6 +11,7 @@ use sigmax::network::{
 use sigmax::{Conv, Kernel, PaddingMode};
 
 use crate::cases::uniform;
+use crate::jet::SMOOTH;
 use crate::num::Num;
 
 /// What a node computes, in terms that do not need the crate.
@@ -64,6 +65,10 @@ pub(crate) enum Kinds {
     /// Those that the exact oracle knows.
     Algebraic,
     Linear,
+    /// Linear ones and activations with a range of σ''.
+    Smooth,
+    /// The same, where no activation reads another one.
+    SmoothOnce,
 }
 
 pub(crate) struct Draw(pub(crate) u64);
@@ -106,6 +111,9 @@ impl Draw {
     }
 
     fn activation(&mut self, kinds: Kinds) -> Activation {
+        if matches!(kinds, Kinds::Smooth | Kinds::SmoothOnce) {
+            return SMOOTH[self.below(SMOOTH.len())];
+        }
         let alpha = 2.0 * self.real();
         let choices = if kinds == Kinds::All { 21 } else { 6 };
         match self.below(choices) {
@@ -233,6 +241,7 @@ impl Draw {
             draw.reals(n, scale)
         };
         let linear = kinds == Kinds::Linear;
+        let smooth = matches!(kinds, Kinds::Smooth | Kinds::SmoothOnce);
         match self.below(if linear { 14 } else { 22 }) {
             0..=4 if rank > 1 => self.conv(input),
             0..=4 => {
@@ -301,8 +310,8 @@ impl Draw {
                 ][self.below(4)];
                 Spec::Linear(self.below(rank), 1 + self.below(7), how)
             }
-            14 if rank > 1 => Spec::MaxPool(self.pool(rank - 1)),
-            15 => Spec::PRelu(per(self, 2.0)),
+            14 if rank > 1 && !smooth => Spec::MaxPool(self.pool(rank - 1)),
+            15 if !smooth => Spec::PRelu(per(self, 2.0)),
             16 if kinds == Kinds::All => Spec::Softmax(self.below(rank)),
             17 if kinds == Kinds::All => Spec::LogSoftmax(self.below(rank)),
             _ => Spec::Activation(self.activation(kinds)),
@@ -410,6 +419,8 @@ pub(crate) fn graph(seed: u64, kinds: Kinds, nodes: usize, classes: Option<usize
             specs.push((spec, from));
             true
         };
+    // Which nodes depend on an activation.
+    let mut curved = vec![false];
     for _ in 0..10 * nodes {
         if ids.len() > nodes {
             break;
@@ -425,22 +436,35 @@ pub(crate) fn graph(seed: u64, kinds: Kinds, nodes: usize, classes: Option<usize
                 vec![from, last]
             };
             let rank = net.shape(ids[last]).len();
-            let most = if kinds == Kinds::Linear { 2 } else { 4 };
+            let most = match kinds {
+                Kinds::All | Kinds::Algebraic => 4,
+                Kinds::Linear | Kinds::Smooth | Kinds::SmoothOnce => 2,
+            };
             let spec = match draw.below(most) {
                 0 => Spec::Add,
                 1 => Spec::Concat(draw.below(rank)),
                 2 => Spec::Max,
                 _ => Spec::Min,
             };
-            push(&mut net, &mut ids, spec, inputs);
+            let bent = inputs.iter().any(|&i| curved[i]);
+            if push(&mut net, &mut ids, spec, inputs) {
+                curved.push(bent);
+            }
         } else {
             let from = if draw.yes(6) {
                 draw.below(ids.len())
             } else {
                 last
             };
+            let kinds = match kinds {
+                Kinds::SmoothOnce if curved[from] => Kinds::Linear,
+                kinds => kinds,
+            };
             let spec = draw.single(net.shape(ids[from]), kinds);
-            push(&mut net, &mut ids, spec, vec![from]);
+            let bent = curved[from] || matches!(spec, Spec::Activation(_));
+            if push(&mut net, &mut ids, spec, vec![from]) {
+                curved.push(bent);
+            }
         }
     }
     if let Some(classes) = classes {
@@ -519,16 +543,28 @@ impl Graph {
 
     /// The values of all nodes, formula by formula; sums in a random order if `shuffle`.
     pub(crate) fn evaluate<T: Num>(&self, x: &[f64], shuffle: Option<u64>) -> Vec<Vec<T>> {
+        let x = x.iter().map(|&x| T::of(x)).collect();
+        self.evaluate_with(x, shuffle, |_, _| {})
+    }
+
+    /// The same at an input of such numbers; `change` sees every node's values before others read them.
+    pub(crate) fn evaluate_with<T: Num>(
+        &self,
+        x: Vec<T>,
+        shuffle: Option<u64>,
+        mut change: impl FnMut(usize, &mut Vec<T>),
+    ) -> Vec<Vec<T>> {
         let mut summer = Summer(shuffle);
-        let mut values: Vec<Vec<T>> = vec![x.iter().map(|&x| T::of(x)).collect()];
+        let mut values = vec![x];
         for i in 1..self.specs.len() {
             let (spec, from) = &self.specs[i];
             let inputs: Vec<(&[T], &[usize])> = from
                 .iter()
                 .map(|&j| (&values[j][..], self.shape(j)))
                 .collect();
-            let out = spec.values(&inputs, self.shape(i), &mut summer);
+            let mut out = spec.values(&inputs, self.shape(i), &mut summer);
             assert_eq!(out.len(), size(self.shape(i)));
+            change(i, &mut out);
             values.push(out);
         }
         values
@@ -809,6 +845,9 @@ fn softmax<T: Num>(lane: &[T], summer: &mut Summer) -> Vec<T> {
 }
 
 fn activated<T: Num>(activation: &Activation, x: T) -> T {
+    if let Some(value) = x.smooth(activation) {
+        return value;
+    }
     let (zero, one) = (T::of(0.0), T::of(1.0));
     let below = |f: fn(f64) -> f64| if x.less(zero) { x.function(f) } else { x };
     match *activation {

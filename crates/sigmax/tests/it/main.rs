@@ -6,9 +6,12 @@
 )]
 
 mod cases;
+mod curvature;
+mod curvature_laws;
 mod errors;
 mod golden;
 mod graphs;
+mod jet;
 mod laws;
 mod layering;
 mod layout;

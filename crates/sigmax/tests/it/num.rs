@@ -1,5 +1,7 @@
 //! Numbers in which a network can be evaluated without the code that is tested.
 
+use sigmax::network::Activation;
+
 /// What the oracle needs of a number.
 pub(crate) trait Num: Copy {
     fn of(x: f64) -> Self;
@@ -11,6 +13,10 @@ pub(crate) trait Num: Copy {
     /// A function that is not algebraic.
     fn function(self, f: impl Fn(f64) -> f64) -> Self;
     fn less(self, y: Self) -> bool;
+    /// A smooth activation, where the number has its own functions for it.
+    fn smooth(self, _: &Activation) -> Option<Self> {
+        None
+    }
 
     fn neg(self) -> Self {
         self.mul(Self::of(-1.0))

@@ -8,6 +8,7 @@ use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 use rayon::prelude::*;
 
 use crate::cases::layer;
+use crate::curvature_laws::{check_curvature, check_gradient, check_tangents, check_tightness};
 use crate::graphs::Kinds;
 use crate::laws::{check_layer, feasible};
 use crate::network_laws::{check_certificates, check_error, check_matrices, check_pairs};
@@ -80,3 +81,40 @@ fn no_claim_about_a_network_is_wrong() {
         certified.into_inner()
     );
 }
+
+/// Random smooth networks: second differences, gradients, eigenvalues, certificates by tangents.
+/// `SIGMAX_SEED` makes them other networks.
+#[test]
+#[ignore = "about half an hour"]
+fn no_claim_about_curvature_is_wrong() {
+    let number = |name: &str, default: u64| {
+        std::env::var(name).map_or(default, |text| text.parse().expect("a number"))
+    };
+    let networks = number("SIGMAX_SOAK", CURVED);
+    let base = number("SIGMAX_SEED", 0).wrapping_mul(0x9E37_79B9_7F4A_7C15);
+    let [checked, bounded, tight, useful, certified] = [const { AtomicU64::new(0) }; 5];
+    let count = |counter: &AtomicU64, more: u64| counter.fetch_add(more, Ordering::Relaxed) + more;
+    (0..networks).into_par_iter().for_each(|i| {
+        let seed = base.wrapping_add(i.wrapping_mul(0xD134_2543_DE82_EF95));
+        let kinds = [Kinds::SmoothOnce, Kinds::Smooth][i as usize % 2];
+        count(&bounded, u64::from(check_curvature(seed, kinds)));
+        count(&useful, u64::from(check_gradient(seed, Kinds::Smooth)));
+        count(&tight, u64::from(check_tightness(seed) == Some(true)));
+        count(&certified, check_tangents(seed, kinds) as u64);
+        let checked = count(&checked, 1);
+        if checked.is_multiple_of(500) {
+            eprintln!("{checked} smooth networks without a violation");
+        }
+    });
+    eprintln!(
+        "{networks} smooth networks without a violation: done; {} bounds, {} of one layer tight, {} \
+         gradients of use, {} radii by tangents",
+        bounded.into_inner(),
+        tight.into_inner(),
+        useful.into_inner(),
+        certified.into_inner()
+    );
+}
+
+/// Smooth networks checked, unless the environment variable `SIGMAX_SOAK` says otherwise.
+const CURVED: u64 = 10_000;

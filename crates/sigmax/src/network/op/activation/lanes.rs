@@ -2,7 +2,7 @@
 
 use crate::elementary::{TINY, exps, ln_1ps};
 use crate::network::op::activation::Activation;
-use crate::rounding::{U, add_up, mul_up, sqrt_up};
+use crate::rounding::{U, add_up, larger, mul_up, sqrt_up};
 
 /// Entries side by side.
 const LANES: usize = 8;
@@ -40,10 +40,7 @@ impl Activation {
         for (out, &x) in out.iter_mut().zip(x) {
             let (slope, error) = self.derivative(x);
             *out = slope;
-            // Not `max`, which would drop a NaN.
-            if !(error <= largest) {
-                largest = error;
-            }
+            largest = larger(largest, error);
         }
         largest
     }
