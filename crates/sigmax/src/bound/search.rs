@@ -30,7 +30,7 @@ use crate::bound::search::torus::Torus;
 use crate::estimate::ascent::{self, Peak};
 use crate::krylov;
 use crate::rounding::{
-    add_up, div_down, gamma, mul_down, mul_up, sqrt_down, sqrt_int_up, sub_down,
+    add_up, div_down, gamma, larger, mul_down, mul_up, sqrt_down, sqrt_int_up, sub_down,
 };
 use crate::symbol::autocorrelation::{self, Autocorrelation, Frequency, QuadraticForm};
 use crate::symbol::fold::{Fold, Shear};
@@ -93,7 +93,7 @@ pub(crate) fn maximum(
 
 fn all_frequencies(lattice: &Lattice<'_>, four: &ReshapeNorms, spent: &mut Spent<'_>) -> Outcome {
     let uppers = reshape_uppers(lattice, four);
-    let largest = uppers.iter().copied().fold(0.0, f64::max);
+    let largest = uppers.iter().copied().fold(0.0, larger);
     if largest <= 0.0 {
         return Outcome {
             lower: 0.0,
@@ -267,7 +267,7 @@ impl Search<'_, '_> {
 
     /// The upper end so far.
     fn upper(&self) -> f64 {
-        self.uppers.iter().copied().fold(0.0, f64::max)
+        self.uppers.iter().copied().fold(0.0, larger)
     }
 
     /// The upper end aimed at: a hair less than best·(1 + tolerance), so that the proved lower

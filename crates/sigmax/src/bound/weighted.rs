@@ -8,7 +8,7 @@ use crate::kernel::Kernel;
 use crate::krylov::{self, MAX_PAIRS};
 use crate::linalg::{self, Mat};
 use crate::reshape::{self, Reshape};
-use crate::rounding::{add_up, div_up, gamma, mul_up, sqrt_up};
+use crate::rounding::{add_up, div_up, gamma, larger, mul_up, sqrt_up};
 use crate::symbol::Lattice;
 use crate::verify::{self, CheapNorms};
 
@@ -116,7 +116,7 @@ impl Weighted {
     }
 
     pub(crate) fn claim(self, lattice: &Lattice<'_>, conv: &Conv) -> WeightedFour {
-        let largest = self.groups.iter().copied().fold(0.0, f64::max);
+        let largest = self.groups.iter().copied().fold(0.0, larger);
         WeightedFour {
             upper: layer_upper(largest, lattice, conv),
             weights: self.weights,

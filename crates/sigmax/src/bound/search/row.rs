@@ -15,8 +15,8 @@ use crate::bound::search::spent::Spent;
 use crate::bound::search::torus::{Cell, Torus, turns};
 use crate::layout::multi_index;
 use crate::rounding::{
-    self, TAU_UP, TRIG_ERROR, add_up, div_up, gamma, mul_down, mul_up, sin_cos_turns, sqrt_up,
-    sub_down,
+    self, TAU_UP, TRIG_ERROR, add_up, div_up, gamma, larger, mul_down, mul_up, sin_cos_turns,
+    sqrt_up, sub_down,
 };
 use crate::symbol::TapMatrices;
 use crate::symbol::autocorrelation::TURN;
@@ -250,10 +250,7 @@ impl<'a> Level<'a> {
         let target = target(ends);
         for (cell, value) in cells.iter().zip(values) {
             let upper = self.row.upper(value);
-            // Not `max`, which would drop a NaN.
-            if !(upper <= self.largest) {
-                self.largest = upper;
-            }
+            self.largest = larger(self.largest, upper);
             // As many as end the search tell enough.
             if !(self.reach(upper) <= target) && open.len() < MAX_OPEN {
                 open.push(*cell);

@@ -3,7 +3,7 @@
 use crate::error::{Error, Misfit};
 use crate::linalg::Mat;
 use crate::named::named;
-use crate::rounding::{U, add_up, gamma, mul_up, sqrt_up};
+use crate::rounding::{U, add_up, gamma, larger, mul_up, sqrt_up};
 use crate::verify;
 
 /// Order up to which the norm of a matrix is proved by a Cholesky factorisation.
@@ -209,7 +209,7 @@ impl AxisMatrix {
             }
             row = row.max(sum);
         }
-        let column = columns.into_iter().fold(0.0, f64::max);
+        let column = columns.into_iter().fold(0.0, larger);
         let touched = self.touched();
         // Every row may have one entry more beside those it has, and so may every column two.
         let row = add_up(row, mul_up(self.slack, (self.terms() + 1) as f64));
