@@ -22,4 +22,4 @@ pub use ink::lines::{LineChart, Series};
 pub use ink::paint::Style;
 pub use ink::printable::printable;
 pub use ink::svg::escape;
-pub use network::{NetworkBounds, NetworkReport, NetworkRow};
+pub use network::{CurvatureReport, CurvatureRow, NetworkBounds, NetworkReport, NetworkRow};

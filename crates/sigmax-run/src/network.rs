@@ -4,9 +4,11 @@ use std::collections::HashMap;
 use std::path::Path;
 use std::time::Instant;
 
-use sigmax::network::{Forward, Network, jacobian_norm, lipschitz_with_audits};
-use sigmax::{Estimate, Kernel, Options};
-use sigmax_formats::report::{NetworkBounds, NetworkReport, Row};
+use sigmax::network::{
+    Forward, Lipschitz, Network, hessian, hessian_norms, jacobian_norm, lipschitz_with_audits,
+};
+use sigmax::{Kernel, Options};
+use sigmax_formats::report::{CurvatureReport, NetworkBounds, NetworkReport, Row};
 use sigmax_formats::{LayerId, Model, NetworkError, NetworkModel, Refused};
 
 use crate::error::Error;
@@ -82,17 +84,40 @@ impl Section {
         let mut report = NetworkBounds::new(&bounds, &places, &model.notes);
         if is_small(network) {
             let forward = Forward::new(&bounds).map_err(core)?;
-            let norm = jacobian(&forward, network).map_err(core)?;
+            let inputs = inputs(network);
+            let at = format!("the larger of {INPUTS} random inputs in [0, 1]");
+            let norm = jacobian_norm(&forward, &inputs, STEPS).map_err(core)?;
             report.jacobian = Some(norm);
-            report.jacobian_at = format!("the larger of {INPUTS} random inputs in [0, 1]");
+            report.curvature =
+                curvature(&bounds, &forward, &options, &inputs, &at).map_err(core)?;
+            report.jacobian_at = at;
         }
         Ok(NetworkReport { bounds: Ok(report) })
     }
 }
 
-fn jacobian(forward: &Forward, network: &Network) -> Result<Estimate, sigmax::Error> {
+/// The Hessians of the logits, or why nothing is proved of them; none of what is no classifier.
+fn curvature(
+    bounds: &Lipschitz,
+    forward: &Forward,
+    options: &Options,
+    inputs: &[f64],
+    at: &str,
+) -> Result<Option<Result<CurvatureReport, String>>, sigmax::Error> {
+    let found = match hessian(bounds, options) {
+        Ok(found) => found,
+        Err(sigmax::Error::NotAClassifier { .. }) => return Ok(None),
+        Err(error @ sigmax::Error::NoCurvature { .. }) => return Ok(Some(Err(error.to_string()))),
+        Err(error) => return Err(error),
+    };
+    let reached = hessian_norms(forward, inputs, STEPS)?;
+    Ok(Some(Ok(CurvatureReport::new(&found, &reached, at))))
+}
+
+/// Inputs at which estimates are made.
+fn inputs(network: &Network) -> Vec<f64> {
     let mut state = 1u64;
-    let inputs: Vec<f64> = (0..INPUTS * network.input().len())
+    (0..INPUTS * network.input().len())
         .map(|_| {
             // A linear congruential generator (Knuth): any spread of numbers will do.
             state = state
@@ -100,8 +125,7 @@ fn jacobian(forward: &Forward, network: &Network) -> Result<Estimate, sigmax::Er
                 .wrapping_add(1_442_695_040_888_963_407);
             (state >> 11) as f64 / (1u64 << 53) as f64
         })
-        .collect();
-    jacobian_norm(forward, &inputs, STEPS)
+        .collect()
 }
 
 /// Whether the Jacobian is looked at.

@@ -36,10 +36,12 @@ pub(crate) fn exps<const N: usize>(x: [f64; N]) -> [f64; N] {
     for i in 0..N {
         // A number from the range where this is right, in the place of one that is not in it.
         let y = if x[i] >= -700.0 { x[i] } else { -700.0 };
-        let k = (y * LOG2_E + TO_INTEGER) - TO_INTEGER;
+        let sum = y * LOG2_E + TO_INTEGER;
+        let k = sum - TO_INTEGER;
         r[i] = (y - k * LN2_HIGH) - k * LN2_LOW;
-        // −1010 ≤ k ≤ 0: a normal power of two, and a normal result.
-        powers[i] = f64::from_bits(((k as i64 + 1023) as u64) << 52);
+        // −1010 ≤ k ≤ 0: a normal power of two, and a normal result. The last bits of the sum are those
+        // of k, as 1.5·2⁵² is an integer multiple of 2¹².
+        powers[i] = f64::from_bits(sum.to_bits().wrapping_add(1023) << 52);
     }
     let mut e = taylors(r);
     for i in 0..N {

@@ -1,11 +1,14 @@
 //! [`NetworkReport`]: what an audit says of the network as a whole.
 
+pub(crate) mod curvature;
 pub(crate) mod tables;
 pub(crate) mod text;
 pub(crate) mod waterfall;
 
 use sigmax::network::{Lipschitz, NodeId, Rule};
 use sigmax::{Estimate, Upper};
+
+pub use curvature::{CurvatureReport, CurvatureRow};
 
 use crate::model::skipped::Refused;
 
@@ -28,6 +31,8 @@ pub struct NetworkBounds {
     pub jacobian: Option<Estimate>,
     /// At how many inputs, and which.
     pub jacobian_at: String,
+    /// The curvature of the logits, or why nothing is proved of it; none where it was not looked at.
+    pub curvature: Option<Result<CurvatureReport, String>>,
     /// What a reader should know, one sentence each.
     pub notes: Vec<String>,
 }
@@ -116,6 +121,7 @@ impl NetworkBounds {
                 .collect(),
             jacobian: None,
             jacobian_at: String::new(),
+            curvature: None,
             notes: notes.to_vec(),
         }
     }

@@ -33,6 +33,19 @@ pub enum CurvatureRule {
     FourBounds,
 }
 
+impl CurvatureRule {
+    /// A short text.
+    #[must_use]
+    pub fn text(self) -> &'static str {
+        match self {
+            Self::Affine => "the logits are affine",
+            Self::Units => "one layer of activations",
+            Self::Layers => "layer by layer",
+            Self::FourBounds => "layer by layer, by the four bounds",
+        }
+    }
+}
+
 /// Most classes for which every pair is bounded.
 const MAX_CLASSES: usize = 256;
 

@@ -12,7 +12,7 @@ mod verdict;
 
 use crate::report::ink::page;
 use crate::report::ink::words::digits;
-use crate::report::network::{tables as network, waterfall};
+use crate::report::network::{curvature, tables as network, waterfall};
 use crate::report::{Report, Spectrum};
 
 /// The report of an audit as a page; `spectra` are the layers whose norms over the frequencies are
@@ -31,6 +31,9 @@ pub fn html(report: &Report, spectra: &[Spectrum]) -> String {
     }
     body.push_str(&tables::layers(report, digits));
     if let Some(bounds) = report.network.as_ref().and_then(|n| n.bounds.as_ref().ok()) {
+        if let Some(found) = &bounds.curvature {
+            body.push_str(&curvature::section(found, digits));
+        }
         body.push_str(&network::nodes(bounds, digits));
     }
     body.push_str(&tables::refused(report));

@@ -7,7 +7,10 @@ use sigmax::{Audit, Timing};
 
 use crate::model::layer::LayerSpec;
 use crate::report::ink::json::{Number, document, line, list};
-use crate::report::{Gate, LipschitzGate, NetworkBounds, NetworkReport, NetworkRow, Report, Row};
+use crate::report::{
+    CurvatureReport, CurvatureRow, Gate, LipschitzGate, NetworkBounds, NetworkReport, NetworkRow,
+    Report, Row,
+};
 
 /// Version of the schema: raised when a key changes its meaning or goes away.
 const SCHEMA: u32 = 1;
@@ -51,7 +54,10 @@ pub fn json(report: &Report) -> String {
             }),
         ),
         ("options", line(&Options(report))),
-        ("estimates", line(&["reshape_norm", "jacobian_norm"])),
+        (
+            "estimates",
+            line(&["reshape_norm", "jacobian_norm", "hessian_norm"]),
+        ),
         ("layers", list(&layers)),
         ("skipped", line(&Counts(report))),
         ("refused", list(&refused)),
@@ -106,6 +112,14 @@ fn network(network: &NetworkReport) -> String {
                     .map(|b| &b.jacobian_at),
             ),
         ),
+        (
+            "curvature",
+            line(
+                &bounds
+                    .and_then(|b| b.curvature.as_ref())
+                    .map(CurvatureEntry::new),
+            ),
+        ),
         ("nodes", list(&nodes)),
         ("notes", line(&bounds.map_or(&[][..], |b| &b.notes))),
     ];
@@ -114,6 +128,38 @@ fn network(network: &NetworkReport) -> String {
         .map(|(key, value)| format!("\"{key}\": {}", value.replace('\n', "\n  ")))
         .collect();
     format!("{{\n    {}\n  }}", entries.join(",\n    "))
+}
+
+#[derive(Serialize)]
+struct CurvatureEntry<'a> {
+    logits: Option<Vec<HessianEntry>>,
+    rule: Option<&'a str>,
+    hessian_norm_at: Option<&'a str>,
+    reason: Option<&'a str>,
+}
+
+#[derive(Serialize)]
+struct HessianEntry {
+    most_negative: Number,
+    largest: Number,
+    hessian_norm: Option<Number>,
+}
+
+impl<'a> CurvatureEntry<'a> {
+    fn new(curvature: &'a Result<CurvatureReport, String>) -> Self {
+        let report = curvature.as_ref().ok();
+        let entry = |row: &CurvatureRow| HessianEntry {
+            most_negative: Number(row.hessian.most_negative.get()),
+            largest: Number(row.hessian.largest.get()),
+            hessian_norm: row.reached.map(|reached| Number(reached.get())),
+        };
+        Self {
+            logits: report.map(|report| report.rows.iter().map(entry).collect()),
+            rule: report.map(|report| report.rule),
+            hessian_norm_at: report.map(|report| &report.at[..]),
+            reason: curvature.as_ref().err().map(|reason| &reason[..]),
+        }
+    }
 }
 
 #[derive(Serialize)]

@@ -45,6 +45,11 @@ fn of_bounds(bounds: &NetworkBounds, digits: usize, columns: usize, out: &mut Ve
             at(bounds)
         ));
     }
+    match &bounds.curvature {
+        Some(Ok(report)) => out.extend(report.paragraph(digits)),
+        Some(Err(reason)) => out.push(format!("Curvature: none. {}.", printable(reason))),
+        None => {}
+    }
     let largest = largest_factors(bounds, NODES);
     if !largest.is_empty() {
         out.push("Nodes with the largest constants of their own (at most):".to_owned());
