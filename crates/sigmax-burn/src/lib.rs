@@ -48,6 +48,7 @@
 //!
 //! - [`Measure`] says what is penalised: one of the bounds, or an estimate of the norm itself that
 //!   follows its peak frequency. [`Form`] says how the layers are summed up.
+//! - [`CurvaturePenalty`] penalises the curvature of a network with one hidden layer.
 //! - [`SpectralReparam`] divides the weights by what they exceed a target by, inside the forward
 //!   pass; [`finish`] then rescales by what the core proves, so that every layer is at most its
 //!   target for certain.
@@ -72,6 +73,7 @@
 
 mod buffer;
 mod config;
+mod curvature;
 mod error;
 mod form;
 mod geometry;
@@ -92,6 +94,7 @@ mod unfolding;
 mod weighted;
 
 pub use config::SpectralPenaltyConfig;
+pub use curvature::CurvaturePenalty;
 pub use error::Error;
 pub use form::Form;
 pub use geometry::LayerGeometry;

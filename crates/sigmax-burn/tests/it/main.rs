@@ -1,6 +1,7 @@
 //! Integration tests of sigmax-burn, on the CPU.
 #![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
 
+mod curvature;
 mod geometries;
 mod gradients;
 mod reparam;
