@@ -6,7 +6,7 @@ use divan::{Bencher, black_box};
 use sigmax::estimate::Operator;
 use sigmax::network::{
     Activation, Arithmetic, Certifier, Forward, Network, NetworkBuilder, Op, Pick, Separable,
-    jacobian_norm, lipschitz,
+    curvature, jacobian_norm, lipschitz,
 };
 use sigmax::{Conv, Kernel, Options};
 
@@ -124,4 +124,38 @@ fn jacobian(bencher: Bencher<'_, '_>) {
     let forward = Forward::new(&bounds).expect("fits");
     let image = numbers(3 * 32 * 32);
     bencher.bench(|| jacobian_norm(&forward, black_box(&image), 8).expect("finite"));
+}
+
+/// One layer of 128 softplus units for 256 pixels and 10 classes.
+fn smooth_network() -> Network {
+    let mut net = NetworkBuilder::new(&[256]).expect("a shape");
+    let mut x = net.input();
+    for (name, op) in [
+        ("dense", Op::dense(kernel(&[128, 256], 0.3))),
+        ("softplus", Op::Activation(Activation::Softplus)),
+        ("logits", Op::dense(kernel(&[10, 128], 1.0))),
+    ] {
+        x = net.add(name, op, &[x]).expect("fits");
+    }
+    net.finish(&[x]).expect("an output")
+}
+
+/// The curvature of all 90 ordered pairs of classes.
+#[divan::bench(sample_count = 5)]
+fn curvature_of_all_pairs(bencher: Bencher<'_, '_>) {
+    let bounds = lipschitz(&smooth_network(), &Options::default()).expect("bounded");
+    bencher.bench(|| curvature(black_box(&bounds), &Options::default()).expect("smooth"));
+}
+
+/// One gradient with its error.
+#[divan::bench(sample_count = 50)]
+fn gradient_with_error(bencher: Bencher<'_, '_>) {
+    let bounds = lipschitz(&smooth_network(), &Options::default()).expect("bounded");
+    let forward = Forward::new(&bounds).expect("fits");
+    let image = numbers(256);
+    bencher.bench(|| {
+        forward
+            .gradient(black_box(&image), 3, Some(7))
+            .expect("smooth")
+    });
 }

@@ -90,13 +90,7 @@ impl Forward {
                 got: image.len(),
             });
         }
-        if let Some(flat) = image.iter().position(|v| !v.is_finite()) {
-            return Err(Error::NotFinite {
-                index: vec![flat],
-                flat,
-                value: image[flat],
-            });
-        }
+        self.check_images(image)?;
         let path = Path::new(self, logits).map_err(|id| no_curvature(network, id))?;
         let points = path.points(image, Inexact::Relative(0.0), &[]);
         let seed = Seed {
