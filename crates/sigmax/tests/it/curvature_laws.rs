@@ -323,11 +323,16 @@ fn explicit(case: &Case, pair: (usize, usize)) -> (f64, f64) {
     (largest_eigenvalue(square), hidden)
 }
 
-/// m is the largest eigenvalue, to 2e-6; returns whether the numbers were good enough to see it.
+/// m is the largest eigenvalue: not below it, and returned is whether to 2e-6. `None` where another rule was
+/// used, or the range of σ'' is wider by what its parameters are off.
 pub(crate) fn check_tightness(seed: u64) -> Option<bool> {
     let case = Case::new(seed, Kinds::SmoothOnce);
     let found = case.curvature()?;
-    if found.rule() != CurvatureRule::Units || case.inputs() > 40 {
+    let near = |spec: &(Spec, Vec<usize>)| {
+        matches!(spec.0, Spec::Activation(Activation::GeluTanhNear { .. }))
+    };
+    let wider = case.graph.specs.iter().any(near);
+    if found.rule() != CurvatureRule::Units || case.inputs() > 40 || wider {
         return None;
     }
     let mut draw = Draw(seed ^ 0xbb);
@@ -339,7 +344,9 @@ pub(crate) fn check_tightness(seed: u64) -> Option<bool> {
         "{m} < {exact}, pair {pair:?}, seed {seed}: {:?}",
         case.graph.specs
     );
-    Some(m <= exact * (1.0 + 2e-6) + 1e-9 * hidden + 1e-12)
+    // Factors and entries that cancel are known to a part of what cancels.
+    let through = case.bounds.upper().get();
+    Some(m <= exact * (1.0 + 2e-6) + 1e-9 * (hidden + through * through) + 1e-100)
 }
 
 /// Steps down the gradient of z_y − z_t within a ball: the nearest thing to another class.
