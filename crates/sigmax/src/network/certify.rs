@@ -339,8 +339,8 @@ impl Certifier {
         let computed = sub_down(logits.values[y], logits.values[t]);
         let (spread, local) = self.spread(features, [y, t]);
         let error = add_up(mul_up(spread, features.error.get()), local);
-        // Rounding down the difference moved it by at most 2⁻⁵² of it.
-        (computed, add_up(error, mul_up(2.0 * U, computed.abs())))
+        // Rounding the difference, downwards, moved it by at most 3u of it.
+        (computed, add_up(error, mul_up(4.0 * U, computed.abs())))
     }
 
     /// The factor of errors of the features in z_y − z_t, and what the last layer adds.
