@@ -179,7 +179,7 @@ def report(net: Hidden, parts: dict, args) -> None:
     for name, (images, labels) in parts.items():
         images = torch.cat([net.image(x) for x in images.split(1000)])
         results = {
-            kind: estimate.accuracy(net, images, labels, m.float(), known.slope.float(), args.eps, args.search)
+            kind: estimate.accuracy(net, images, labels, m.float(), known.slope.float(), args.eps, args.search, kind == "exact m")
             for kind, m in (("exact m", known.exact), ("four bounds", known.four))
         }
         print(f"{name}: {len(labels)} images, clean {results['exact m'].clean:.2f} %")

@@ -69,8 +69,10 @@ def constants(net: Hidden) -> Constants:
 
 
 @torch.no_grad()
-def search(net: Hidden, x0, y, t, m, opposite, rho: float, steps: int) -> tuple[torch.Tensor, torch.Tensor]:
+def search(net: Hidden, x0, y, t, m, opposite, rho: float, steps: int, attack: bool) -> tuple[torch.Tensor, torch.Tensor]:
     """Which f stay positive within rho of x0, and for which an x with f <= 0 was met there.
+
+    No tangent certifies rho once f + (m/2)|d|² <= (m/2) rho² was met: only an `attack` goes on then.
 
     Accelerated projected gradient with restarts on f + (m/2)|d|². Its step is 1/(m + opposite), `opposite` the m of
     the pair (t, y), as the gradient of what is minimised has that Lipschitz constant.
@@ -88,12 +90,14 @@ def search(net: Hidden, x0, y, t, m, opposite, rho: float, steps: int) -> tuple[
             p = net.adjoint(a * torch.sigmoid(z)) + mk[:, None] * d
             squares = d.square().sum(1)
             low = f - (p * d).sum(1) - rho * p.norm(dim=1) - 0.5 * mk * (rho**2 - squares)
-            certified[here], attacked[here] = low > 0, f <= 0
-            open_ = (low <= 0) & (f > 0)
-            if not open_.any():
+            certified[here] |= low > 0
+            attacked[here] |= f <= 0
+            going = (low <= 0) & (f > (0 if attack else 0.5 * mk * (rho**2 - squares)))
+            if not going.any():
                 break
-            if open_.float().mean() < 0.9:
-                here, at, a, base, mk, step, d, old, momentum, p = (v[open_] for v in (here, at, a, base, mk, step, d, old, momentum, p))
+            if going.float().mean() < 0.9:
+                state = here, at, a, base, mk, step, d, old, momentum, p
+                here, at, a, base, mk, step, d, old, momentum, p = (v[going] for v in state)
             new = projected(d - step[:, None] * p, rho)
             restart = ((d - new) * (new - old)).sum(1) > 0
             momentum = torch.where(restart, 1.0, momentum)
@@ -116,11 +120,11 @@ class Accuracy:
     first: list[float]  # by the Lipschitz constant
     closed: list[float]  # by the tangent at the image itself
     tangent: list[float]  # by the search
-    unbroken: list[float]  # right, and the search met no adversarial point
+    unbroken: list[float]  # right, and the search met no adversarial point; means little without `attack`
 
 
 @torch.no_grad()
-def accuracy(net: Hidden, images, labels, m, slope, eps: list[float], steps: int) -> Accuracy:
+def accuracy(net: Hidden, images, labels, m, slope, eps: list[float], steps: int, attack: bool) -> Accuracy:
     """All classes against every image; `net`, `m` and `slope` are f32, the images as `net.image` makes them."""
     n, m, back = len(images), m[labels], m.T[labels]
     gaps, lengths = map(torch.cat, zip(*(margins(net, x, y) for x, y in zip(images.split(200), labels.split(200)))))
@@ -142,7 +146,7 @@ def accuracy(net: Hidden, images, labels, m, slope, eps: list[float], steps: int
             live, t = live[~done], t[~done]
             if len(live) == 0:
                 break
-            good, bad = search(net, images[live], labels[live], t, m[live, t], back[live, t], e, steps)
+            good, bad = search(net, images[live], labels[live], t, m[live, t], back[live, t], e, steps, attack)
             broken[live[bad]] = True
             live = live[good]
         certified[live] = True
