@@ -98,7 +98,8 @@ def descend(net: Hidden, x, z, sides, step, m, rho: float, steps: int):
     """
     a, d = sides @ net.last.weight, torch.zeros_like(x)
     for i in range(steps):
-        g = net.adjoint(a * torch.sigmoid(net.pre(x + d) if i else z)) + m[:, None] * d
+        slopes = torch.sigmoid_(net.pre(x + d)) if i else torch.sigmoid(z)
+        g = net.adjoint(slopes.mul_(a)).addcmul_(m[:, None], d)
         d = estimate.projected(d - (step * unit(g) if isinstance(step, float) else step[:, None] * g), rho)
     return d
 
@@ -194,6 +195,7 @@ def run(args) -> None:
     torch.manual_seed(args.seed)
     torch.set_num_threads(args.threads)
     torch.use_deterministic_algorithms(True)
+    torch.utils.deterministic.fill_uninitialized_memory = False  # slow, and nothing is read before it is written
     check_place(args.out)
     name = data.kind(args.data)
     args.eps, args.rho = args.eps or EPS[name], RHO[name] if args.rho is None else args.rho
