@@ -109,7 +109,7 @@ def search(net: Hidden, x0, y, t, m, opposite, rho: float, steps: int, attack: b
 
 def projected(d, rho: float):
     """The nearest vectors of norm at most rho."""
-    return d * (rho / d.norm(dim=1, keepdim=True).clamp(min=rho))
+    return d * (rho / d.norm(dim=1, keepdim=True).clamp(min=max(rho, 1e-30)))
 
 
 @dataclasses.dataclass
