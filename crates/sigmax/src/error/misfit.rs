@@ -326,4 +326,22 @@ pub enum Misfit {
         /// What is stated.
         value: f64,
     },
+    /// Not one stated curvature per ordered pair of classes.
+    #[error("curvature is stated by {stated} numbers; the ordered pairs of classes are {pairs}")]
+    StatedPairs {
+        /// How many are stated.
+        stated: usize,
+        /// How many pairs there are.
+        pairs: usize,
+    },
+    /// A stated curvature that is not confirmed.
+    #[error("the curvature of classes {y} and {t} is stated as {value}, which is not confirmed")]
+    Curvature {
+        /// The class whose logit counts.
+        y: usize,
+        /// The class whose logit is subtracted.
+        t: usize,
+        /// What is stated.
+        value: f64,
+    },
 }

@@ -47,6 +47,7 @@ pub struct Certificate {
     pub(crate) label: usize,
     pub(crate) prediction: usize,
     pub(crate) radius: Lower,
+    pub(crate) by_constants: Lower,
     pub(crate) rival: Option<usize>,
     pub(crate) margin: Lower,
     pub(crate) class: Option<usize>,
@@ -77,6 +78,12 @@ impl Certificate {
     #[must_use]
     pub fn radius(&self) -> Lower {
         self.radius
+    }
+
+    /// The part of the radius that follows from Lipschitz constants alone.
+    #[must_use]
+    pub fn radius_by_constants(&self) -> Lower {
+        self.by_constants
     }
 
     /// The class that limits the radius; `None` where no other class does.

@@ -291,6 +291,7 @@ impl Certifier {
             label: at.label,
             prediction,
             radius: Lower::claim(of_label.radius),
+            by_constants: Lower::claim(if right { less(global.radius) } else { 0.0 }),
             rival: rival.filter(|_| right),
             margin: Lower::claim(of_label.margin),
             class: (published.radius > 0.0).then_some(prediction),

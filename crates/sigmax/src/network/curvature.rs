@@ -17,6 +17,14 @@ use crate::network::eval::gradient::Path;
 use crate::network::graph::{Network, NodeId};
 use crate::network::logits::logits;
 use crate::network::op::Op;
+use crate::rounding::mul_up;
+
+/// By how much the curvature that certificates state is larger than what was proved: two proofs of an
+/// eigenvalue differ by less.
+const CURVATURE_SLACK: f64 = 1.0 / (1u64 << 20) as f64;
+
+/// The same layer by layer, where squares of norms differ by less than twice the usual tolerance.
+const LAYERS_SLACK: f64 = 1.0 / (1u64 << 8) as f64;
 
 /// Which theorem a curvature bound comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -83,6 +91,33 @@ impl Curvature {
     #[must_use]
     pub fn rule(&self) -> CurvatureRule {
         self.rule
+    }
+
+    /// Enlarged, so that another proof confirms it.
+    pub(crate) fn enlarged(mut self) -> Self {
+        let slack = match self.rule {
+            CurvatureRule::Affine | CurvatureRule::Units => CURVATURE_SLACK,
+            CurvatureRule::Layers | CurvatureRule::FourBounds => LAYERS_SLACK,
+        };
+        for m in &mut self.pairs {
+            *m = Upper::claim(mul_up(m.get(), 1.0 + slack));
+        }
+        self
+    }
+
+    /// What is stated for every pair in its place, or the first pair for which it is not at least what is
+    /// proved here.
+    pub(crate) fn replaced(mut self, stated: &[f64]) -> Result<Self, [usize; 2]> {
+        for (pair, (m, &stated)) in self.pairs.iter_mut().zip(stated).enumerate() {
+            let [y, t] = [pair / self.classes, pair % self.classes];
+            // Never for a NaN.
+            let holds = stated >= m.get() && (y != t || stated <= 0.0);
+            if !holds {
+                return Err([y, t]);
+            }
+            *m = Upper::claim(stated);
+        }
+        Ok(self)
     }
 }
 
@@ -271,5 +306,44 @@ pub(crate) fn no_curvature(network: &Network, id: NodeId) -> Error {
     Error::NoCurvature {
         node: node.name.clone(),
         reason,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn proved(above: f64, below: f64) -> Curvature {
+        Curvature {
+            classes: 2,
+            pairs: [0.0, above, below, 0.0].map(Upper::claim).to_vec(),
+            rule: CurvatureRule::Units,
+        }
+    }
+
+    #[test]
+    fn a_stated_curvature_is_at_least_what_is_proved() {
+        let stated = |m: [f64; 4]| proved(2.0, 3.0).replaced(&m).map(|c| c.pair(0, 1).get());
+        assert_eq!(stated([0.0, 2.5, 3.0, 0.0]), Ok(2.5));
+        assert_eq!(stated([0.0, f64::INFINITY, 3.0, 0.0]), Ok(f64::INFINITY));
+        // The pairs are ordered.
+        assert_eq!(stated([0.0, 3.0, 2.0, 0.0]), Err([1, 0]));
+        assert_eq!(stated([0.0, 1.999, 3.0, 0.0]), Err([0, 1]));
+        assert_eq!(stated([0.0, f64::NAN, 3.0, 0.0]), Err([0, 1]));
+        assert_eq!(stated([0.0, -2.0, 3.0, 0.0]), Err([0, 1]));
+        assert_eq!(stated([0.0, 2.0, 3.0, 1.0]), Err([1, 1]));
+        assert_eq!(stated([f64::NAN, 2.0, 3.0, 0.0]), Err([0, 0]));
+        let unknown = proved(f64::INFINITY, f64::NAN);
+        assert_eq!(unknown.replaced(&[0.0, 9.0, 9.0, 0.0]).err(), Some([0, 1]));
+    }
+
+    #[test]
+    fn what_is_published_is_confirmed_by_another_proof() {
+        let published = proved(2.0, 3.0).enlarged();
+        let stated: Vec<f64> = published.pairs.iter().map(|m| m.get()).collect();
+        // A proof that found a little more.
+        let other = proved(2.0 * (1.0 + 9e-7), 3.0 * (1.0 + 9e-7));
+        assert!(other.replaced(&stated).is_ok());
+        assert!(proved(2.0 * (1.0 + 1e-6), 3.0).replaced(&stated).is_err());
     }
 }

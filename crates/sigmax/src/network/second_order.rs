@@ -1,10 +1,12 @@
 //! Certificates by curvature: closed forms, the search for tangents, and their proof (T36).
 
+use std::time::Instant;
+
 use rayon::prelude::*;
 
-use crate::bound::options::Options;
+use crate::bound::options::{Budget, Options};
 use crate::claim::Upper;
-use crate::error::Error;
+use crate::error::{Error, Misfit};
 use crate::network::certificate::Certificate;
 use crate::network::certify::{AtImage, Certifier, Errors, Evidence, inexactness};
 use crate::network::curvature::{self, Curvature, Ways};
@@ -44,17 +46,59 @@ impl<'i> Set<'i> {
 }
 
 impl Certifier {
-    /// Uses the curvature of the network too: it is bounded now.
+    /// Uses the curvature of the network too: it is bounded now in this budget, and enlarged so that
+    /// [`Certifier::confirm_curvature`] confirms it elsewhere.
     ///
     /// # Errors
     /// As [`curvature`](crate::network::curvature).
     pub fn bound_curvature(&mut self, options: &Options) -> Result<(), Error> {
-        self.curvature = Some(curvature::of_forward(
-            self.bounds(),
-            &self.forward,
-            options,
-            Ways::Best,
-        )?);
+        self.curvature = Some(self.proved_curvature(options.budget)?.enlarged());
+        Ok(())
+    }
+
+    /// To the usual tolerance, whatever norms are proved to: two proofs differ by no more.
+    fn proved_curvature(&self, budget: Budget) -> Result<Curvature, Error> {
+        let options = Options {
+            budget,
+            ..Options::default()
+        };
+        curvature::of_forward(self.bounds(), &self.forward, &options, Ways::Best)
+    }
+
+    /// Uses a curvature that somebody states, once it is confirmed: `stated` has m for every ordered pair
+    /// of classes, row by row, and 0 on the diagonal. It is proved anew, until a point in time.
+    ///
+    /// # Guarantee
+    /// What is used is proved, whatever was stated.
+    ///
+    /// # Errors
+    /// [`Error::Node`] where a number is smaller than what is proved, or there are more or fewer of them;
+    /// [`Error::OutOfTime`]; and as [`curvature`](crate::network::curvature).
+    pub fn confirm_curvature(
+        &mut self,
+        stated: &[f64],
+        deadline: Option<Instant>,
+    ) -> Result<(), Error> {
+        let name = &self.bounds().network().node(self.logits).name;
+        let (found, pairs) = (stated.len(), self.classes * self.classes);
+        if found != pairs {
+            let stated = found;
+            return Err(Error::node(name, Misfit::StatedPairs { stated, pairs }));
+        }
+        let time = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
+        if time.is_some_and(|time| time.is_zero()) {
+            return Err(Error::OutOfTime);
+        }
+        let budget = Budget {
+            time,
+            ..Budget::default()
+        };
+        let proved = self.proved_curvature(budget)?;
+        let replaced = proved.replaced(stated).map_err(|[y, t]| {
+            let value = stated[y * self.classes + t];
+            Error::node(name, Misfit::Curvature { y, t, value })
+        })?;
+        self.curvature = Some(replaced);
         Ok(())
     }
 
