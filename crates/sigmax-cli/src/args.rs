@@ -151,6 +151,12 @@ smallest, over all other classes t, of (z_y − z_t) / (L · ‖w_y − w_t‖),
 w the rows of the last layer, and L is a proved Lipschitz constant of everything before it; the
 rounding of the evaluation is subtracted from the margin. Ties and wrong predictions have radius 0.
 
+Of a network with one layer of smooth activations (Softplus, Tanh, …; no ReLU, no max-pooling) the
+curvature is bounded too, and the radius is that of the best tangent to the margin that a search near the
+image finds: any point proves a radius, so nothing rests on the search. Inputs of another class that it
+meets are proved to be of one, and the summary states both ends: certified accuracy, and the accuracy that
+there is at most. These inputs may have pixels that no picture has.
+
 The input normalisation belongs to the network: --mean and --std, or a model that has it inside.";
 
 const CERTIFY_AFTER: &str = "\
@@ -217,11 +223,17 @@ pub(crate) struct CertifyArgs {
     #[arg(long, value_name = "N")]
     pub(crate) limit: Option<usize>,
 
-    /// What radii follow from: best takes all methods that apply to the network
+    /// What radii follow from
+    ///
+    /// With best, a network without a known curvature has radii by Lipschitz constants, and the summary
+    /// says why; with curvature it is refused.
     #[arg(long, value_enum, default_value_t)]
     pub(crate) method: MethodName,
 
     /// Only whether radii reach the largest of --eps, which is faster than full radii
+    ///
+    /// Radii by curvature and adversarial inputs are searched until that is decided, so a radius may
+    /// stop there, and the median is of radii that do.
     #[arg(long, requires = "eps")]
     pub(crate) only_eps: bool,
 
@@ -234,6 +246,7 @@ pub(crate) struct CertifyArgs {
     /// Write a certificate per image as a line of JSON (docs/certificates.md)
     ///
     /// `sigmax check` confirms them. Certificates that are there already are replaced; no other file is.
+    /// Those by curvature hold the points that prove them: two characters per pixel and point.
     #[arg(long, value_name = "FILE")]
     pub(crate) certificates: Option<PathBuf>,
 
@@ -283,7 +296,8 @@ pub(crate) struct CertifyArgs {
 /// Confirm certificates from their file and the model alone.
 ///
 /// The norms are confirmed on a cover of the frequencies that is made anew, without the search that
-/// found them, and every image is evaluated again.
+/// found them, the curvature is proved again, and every image is evaluated again, with a gradient for
+/// every point that is given as evidence.
 ///
 /// Exit codes: 0 all confirmed, 1 something is not, 2 wrong input or usage (also: what is no file of
 /// certificates, or one without an image).
@@ -349,12 +363,12 @@ pub(crate) struct Range(pub(crate) [f64; 2]);
 /// What radii follow from.
 #[derive(Clone, Copy, Debug, Default, clap::ValueEnum)]
 pub(crate) enum MethodName {
-    /// All that apply
+    /// Curvature, where the network has a bound of it, and Lipschitz constants
     #[default]
     Best,
-    /// Lipschitz constants
+    /// Lipschitz constants alone
     Global,
-    /// Curvature too, for networks without kinks
+    /// As best, but only for networks that have a bound of their curvature
     Curvature,
 }
 

@@ -11,11 +11,15 @@
 mod bound;
 mod confirm;
 mod object;
+mod tangent;
 
 pub use confirm::{Confirmed, confirm, confirm_lines, confirm_until};
+pub use tangent::TangentEntry;
 
 use serde::{Deserialize, Serialize};
-use sigmax::network::{Arithmetic, Certificate, Certifier, NodeId, Rule, StatedBound};
+use sigmax::network::{
+    Arithmetic, Certificate, Certifier, Curvature, NodeId, Rule, StatedBound, Tangent,
+};
 
 use crate::bytes::digest::{hex, sha256, unhex};
 use crate::error::Error;
@@ -24,7 +28,10 @@ use crate::model::Model;
 use crate::model::network::NetworkModel;
 
 /// Version of the format: raised when a key changes its meaning or goes away.
-pub const CERTIFICATE_SCHEMA: u32 = 2;
+pub const CERTIFICATE_SCHEMA: u32 = 3;
+
+/// The version without a curvature, of which every file says the same in the present one.
+const WITHOUT_CURVATURE: u32 = 2;
 
 /// What every certificate claims.
 pub const CLAIM: &str = "for every x with ‖x − image‖₂ ≤ radius, in the units of the network's input \
@@ -35,7 +42,7 @@ pub const CLAIM: &str = "for every x with ‖x − image‖₂ ≤ radius, in th
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Header {
-    /// [`CERTIFICATE_SCHEMA`].
+    /// [`CERTIFICATE_SCHEMA`], or an earlier version that is still read.
     pub certificates: u32,
     /// [`CLAIM`].
     pub claim: String,
@@ -70,10 +77,18 @@ pub struct Header {
     /// Lipschitz constant from the input to all outputs.
     #[serde(with = "bound")]
     pub lipschitz: f64,
+    /// The evidence of second order: for every ordered pair (y, t) of classes, by rows, a number m such
+    /// that z_y − z_t + (m/2)·‖x‖² is convex. None where it is not used.
+    #[serde(default, deserialize_with = "object::stated")]
+    pub curvature: Option<Vec<Vec<Convexity>>>,
     /// The evidence: a constant for every node.
     #[serde(deserialize_with = "object::objects")]
     pub nodes: Vec<NodeEntry>,
 }
+
+/// A number m such that the difference of two logits plus (m/2)·‖x‖² is convex.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Convexity(#[serde(with = "bound")] pub f64);
 
 /// The model file, and the files its weights are in, by content.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -132,6 +147,13 @@ pub struct Line {
     /// An upper bound of their ℓ₂ distance from the exact ones; null where there are none.
     #[serde(deserialize_with = "object::stated")]
     pub error: Option<f64>,
+    /// Points whose tangents prove the radius, where the image itself says too little; their classes rise.
+    #[serde(
+        default,
+        skip_serializing_if = "Vec::is_empty",
+        deserialize_with = "object::objects"
+    )]
+    pub tangents: Vec<TangentEntry>,
     /// The pixels in the order of the network's input, as bytes, each to be divided by 255, in
     /// hexadecimal digits; or
     #[serde(skip_serializing_if = "Option::is_none", default)]
@@ -249,6 +271,7 @@ impl Header {
             logits: name(certifier.logits()).to_owned(),
             classes: certifier.classes(),
             lipschitz: bounds.upper().get(),
+            curvature: certifier.curvature().map(rows),
             nodes: nodes.iter().zip(bounds.nodes()).map(entry).collect(),
         }
     }
@@ -268,14 +291,32 @@ impl Header {
         #[derive(Deserialize)]
         struct Version {
             certificates: u32,
+            #[serde(default, deserialize_with = "object::present")]
+            curvature: bool,
         }
         match object::parse::<Version>(text) {
-            Ok(Version { certificates }) if certificates != CERTIFICATE_SCHEMA => Err(format!(
-                "its certificates are of version {certificates}; this program reads version \
-                 {CERTIFICATE_SCHEMA}: certify the images again"
-            )),
-            _ => object::parse(text),
+            Ok(found) => match (found.certificates, found.curvature) {
+                (CERTIFICATE_SCHEMA, true) | (WITHOUT_CURVATURE, false) => object::parse(text),
+                (CERTIFICATE_SCHEMA, false) => Err("missing field `curvature`".to_owned()),
+                (WITHOUT_CURVATURE, true) => Err(format!(
+                    "its certificates are of version {WITHOUT_CURVATURE}, which has no key `curvature`"
+                )),
+                (other, _) => Err(format!(
+                    "its certificates are of version {other}; this program reads version \
+                     {CERTIFICATE_SCHEMA}, and {WITHOUT_CURVATURE}: certify the images again"
+                )),
+            },
+            Err(_) => object::parse(text),
         }
+    }
+
+    /// The curvature that is stated, row by row, if one is: as many numbers as there are pairs of classes,
+    /// if it is a square.
+    pub(crate) fn stated_curvature(&self) -> Option<Vec<f64>> {
+        let rows = self.curvature.as_ref()?;
+        let square = rows.iter().all(|row| row.len() == rows.len());
+        let all = rows.iter().flatten().map(|m| m.0);
+        Some(if square { all.collect() } else { Vec::new() })
     }
 
     /// What is stated about the nodes.
@@ -309,6 +350,11 @@ impl Line {
             margin: certificate.margin().get(),
             logits: known.then(|| logits.to_vec()),
             error: known.then_some(error),
+            tangents: certificate
+                .tangents()
+                .iter()
+                .map(TangentEntry::new)
+                .collect(),
             values: bytes.is_none().then(|| inputs.values(index)),
             bytes,
             exact: images.is_exact(),
@@ -334,6 +380,11 @@ impl Line {
                     .to_owned(),
             );
         }
+        if line.tangents().is_none() {
+            return Err(
+                "the steps of a tangent are not two digits of base 64 for every pixel".to_owned(),
+            );
+        }
         if line.logits.is_some() != line.error.is_some() {
             return Err(
                 "it has `logits` without an `error`, or an `error` without `logits`".into(),
@@ -356,6 +407,11 @@ impl Line {
         }
     }
 
+    /// The tangents.
+    pub(crate) fn tangents(&self) -> Option<Vec<Tangent>> {
+        self.tangents.iter().map(TangentEntry::read).collect()
+    }
+
     /// The pixels.
     pub(crate) fn pixels(&self) -> Option<Vec<f64>> {
         match (&self.bytes, &self.values) {
@@ -367,6 +423,16 @@ impl Line {
             _ => None,
         }
     }
+}
+
+fn rows(curvature: &Curvature) -> Vec<Vec<Convexity>> {
+    let classes = 0..curvature.classes();
+    let row = |y| {
+        classes
+            .clone()
+            .map(move |t| Convexity(curvature.pair(y, t).get()))
+    };
+    classes.clone().map(|y| row(y).collect()).collect()
 }
 
 /// One line of JSON, with the shortest text per number that reads back as the same f64.

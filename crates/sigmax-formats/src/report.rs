@@ -14,7 +14,7 @@ mod network;
 
 pub use audit::{Gate, LipschitzGate, Outcome, Report, Request, Row, Spectrum, Table};
 pub use audit::{csv, html, json, worst_layers};
-pub use certify::{CertifyReport, certify_html, certify_json};
+pub use certify::{CertifyReport, Ends, SecondOrder, certify_html, certify_json};
 pub use compare::{Comparison, LowerEnd, Missing, Pair};
 pub use ink::decimal::{Rounding, decimal, least, limit, most};
 pub(crate) use ink::json::Number;

@@ -6,7 +6,7 @@ use sigmax::Options;
 use sigmax::network::{Certifier, Effort, Network};
 use sigmax_formats::certificate::{Header, Line, ModelFile, assumptions_of};
 use sigmax_formats::images::{Images, Inputs};
-use sigmax_formats::report::{CertifyReport, NetworkBounds};
+use sigmax_formats::report::{CertifyReport, Ends, NetworkBounds, SecondOrder};
 use sigmax_formats::{Model, NetworkError};
 
 use crate::error::Error;
@@ -92,7 +92,7 @@ impl CertifyRun {
         let deadline = resources.deadline();
         file.map_or(Ok(()), refuse_other_files)?;
         let pool = resources.pool()?;
-        let certifier = pool.install(|| self.certifier(deadline))?;
+        let (certifier, second_order) = pool.install(|| self.certifier(deadline))?;
         let header = self.header(&certifier)?;
         let mut ledger = match file {
             Some(file) => {
@@ -101,10 +101,11 @@ impl CertifyRun {
             }
             None => None,
         };
-        let mut report = self.report(&header, &certifier);
+        let mut report = self.report(&header, &certifier, second_order);
         for done in ledger.iter().flat_map(|ledger| ledger.done()) {
-            count(&mut report, done.right, done.radius);
+            count(&mut report, done.right, done.ends);
         }
+        report.resumed = report.total;
         let images = self.inputs.images();
         let length: usize = self.inputs.fit().input().iter().product();
         let block = (BLOCK_VALUES / length).clamp(1, BLOCK);
@@ -118,8 +119,8 @@ impl CertifyRun {
             let places = report.total..(report.total + block).min(images.len());
             let lines = pool.install(|| self.lines(&certifier, places))?;
             let mut text = String::new();
-            for (right, line) in lines {
-                count(&mut report, right, line.radius);
+            for (right, ends, line) in lines {
+                count(&mut report, right, ends);
                 if ledger.is_some() {
                     text += &line.line();
                 }
@@ -143,7 +144,8 @@ impl CertifyRun {
         }
     }
 
-    fn certifier(&self, deadline: Option<Instant>) -> Result<Certifier, Error> {
+    /// The certifier, and whether it knows the curvature.
+    fn certifier(&self, deadline: Option<Instant>) -> Result<(Certifier, SecondOrder), Error> {
         let options = Options {
             tolerance: self.request.tolerance,
             // The other half is for the images.
@@ -151,17 +153,21 @@ impl CertifyRun {
         };
         let mut certifier = Certifier::new(&self.network, &options, self.request.arithmetic)
             .map_err(|error| self.core(error))?;
+        let mut second_order = SecondOrder::NotAsked;
         if self.request.methods != Methods::Global {
-            match certifier.bound_curvature(&options) {
-                Ok(()) => {}
-                Err(sigmax::Error::NoCurvature { .. }) if self.request.methods == Methods::Best => {
+            second_order = match certifier.bound_curvature(&options) {
+                Ok(()) => SecondOrder::Used,
+                Err(reason @ sigmax::Error::NoCurvature { .. })
+                    if self.request.methods == Methods::Best =>
+                {
+                    SecondOrder::NotKnown(reason.to_string())
                 }
                 Err(error) => return Err(self.core(error)),
             }
         }
         let (images, classes) = (self.inputs.images(), certifier.classes());
         match (0..images.len()).find(|&i| images.label(i) >= classes) {
-            None => Ok(certifier),
+            None => Ok((certifier, second_order)),
             Some(i) => {
                 let file = self.request.labels.as_ref().unwrap_or(&self.request.images);
                 Err(Error::Label {
@@ -187,7 +193,12 @@ impl CertifyRun {
     }
 
     /// A report without images.
-    fn report(&self, header: &Header, certifier: &Certifier) -> CertifyReport {
+    fn report(
+        &self,
+        header: &Header,
+        certifier: &Certifier,
+        second_order: SecondOrder,
+    ) -> CertifyReport {
         CertifyReport {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             file: self.model.file().display().to_string(),
@@ -201,8 +212,10 @@ impl CertifyRun {
             lipschitz: certifier.bounds().upper(),
             asked: self.inputs.images().len(),
             total: 0,
+            resumed: 0,
             correct: 0,
-            radii: Vec::new(),
+            second_order,
+            ends: Vec::new(),
             eps: self.request.eps.clone(),
             seconds: 0.0,
             network: NetworkBounds::new(certifier.bounds(), &[], &[]),
@@ -220,12 +233,13 @@ impl CertifyRun {
         }
     }
 
-    /// The lines of some images, each with whether the class is right as evaluated.
+    /// The lines of some images, each with whether the class is right as evaluated, and between what the
+    /// nearest input of another class lies.
     fn lines(
         &self,
         certifier: &Certifier,
         places: std::ops::Range<usize>,
-    ) -> Result<Vec<(bool, Line)>, Error> {
+    ) -> Result<Vec<(bool, Ends, Line)>, Error> {
         let images = self.inputs.images();
         let pixels: Vec<f64> = places.clone().flat_map(|i| self.inputs.values(i)).collect();
         let labels: Vec<usize> = places.clone().map(|i| images.label(i)).collect();
@@ -236,14 +250,15 @@ impl CertifyRun {
             .zip(&certificates)
             .map(|(index, found)| {
                 let right = found.prediction() == found.label();
-                (right, Line::new(found, &self.inputs, index))
+                let line = Line::new(found, &self.inputs, index);
+                (right, Ends::new(found, &line), line)
             })
             .collect())
     }
 }
 
-fn count(report: &mut CertifyReport, right: bool, radius: f64) {
+fn count(report: &mut CertifyReport, right: bool, ends: Ends) {
     report.total += 1;
     report.correct += usize::from(right);
-    report.radii.push(radius.min(f64::MAX));
+    report.ends.push(ends);
 }

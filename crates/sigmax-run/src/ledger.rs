@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use sigmax::network::Certifier;
 use sigmax_formats::certificate::{Header, Line, confirm_lines};
 use sigmax_formats::images::Inputs;
+use sigmax_formats::report::Ends;
 
 use crate::error::Error;
 use crate::request::{CertificateFile, Existing};
@@ -40,8 +41,8 @@ pub(crate) fn refuse_other_files(to: &CertificateFile) -> Result<(), Error> {
 pub(crate) struct Done {
     /// Whether it is given its class, as evaluated.
     pub(crate) right: bool,
-    /// Its radius.
-    pub(crate) radius: f64,
+    /// What is stated of its distance to other classes; adversarial inputs are not in the file.
+    pub(crate) ends: Ends,
 }
 
 /// Certificates, one line each. What is written stays if the program is interrupted.
@@ -158,7 +159,7 @@ impl Ledger {
         let found = confirm_lines(certifier, block)?;
         let done = block.iter().zip(found).map(|(line, found)| Done {
             right: found.prediction() == line.label,
-            radius: line.radius,
+            ends: Ends::new(&found, line),
         });
         self.done.extend(done);
         Ok(())

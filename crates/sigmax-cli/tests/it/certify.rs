@@ -578,7 +578,7 @@ fn garbage_is_bad_input() {
         ("no first line", rest.to_owned()),
         (
             "another version",
-            text.replacen("\"certificates\":2", "\"certificates\":1", 1),
+            text.replacen("\"certificates\":3", "\"certificates\":1", 1),
         ),
         (
             "unknown arithmetic",

@@ -41,6 +41,49 @@ pub(crate) fn two_classes(input: &[usize], weights: &[f32]) -> Vec<u8> {
         .0
 }
 
+/// A classifier of `inputs` numbers into 3 classes with one hidden layer: `first` has a row of weights per
+/// unit, `activation` is an operator without attributes, `last` has a row per class.
+pub(crate) fn hidden(inputs: usize, first: &[f32], activation: &str, last: &[f32]) -> Vec<u8> {
+    let units = first.len() / inputs;
+    let weight = |name: &str, rows: usize, columns: usize, values: &[f32]| {
+        let raw: Vec<u8> = values.iter().flat_map(|v| v.to_le_bytes()).collect();
+        Message::default()
+            .int(1, rows)
+            .int(1, columns)
+            .int(2, 1)
+            .bytes(8, name.as_bytes())
+            .bytes(9, &raw)
+    };
+    let rows_are_outputs = Message::default().bytes(1, b"transB").int(3, 1).int(20, 2);
+    let gemm = |from: &str, by: &str, to: &str| {
+        Message::default()
+            .bytes(1, from.as_bytes())
+            .bytes(1, by.as_bytes())
+            .bytes(2, to.as_bytes())
+            .bytes(4, b"Gemm")
+            .bytes(5, &rows_are_outputs.0)
+    };
+    let curved = Message::default()
+        .bytes(1, b"h")
+        .bytes(2, b"s")
+        .bytes(4, activation.as_bytes());
+    let graph = Message::default()
+        .bytes(1, &gemm("x", "v", "h").0)
+        .bytes(1, &curved.0)
+        .bytes(1, &gemm("s", "w", "z").0)
+        .bytes(2, b"g")
+        .bytes(5, &weight("v", units, inputs, first).0)
+        .bytes(5, &weight("w", last.len() / units, units, last).0)
+        .bytes(11, &value("x", &[inputs]).0)
+        .bytes(12, &value("z", &[last.len() / units]).0);
+    let opset = Message::default().int(2, 13);
+    Message::default()
+        .int(1, 8)
+        .bytes(7, &graph.0)
+        .bytes(8, &opset.0)
+        .0
+}
+
 /// A float tensor of a symbolic batch and this shape.
 fn value(name: &str, shape: &[usize]) -> Message {
     let batch = Message::default().bytes(1, &Message::default().bytes(2, b"N").0);

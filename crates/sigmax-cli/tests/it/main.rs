@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
 
 mod certify;
+mod curvature;
 mod errors;
 mod gate;
 mod graph;

@@ -1,7 +1,7 @@
 //! Confirms a file of certificates from itself and the model file alone.
 //!
-//! The bounds of the nodes are confirmed by [`confirm_bounds`], without the search that found them;
-//! then every image is evaluated again and what is stated of it compared with what that proves.
+//! The bounds of the nodes are confirmed by [`confirm_bounds`], without the search that found them, and
+//! the curvature is proved anew; then every image is evaluated again and what is stated of it compared with what that proves.
 
 use std::io::BufRead;
 use std::path::Path;
@@ -11,6 +11,7 @@ use sigmax::network::{
     Arithmetic, Certificate, Certifier, Channels, Network, confirm_bounds_until,
 };
 
+use super::tangent::misfit;
 use super::{CLAIM, Header, Line, ModelFile, assumptions_of};
 use crate::error::Error;
 use crate::images::is_arranged;
@@ -73,7 +74,7 @@ pub fn confirm_until(
     if header.lipschitz < bounds.upper().get() {
         return Err(lines.refuse("its constant is smaller than that of its nodes"));
     }
-    let certifier = Certifier::with_bounds(bounds, arithmetic).map_err(refuse)?;
+    let mut certifier = Certifier::with_bounds(bounds, arithmetic).map_err(refuse)?;
     let logits = &network.node(certifier.logits()).name;
     if (logits, certifier.classes()) != (&header.logits, header.classes) {
         return Err(lines.refuse(format!(
@@ -82,6 +83,11 @@ pub fn confirm_until(
             header.logits,
             certifier.classes()
         )));
+    }
+    if let Some(stated) = header.stated_curvature() {
+        certifier
+            .confirm_curvature(&stated, deadline)
+            .map_err(refuse)?;
     }
     let mut confirmed = Confirmed {
         images: 0,
@@ -276,7 +282,7 @@ pub fn confirm_lines(
     let mut all = Vec::with_capacity(lines.len());
     for run in lines.chunk_by(|a, b| a.exact == b.exact) {
         let start = all.len();
-        let (mut pixels, mut labels) = (Vec::new(), Vec::new());
+        let (mut pixels, mut labels, mut tangents) = (Vec::new(), Vec::new(), Vec::new());
         for (place, line) in run.iter().enumerate() {
             let refuse = |reason| Err((start + place, format!("image {}: {reason}", line.index)));
             let image = line.pixels().unwrap_or_default();
@@ -293,11 +299,19 @@ pub fn confirm_lines(
                     certifier.classes()
                 ));
             }
+            let points = line.tangents().unwrap_or_default();
+            if !points.is_empty() && certifier.curvature().is_none() {
+                return refuse("it has tangents, and no curvature is stated".to_owned());
+            }
+            if let Some(reason) = misfit(&points, line.label, certifier.classes(), expected) {
+                return refuse(reason);
+            }
             pixels.extend(image);
             labels.push(line.label);
+            tangents.push(points);
         }
         let found = certifier
-            .certify(&pixels, &labels, run[0].exact)
+            .certify_by(&pixels, &labels, run[0].exact, &tangents)
             .map_err(|error| (start, error.to_string()))?;
         for (place, (line, found)) in run.iter().zip(&found).enumerate() {
             if let Some(what) = unconfirmed(line, found) {

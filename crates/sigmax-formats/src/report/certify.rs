@@ -1,8 +1,10 @@
 //! [`CertifyReport`]: what was proved of the classification of a set of images.
 
+mod ends;
 mod html;
 mod json;
 
+pub use ends::{Ends, SecondOrder};
 pub use html::certify_html;
 pub use json::certify_json;
 
@@ -44,10 +46,14 @@ pub struct CertifyReport {
     pub asked: usize,
     /// Number of images that were done.
     pub total: usize,
-    /// How many of them were classified correctly, as evaluated.
+    /// How many of them were in the file of certificates already, and confirmed.
+    pub resumed: usize,
+    /// How many of those done were classified correctly, as evaluated.
     pub correct: usize,
-    /// The proved radius of each image: 0 where nothing is proved, or the class is wrong.
-    pub radii: Vec<f64>,
+    /// Whether radii follow from the curvature of the network too.
+    pub second_order: SecondOrder,
+    /// What is proved of each image.
+    pub ends: Vec<Ends>,
     /// The radii that were asked about.
     pub eps: Vec<f64>,
     /// Seconds in all.
@@ -80,8 +86,8 @@ impl CertifyReport {
 
     /// The number of images with a radius above 0 and of at least `distance`.
     pub(crate) fn reach(&self, distance: f64) -> usize {
-        let within = |&&radius: &&f64| radius > 0.0 && radius >= distance;
-        self.radii.iter().filter(within).count()
+        let reaches = |ends: &&Ends| ends.reaches(distance);
+        self.ends.iter().filter(reaches).count()
     }
 
     /// A radius that at least half of the images have; 0 without images.
@@ -92,7 +98,7 @@ impl CertifyReport {
 
     /// The largest radius that at least `share.0`/`share.1` of the images have, 0 without images.
     pub(crate) fn quantile(&self, numerator: usize, denominator: usize) -> f64 {
-        let mut radii = self.radii.clone();
+        let mut radii: Vec<f64> = self.ends.iter().map(|ends| ends.radius).collect();
         radii.sort_by(|a, b| b.total_cmp(a));
         let count = (self.total * numerator).div_ceil(denominator).max(1);
         radii.get(count - 1).copied().unwrap_or(0.0)
@@ -128,16 +134,35 @@ impl CertifyReport {
         ));
         for (eps, text) in self.claims() {
             let count = self.certified(eps);
+            let by_curvature = match self.second_order {
+                SecondOrder::Used => format!(", {} by curvature", self.certified_by_curvature(eps)),
+                _ => String::new(),
+            };
             paragraph(&format!(
-                "Certified {text}: {count} of {} = {} %. PROVED.",
+                "Certified {text}: {count} of {} = {} %{by_curvature}. PROVED.",
                 self.total,
                 percent_down(count, self.total)
             ));
+            if self.second_order == SecondOrder::Used && eps > 0.0 {
+                let found = self.adversarial(eps);
+                paragraph(&format!(
+                    "Not certifiable {text}: {found} of {}, which have an input of another class \
+                     there. The accuracy {text} is at most {} %. PROVED.",
+                    self.total,
+                    percent_up(self.total.saturating_sub(found), self.total)
+                ));
+            }
         }
         paragraph(&format!(
             "Median radius: {}. PROVED of at least half of the images.",
             decimal(self.median_radius(), 4, Rounding::Down)
         ));
+        if let Some(text) = self.two_sided_text() {
+            paragraph(&format!("{text}. PROVED."));
+        }
+        if let Some(text) = self.first_order_text() {
+            paragraph(&format!("{}.", printable(text.trim_end_matches('.'))));
+        }
         paragraph(&format!("Pixels: {}.", self.units_text()));
         paragraph(&format!("Layout: {}.", self.fit));
         paragraph(&format!("Arithmetic: {}.", self.arithmetic_text()));
@@ -156,7 +181,9 @@ impl CertifyReport {
                 printable(text.trim_end_matches('.'))
             ));
         }
-        paragraph("Percentages and radii are rounded down, constants up.");
+        paragraph(
+            "Percentages and radii are rounded down, constants and what is at most something up.",
+        );
         out
     }
 
@@ -194,6 +221,15 @@ pub(crate) fn percent_down(count: usize, of: usize) -> String {
     format!("{}.{:02}", hundredths / 100, hundredths % 100)
 }
 
+/// The same, rounded up.
+pub(crate) fn percent_up(count: usize, of: usize) -> String {
+    if of == 0 {
+        return "0.00".to_owned();
+    }
+    let hundredths = (count as u128 * 10_000).div_ceil(of as u128);
+    format!("{}.{:02}", hundredths / 100, hundredths % 100)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -205,5 +241,7 @@ mod tests {
         assert_eq!(percent_down(99_999, 100_000), "99.99");
         assert_eq!(percent_down(7, 7), "100.00");
         assert_eq!(percent_down(0, 0), "0.00");
+        assert_eq!(percent_up(1, 3), "33.34");
+        assert_eq!(percent_up(7, 7), "100.00");
     }
 }

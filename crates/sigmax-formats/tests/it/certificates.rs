@@ -7,7 +7,7 @@ use std::path::PathBuf;
 
 use serde_json::Value;
 use sigmax::Options;
-use sigmax::network::{Arithmetic, Certifier, Channels};
+use sigmax::network::{Arithmetic, Certifier, Channels, Effort};
 use sigmax_formats::certificate::{Confirmed, Header, Line, ModelFile, assumptions_of, confirm};
 use sigmax_formats::{Error, Images, Model};
 use tempfile::TempDir;
@@ -51,6 +51,7 @@ pub(crate) struct Case {
 fn network(draw: &mut Draw) -> (Message, Vec<i64>, u64) {
     let classes = 2 + draw.below(4);
     let to = classes as i64;
+    let activation = ["Relu", "Softplus"][draw.below(2) as usize];
     if draw.below(3) == 0 {
         let input = vec![2, 2, 3];
         let initializers = [
@@ -61,7 +62,7 @@ fn network(draw: &mut Draw) -> (Message, Vec<i64>, u64) {
         let nodes = [
             node("Mul", "x s", "a", &[]),
             node("Conv", "a k", "b", &[]),
-            node("Relu", "b", "c", &[]),
+            node(activation, "b", "c", &[]),
             node("Flatten", "c", "d", &[]),
             node("MatMul", "d w", "y", &[]),
         ];
@@ -81,7 +82,7 @@ fn network(draw: &mut Draw) -> (Message, Vec<i64>, u64) {
     let nodes = [
         node("MatMul", "x v", "a", &[]),
         node("Add", "a b", "b1", &[]),
-        node("Relu", "b1", "c", &[]),
+        node(activation, "b1", "c", &[]),
         node("MatMul", "c w", "z", &[]),
         node("Softmax", "z", "y", &[]),
     ];
@@ -188,14 +189,21 @@ impl Case {
         }
         let inputs = images.fit(&network.input().shape, None).unwrap();
         let images = inputs.images();
-        let certifier = Certifier::new(&network, &Options::default(), arithmetic).unwrap();
+        let options = Options::default();
+        let mut certifier = Certifier::new(&network, &options, arithmetic).unwrap();
+        // Relu has none.
+        let smooth = certifier.bound_curvature(&options).is_ok();
+        assert_eq!(
+            smooth,
+            network.nodes().iter().all(|n| n.op.name() != "Relu")
+        );
         let file = ModelFile::of(&model).unwrap();
         let fit = inputs.fit();
         let header = Header::new(&certifier, file, assumptions, normalisation, None, fit);
         let labels: Vec<usize> = (0..images.len()).map(|i| images.label(i)).collect();
         let pixels: Vec<f64> = (0..images.len()).flat_map(|i| inputs.values(i)).collect();
         let found = certifier
-            .certify(&pixels, &labels, images.is_exact())
+            .search(&pixels, &labels, images.is_exact(), Effort::full())
             .unwrap();
         let read = |text: String| serde_json::from_str(&text).unwrap();
         self.header = read(header.line());
@@ -268,7 +276,7 @@ const BOTH: [Arithmetic; 2] = [Arithmetic::Real, Arithmetic::Float32];
 /// Rivals that tie among them: several classes are equally near, or the image has two.
 #[test]
 fn what_is_certified_is_confirmed() {
-    let (mut certified, mut undecided) = (0, 0);
+    let (mut certified, mut undecided, mut tangents) = (0, 0, 0);
     for seed in 0..200 {
         for arithmetic in BOTH {
             let case = Case::random(seed, arithmetic, 6);
@@ -278,9 +286,14 @@ fn what_is_certified_is_confirmed() {
             certified += confirmed.certified;
             let null = |line: &&Value| line["prediction"].is_null();
             undecided += case.lines.iter().filter(null).count();
+            let curved = |line: &&Value| line.get("tangents").is_some();
+            tangents += case.lines.iter().filter(curved).count();
         }
     }
-    assert!(certified > 500 && undecided > 50, "{certified} {undecided}");
+    assert!(
+        certified > 500 && undecided > 50 && tangents > 100,
+        "{certified} {undecided} {tangents}"
+    );
 }
 
 #[test]
@@ -304,7 +317,7 @@ fn what_is_no_certificate_is_told_from_what_is_not_confirmed() {
         format!("{header}\n[{line}]\n"),
         format!(
             "{}\n",
-            header.replace("\"certificates\":2", "\"certificates\":1")
+            header.replace("\"certificates\":3", "\"certificates\":1")
         ),
         format!("{array}\n"),
         format!("{header}\n{}\n", line.replacen('{', "{\"index\":0,", 1)),

@@ -8,8 +8,8 @@ use sigmax::network::{Activation, NetworkBuilder, NodeId, Op, lipschitz};
 use sigmax::{Conv, Estimate, Kernel, Options, audit};
 use sigmax_formats::Model;
 use sigmax_formats::report::{
-    CertifyReport, NetworkBounds, NetworkReport, Outcome, Report, Request, Row, Spectrum, Style,
-    Table, certify_html, html, json, worst_layers,
+    CertifyReport, Ends, NetworkBounds, NetworkReport, Outcome, Report, Request, Row, SecondOrder,
+    Spectrum, Style, Table, certify_html, html, json, worst_layers,
 };
 
 use sigmax_formats::images::{Fit, Units};
@@ -375,6 +375,14 @@ fn fit() -> Fit {
     images.fit(&[1, 28, 28], None).unwrap().fit().clone()
 }
 
+fn ends(radius: f64) -> Ends {
+    Ends {
+        radius,
+        by_constants: radius,
+        adversarial: None,
+    }
+}
+
 fn certification(radii: Vec<f64>, correct: usize) -> CertifyReport {
     let network = residual(2, "block");
     CertifyReport {
@@ -391,7 +399,9 @@ fn certification(radii: Vec<f64>, correct: usize) -> CertifyReport {
         asked: radii.len(),
         total: radii.len(),
         correct,
-        radii,
+        resumed: 0,
+        second_order: SecondOrder::NotAsked,
+        ends: radii.into_iter().map(ends).collect(),
         eps: vec![0.1, 0.5],
         seconds: 12.0,
         network,
@@ -430,6 +440,58 @@ fn certified_counts_are_those_of_the_radii() {
         for part in ["6 of 7 = 85.71 %", "ε = 0.5: 2 of 7 = 28.57 %", "0.2000"] {
             assert!(joined.contains(part), "{joined}");
         }
+    }
+}
+
+/// What is not certifiable is counted from above, at the decimal number that was typed, and the curve of
+/// it is never below the one from below.
+#[test]
+fn both_ends_are_counted() {
+    let mut report = certification(vec![0.0, 0.1, 0.3, 0.5, 0.0, 0.7, 0.2], 6);
+    report.second_order = SecondOrder::Used;
+    report.eps = vec![0.1, 0.2, 0.3, 0.5];
+    for (ends, adversarial) in report.ends.iter_mut().zip([
+        Some(0.0),
+        Some(0.1),
+        Some(0.31),
+        None,
+        Some(0.1_f64.next_up()),
+        Some(0.8),
+        Some(0.25),
+    ]) {
+        ends.adversarial = adversarial;
+        ends.by_constants = 0.5 * ends.radius;
+    }
+    // The float 0.1 lies above one tenth.
+    let counts = |eps| {
+        (
+            report.certified(eps),
+            report.certified_by_curvature(eps),
+            report.adversarial(eps),
+        )
+    };
+    assert_eq!(counts(0.0), (5, 0, 1));
+    assert_eq!(counts(0.1), (5, 1, 1));
+    assert_eq!(counts(0.2), (4, 2, 3));
+    assert_eq!(counts(0.3), (2, 1, 4));
+    assert_eq!(counts(0.5), (2, 2, 5));
+    let (images, ratio) = report.two_sided();
+    let expected = (1.0 + 0.31 / 0.3 + 0.8 / 0.7 + 0.25 / 0.2) / 4.0;
+    assert!(images == 4 && (ratio - expected).abs() < 1e-12, "{ratio}");
+    let text = report.text(Style::default());
+    for part in [
+        "2 of 7 = 28.57 %, 2 by curvature",
+        "5 of 7, which",
+        "28.58 %",
+    ] {
+        let words = text.split_whitespace().collect::<Vec<_>>().join(" ");
+        assert!(words.contains(part), "{part}: {words}");
+    }
+    let page = certify_html(&report);
+    assert_well_formed(&page);
+    assert_self_contained(&page);
+    for part in ["class=\"line above\" d=\"M", "28.58 %", "Both ends: of 4"] {
+        assert!(page.contains(part), "{part}");
     }
 }
 

@@ -1,7 +1,6 @@
 //! The page of a certification: how many images are proved to keep their class, against distance.
 
-use crate::report::CertifyReport;
-use crate::report::certify::percent_down;
+use crate::report::certify::{percent_down, percent_up};
 use crate::report::ink::curve::{Curve, Shape};
 use crate::report::ink::page::{self, section, table};
 use crate::report::ink::page::{answer, facts};
@@ -10,6 +9,7 @@ use crate::report::ink::text::{down, name, plain, sentence, up};
 use crate::report::ink::words::seconds;
 use crate::report::network::tables::nodes;
 use crate::report::network::waterfall::waterfall;
+use crate::report::{CertifyReport, SecondOrder};
 
 /// Digits of constants and radii.
 const DIGITS: usize = 5;
@@ -116,10 +116,33 @@ fn verdict(report: &CertifyReport) -> String {
     out + "</section>\n"
 }
 
+/// The radii above 0.
+fn positive(report: &CertifyReport) -> Vec<f64> {
+    let radii = report.ends.iter().map(|ends| ends.radius);
+    radii.filter(|radius| *radius > 0.0).collect()
+}
+
+/// (ε, images without a proved adversarial input within ε) for a curve that is never below the truth.
+fn steps_above(report: &CertifyReport, right: f64) -> Vec<(f64, usize)> {
+    let found = report.ends.iter().filter_map(|ends| ends.adversarial);
+    let mut distances: Vec<f64> = found.filter(|a| *a <= right).collect();
+    distances.sort_by(f64::total_cmp);
+    let every = distances.len().div_ceil(STEPS).max(1);
+    let mut points = vec![(0.0, report.total)];
+    for (i, chunk) in distances.chunks(every).enumerate() {
+        // The count before any of them, until the last.
+        if let Some(&last) = chunk.last() {
+            points.push((last, report.total - i * every));
+        }
+    }
+    points.push((right, report.total.saturating_sub(distances.len())));
+    points
+}
+
 /// (ε, images certified at ε) for a curve that is never above the truth: each count holds from the
 /// point before up to its own.
 fn steps(report: &CertifyReport) -> Vec<(f64, usize)> {
-    let mut radii: Vec<f64> = report.radii.iter().copied().filter(|r| *r > 0.0).collect();
+    let mut radii: Vec<f64> = positive(report);
     radii.sort_by(f64::total_cmp);
     let count = radii.len();
     let every = count.div_ceil(STEPS).max(1);
@@ -147,6 +170,13 @@ fn curve(report: &CertifyReport) -> String {
     let right = 1.04 * asked.fold(largest, f64::max);
     let x = Linear::new(0.0, if right > 0.0 { right } else { 1.0 });
     let mut path = points;
+    let above: Vec<(f64, f64)> = match report.second_order {
+        SecondOrder::Used => steps_above(report, right),
+        _ => Vec::new(),
+    }
+    .into_iter()
+    .map(|(eps, count)| (eps, share(count)))
+    .collect();
     // Beyond the largest radius nothing is certified.
     path.push((largest, 0.0));
     path.push((right.max(largest), 0.0));
@@ -163,9 +193,34 @@ fn curve(report: &CertifyReport) -> String {
         height: 300,
         shape: Shape::Steps,
         points: &path,
+        above: &above,
         marks: &[(0.0, share(report.correct))],
     }
     .svg("certified accuracy against distance");
+    section(
+        "accuracy",
+        "Certified accuracy",
+        &format!(
+            "The share of images whose correct class is proved to be kept by every change of at most \
+             ε. The ring at ε = 0 is the clean accuracy as evaluated; the curve is never above what is \
+             proved.{}",
+            match report.second_order {
+                SecondOrder::Used =>
+                    " The dashed curve is an upper end of the accuracy in real arithmetic: at all \
+                     other images an input of another class within ε was found, and is proved to be one.",
+                _ => "",
+            }
+        ),
+        &format!("{drawing}{}{}", accuracies(report), second_order(report)),
+    )
+}
+
+fn accuracies(report: &CertifyReport) -> String {
+    let used = report.second_order == SecondOrder::Used;
+    let mut head = vec!["within", "#images", "#share, rounded down"];
+    if used {
+        head.extend(["#by curvature", "#adversarial", "#accuracy at most"]);
+    }
     let mut rows = vec![vec![
         "clean, as evaluated".to_owned(),
         report.correct.to_string(),
@@ -173,7 +228,7 @@ fn curve(report: &CertifyReport) -> String {
     ]];
     for (eps, _) in report.claims() {
         let count = report.certified(eps);
-        rows.push(vec![
+        let mut row = vec![
             if eps > 0.0 {
                 format!("ε = {eps}")
             } else {
@@ -181,23 +236,33 @@ fn curve(report: &CertifyReport) -> String {
             },
             count.to_string(),
             format!("{} %", percent_down(count, report.total)),
-        ]);
+        ];
+        if used {
+            let found = report.adversarial(eps);
+            let most = percent_up(report.total.saturating_sub(found), report.total);
+            row.push(report.certified_by_curvature(eps).to_string());
+            row.push(found.to_string());
+            row.push(format!("{most} %"));
+        }
+        rows.push(row);
     }
-    section(
-        "accuracy",
-        "Certified accuracy",
-        "The share of images whose correct class is proved to be kept by every change of at most \
-         ε. The ring at ε = 0 is the clean accuracy as evaluated; the curve is never above what is \
-         proved.",
-        &format!(
-            "{drawing}{}",
-            table(&["within", "#images", "#share, rounded down"], &rows)
-        ),
-    )
+    if used && let Some(first) = rows.first_mut() {
+        first.extend(["", "", ""].map(str::to_owned));
+    }
+    table(&head, &rows)
+}
+
+/// What curvature gives beside the table, or why it gives nothing.
+fn second_order(report: &CertifyReport) -> String {
+    let proved = report
+        .two_sided_text()
+        .map(|text| format!("{text}. Proved."));
+    let text = proved.or_else(|| report.first_order_text());
+    text.map_or_else(String::new, |text| format!("<p>{}</p>\n", plain(&text)))
 }
 
 fn radii(report: &CertifyReport) -> String {
-    let positive: Vec<f64> = report.radii.iter().copied().filter(|r| *r > 0.0).collect();
+    let positive: Vec<f64> = positive(report);
     let largest = positive.iter().copied().fold(0.0, f64::max);
     if positive.is_empty() || !largest.is_finite() {
         return section(

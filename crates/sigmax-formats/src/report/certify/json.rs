@@ -4,8 +4,8 @@ use serde::Serialize;
 use sigmax::network::Channels;
 
 use crate::images::Units;
-use crate::report::CertifyReport;
 use crate::report::ink::json::{Number, document, line};
+use crate::report::{CertifyReport, SecondOrder};
 
 /// The certification as a JSON document, one key per line.
 #[must_use]
@@ -16,9 +16,21 @@ pub fn certify_json(report: &CertifyReport) -> String {
         .map(|&eps| Eps {
             eps,
             certified: report.certified(eps),
+            by_curvature: report.certified_by_curvature(eps),
+            adversarial: report.adversarial(eps),
         })
         .collect();
     let median = report.median_radius();
+    let (count, mean) = report.two_sided();
+    let two_sided = TwoSided {
+        images: count,
+        mean_ratio: (count > 0).then_some(Number(mean)),
+    };
+    let (used, reason) = match &report.second_order {
+        SecondOrder::NotAsked => (false, None),
+        SecondOrder::Used => (true, None),
+        SecondOrder::NotKnown(reason) => (false, Some(reason.as_str())),
+    };
     let entries = [
         ("certification", line(&2)),
         ("sigmax", line(&report.version)),
@@ -45,6 +57,9 @@ pub fn certify_json(report: &CertifyReport) -> String {
                 f64::INFINITY
             })),
         ),
+        ("curvature", line(&Curvature { used, reason })),
+        ("two_sided", line(&two_sided)),
+        ("resumed", line(&report.resumed)),
         ("complete", line(&report.complete)),
         ("assumptions", line(&report.assumptions)),
         ("seconds", line(&report.seconds)),
@@ -73,9 +88,25 @@ fn units(units: Units) -> Values {
     }
 }
 
-/// How many images are certified at a distance.
+/// How many images are certified at a distance, and for how many that is impossible.
 #[derive(Serialize)]
 struct Eps {
     eps: f64,
     certified: usize,
+    by_curvature: usize,
+    adversarial: usize,
+}
+
+/// Whether curvature was used, and why not where it was to be.
+#[derive(Serialize)]
+struct Curvature<'a> {
+    used: bool,
+    reason: Option<&'a str>,
+}
+
+/// Of how many images both ends are known, and how far apart they are.
+#[derive(Serialize)]
+struct TwoSided {
+    images: usize,
+    mean_ratio: Option<Number>,
 }

@@ -23,6 +23,8 @@ pub(crate) struct Curve<'a> {
     pub(crate) height: usize,
     pub(crate) shape: Shape,
     pub(crate) points: &'a [(f64, f64)],
+    /// A second curve above the first, of the same shape; empty: none.
+    pub(crate) above: &'a [(f64, f64)],
     /// Points that get a ring.
     pub(crate) marks: &'a [(f64, f64)],
 }
@@ -38,11 +40,12 @@ impl Curve<'_> {
         inner += &format!(
             "<svg width=\"100%\" height=\"100%\" viewBox=\"0 0 1000 1000\" \
              preserveAspectRatio=\"none\"><path class=\"area\" d=\"{0}V1000H{1:.1}z\"/><path \
-             class=\"line\" d=\"{0}\"/></svg>",
-            self.path(),
+             class=\"line\" d=\"{0}\"/><path class=\"line above\" d=\"{2}\"/></svg>",
+            self.path(self.points),
             self.points
                 .first()
-                .map_or(0.0, |p| 1000.0 * self.x.share(p.0))
+                .map_or(0.0, |p| 1000.0 * self.x.share(p.0)),
+            self.path(self.above)
         );
         for tick in self.y.ticks(5) {
             let y = percent(1.0 - tick.share);
@@ -83,9 +86,9 @@ impl Curve<'_> {
         )
     }
 
-    fn path(&self) -> String {
+    fn path(&self, points: &[(f64, f64)]) -> String {
         let mut out = String::new();
-        for (i, &(x, y)) in self.points.iter().enumerate() {
+        for (i, &(x, y)) in points.iter().enumerate() {
             let (x, y) = (1000.0 * self.x.share(x), 1000.0 * (1.0 - self.y.share(y)));
             out += &match (i, self.shape) {
                 (0, _) => format!("M{x:.1},{y:.1}"),

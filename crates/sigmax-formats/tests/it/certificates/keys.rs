@@ -42,7 +42,7 @@ fn upper(value: &Value, more: Outcome) -> Changes {
 /// How the key of a header may be changed.
 fn of_header(key: &str, value: &Value) -> Changes {
     match key {
-        "certificates" => refused([json!(1), json!(3), json!(2.0), json!("2")]),
+        "certificates" => refused([json!(1), json!(2), json!(4), json!(3.0), json!("3")]),
         "claim" => refused([json!(""), json!(format!("{} ", value.as_str().unwrap()))]),
         "assumptions" => {
             let list = value.as_array().unwrap();
@@ -94,6 +94,26 @@ fn of_header(key: &str, value: &Value) -> Changes {
             refused([json!(classes + 1), json!(classes - 1), json!(0)])
         }
         "lipschitz" => upper(value, Confirmed),
+        "curvature" => {
+            let mut changes = refused([json!([]), json!([[0.0]]), json!(0.0)]);
+            let Some(rows) = value.as_array() else {
+                return changes;
+            };
+            for (y, row) in rows.iter().enumerate() {
+                for t in 0..rows.len() {
+                    let mut changed = value.clone();
+                    let m = row[t].as_f64().unwrap();
+                    changed[y][t] = json!(if y == t { 1.0 } else { 0.98 * m });
+                    if y == t || m > 1e-200 {
+                        changes.push((changed, Refused));
+                    }
+                    let mut below = value.clone();
+                    below[y][t] = json!(-1e-15);
+                    changes.push((below, Refused));
+                }
+            }
+            changes
+        }
         "nodes" => {
             let nodes = value.as_array().unwrap();
             let (last, twice) = (nodes.len() - 1, [&nodes[..], &nodes[..1]].concat());
@@ -188,6 +208,28 @@ fn of_line(key: &str, line: &Value, classes: u64) -> Changes {
             changes.push((json!(2.0 * error), Confirmed));
             changes
         }
+        // See also `forged_curvature_and_tangents_are_refused` of sigmax-cli.
+        "tangents" => {
+            let first = &value[0];
+            let with = |key: &str, change: Value| {
+                let mut tangent = first.clone();
+                tangent[key] = change;
+                json!([tangent])
+            };
+            let steps = first["steps"].as_str().unwrap();
+            refused([
+                with("rival", line["label"].clone()),
+                with("rival", json!(classes)),
+                with("exponent", json!(501)),
+                with("exponent", json!(-1001)),
+                with("steps", json!(steps[1..])),
+                with("steps", json!(steps[2..])),
+                with("steps", json!(format!("{steps}gA"))),
+                with("note", json!("trust me")),
+                json!([first, first]),
+                Value::Null,
+            ])
+        }
         "bytes" => {
             let digits = value.as_str().unwrap();
             refused([
@@ -254,6 +296,10 @@ fn try_all(case: &Case, seed: u64, tried: &mut [usize; 2]) {
                 let (header, lines): (Value, Vec<Value>) = put(changed.clone());
                 let what = format!("{what}.{key} = {}", changed[&key]);
                 attempt(&what, &header, &lines, outcome);
+            }
+            // An image without them is one that may need none.
+            if key == "tangents" {
+                continue;
             }
             let mut less = object.clone();
             less.as_object_mut().unwrap().remove(&key);
