@@ -9,11 +9,14 @@
    of crates/sigmax/docs/theory.md, S <= max ||F|| over a grid / prod cos(pi (k-1)/(2N)). At each of its points, for G = F F* and
    ANY matrix L, G <= (t + ||t - G - L L*||_F) I; L is the Cholesky factor that LAPACK proposes. All else is
    computed anew by its rule, with 150 digits, and has to be at most what is stated.
-4. Every image is evaluated in integers of unit 2^-192 (58 digits), with a bound of all that is rounded. The exact
+4. Curvature, where it is stated, of a chain with one layer of activations (T34): J = d units / d input and A = d logits /
+   d units as matrices; J* diag(kappa) J <= m I by the same inequality for its Cholesky factor, for every pair of classes.
+5. Every image is evaluated in integers of unit 2^-192 (58 digits), with a bound of all that is rounded. The exact
    logits have to be within `error` of those stated, radius and margin at most what follows, and the prediction the class
-   that the image has. Smaller bounds are weaker claims, and true. Indices have to rise, so that no image counts twice.
+   that the image has. Smaller bounds are weaker claims, and true. A radius may follow from tangents, too (T36): one such
+   evaluation and one gradient, in float64 with a bound of all that is rounded, at the image and at each stated point. Indices have to rise, so that no image counts twice.
 
-Trusted are the theorems T1 to T28, Python's integers, json, hashlib, mpmath, the parser of onnx, and that NumPy's
+Trusted are the theorems T1 to T36, Python's integers, json, hashlib, mpmath, the parser of onnx, and that NumPy's
 sums, products and sums of n products of float64 have errors of at most 16 (n + 50) 2^-53 sum |a||b|.
 A sample is [channels, ...] for convolutions; constants beside it are broadcast by the rules of ONNX, from shapes.
 Covered are the arithmetic "real" and the operators of certificate/network.py.
@@ -28,6 +31,7 @@ from mpmath import mp, mpf
 from certificate.bounds import U, check_bounds
 from certificate.common import INF, NotCovered, Rejected, bound, need, number, record
 from certificate.network import build
+from certificate.second_order import SecondOrder
 from certificate.values import P, evaluate, fixed, integers
 
 CLAIM = ("for every x with ‖x − image‖₂ ≤ radius, in the units of the network's input before the normalisation, the "
@@ -39,6 +43,7 @@ ASSUMPTIONS = [
     "the network is evaluated in real arithmetic: rounding in another program may change the class of an image whose "
     "margin is as small as that rounding"]
 HEADER = "certificates claim assumptions arithmetic model mean std input_size layout picture logits classes lipschitz nodes"
+VERSIONS = {2: False, 3: True}  # whether the header has a key `curvature`
 LINE = "index label prediction radius margin logits error exact"
 
 
@@ -55,6 +60,8 @@ class Checker:
             output = node.inputs[0]
         self.logits, self.classes = output, math.prod(nodes[output].shape)
         need((nodes[output].name, self.classes) == (header.logits, header.classes) and self.classes > 1, "logits or classes")
+        stated = getattr(header, "curvature", None)
+        self.second = None if stated is None else SecondOrder(nodes, output, header)
 
     def slopes(self, y):
         """||w_y - w_t|| of the last layer, for all t; None where that is no matrix."""
@@ -64,8 +71,8 @@ class Checker:
             self.differences[y] = [mp.ldexp(mp.sqrt(v), -e) for v in ((w - w[y])**2).sum(1)]
         return self.differences.get(y)
 
-    def values(self, line):
-        """(value, error) of the nodes up to the logits."""
+    def pixels(self, line):
+        """The pixels of a line, and their error."""
         n, shape = math.prod(self.nodes[0].shape), self.nodes[0].shape
         rounding = mp.ldexp(mp.sqrt(n), -P)
         if hasattr(line, "bytes"):
@@ -78,31 +85,40 @@ class Checker:
             pixels = fixed(np.array(given, dtype=object), P)
             rounding += 0 if line.exact else mp.norm(given) * U * (1 + 4 * U)
         need(pixels.size == n, f"number of pixels, {pixels.size} instead of {n}")
-        return evaluate(self.nodes, self.owns, self.logits, pixels.reshape(shape), rounding)
+        return pixels.reshape(shape), rounding
+
+    def values(self, pixels, error):
+        """(value, error) of the nodes up to the logits."""
+        return evaluate(self.nodes, self.owns, self.logits, pixels, error)
 
     def margins(self, values, y):
-        """m_t, and what it is divided by, for all t but y (T25, T28)."""
+        """m_t, and what it is divided by, for all t but y, by class (T25, T28)."""
         z, last = [mp.ldexp(mpf(v), -P) for v in values[-1][0].ravel()], self.nodes[self.logits]
-        found = []
+        found = {}
         for t in set(range(self.classes)) - {y}:
             slope, off = mp.sqrt(2) * self.throughs[self.logits], mp.sqrt(2) * values[-1][1]
             if last.op == "dense":
                 spread, before = self.slopes(y)[t], last.inputs[0]
                 slope = min(slope, spread * self.throughs[before])
                 off = min(off, spread * values[before][1] + mp.ldexp(8, -P))
-            found.append((z[y] - z[t] - off, slope))
+            found[t] = z[y] - z[t] - off, slope
         return found
 
     def line(self, line):
         known = [type(t) is int and 0 <= t < self.classes for t in (line.label, line.prediction or 0)]
         need(all(known) and line.prediction is not False, "label or prediction")
-        values = self.values(line)
+        pixels = self.pixels(line)
+        values = self.values(*pixels)
         if line.prediction is not None:
-            need(all(m > 0 for m, _ in self.margins(values, line.prediction)), f"prediction {line.prediction}")
+            need(all(m > 0 for m, _ in self.margins(values, line.prediction).values()), f"prediction {line.prediction}")
         margins = self.margins(values, line.label)
-        least = min(0 if m <= 0 else m / slope if slope else INF for m, slope in margins)
-        need(0 <= bound(line.radius) <= least, f"radius {line.radius}")
-        need(0 <= number(line.margin) <= max(0, min(m for m, _ in margins)), f"margin {line.margin}")
+        radii = {t: 0 if m <= 0 else m / slope if slope else INF for t, (m, slope) in margins.items()}
+        need(self.second or not hasattr(line, "tangents"), "tangents without a curvature")
+        if self.second:
+            for t, radius in self.second.tangents(self, line, values, pixels).items():
+                radii[t] = max(radii[t], radius)
+        need(0 <= bound(line.radius) <= min(radii.values()), f"radius {line.radius}")
+        need(0 <= number(line.margin) <= max(0, min(m for m, _ in margins.values())), f"margin {line.margin}")
         need((line.logits is None) == (line.error is None), "logits without an error, or an error without logits")
         if line.logits is not None:
             z, error = [mp.ldexp(mpf(v), -P) for v in values[-1][0].ravel()], values[-1][1]
@@ -114,9 +130,10 @@ class Checker:
 def check(args):
     """A summary."""
     lines = args.certificates.read_text(encoding="utf-8").removesuffix("\n").split("\n")
-    header, content = record(lines[0], HEADER), args.model.read_bytes()
-    need(header.certificates == 2 and header.arithmetic == "real",
-         f"certificates of version {header.certificates} for arithmetic {header.arithmetic!r}; covered is 2, 'real'", NotCovered)
+    header, content = record(lines[0], HEADER, ["curvature"]), args.model.read_bytes()
+    need(type(header.certificates) is int and header.certificates in VERSIONS and header.arithmetic == "real",
+         f"certificates of version {header.certificates} for arithmetic {header.arithmetic!r}; covered are 2 and 3, 'real'", NotCovered)
+    need(VERSIONS[header.certificates] == hasattr(header, "curvature"), "its keys are those of another version", NotCovered)
     need((header.claim, header.assumptions) == (CLAIM, ASSUMPTIONS), "the claim or the assumptions are not the known ones")
     stated, model = record(header.model, "sha256 external"), onnx.load_model_from_string(content)
     tensors = [*model.graph.initializer, *(a.t for node in model.graph.node for a in node.attribute)]
@@ -131,7 +148,7 @@ def check(args):
     chosen = args.lines if args.lines is not None else range(len(lines) - 1 if args.first is None else args.first)
     need(all(0 <= i < len(lines) - 1 for i in chosen), f"there are {len(lines) - 1} images", NotCovered)
     need(chosen, f"nothing to confirm: no image is stated, or none was chosen; of the model is confirmed: {summary}", NotCovered)
-    images = [record(line, LINE, ["bytes", "values"]) for line in lines[1:]]
+    images = [record(line, LINE, ["bytes", "values", "tangents"]) for line in lines[1:]]
     need(all(type(image.index) is int and image.index >= 0 for image in images), "an index is no number", NotCovered)
     need(all(a.index < b.index for a, b in zip(images, images[1:])), "the indices do not rise")
     certified = 0

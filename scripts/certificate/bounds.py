@@ -65,7 +65,7 @@ def own_at_most(node, nodes, bound):
         axes = [holds(node, axis, nodes[node.inputs[0]].shape[1 + axis]) for axis in range(len(node.kernel))]
         return windows_at_most(node, axes, bound)
     least = {"affine": lambda: max(abs(v) for v in node.scale.flat), "sum": lambda: mp.sqrt(2),
-             "LeakyRelu": lambda: max(abs(node.slope), 1), "softmax": lambda: mpf(n > 1) / 2,
+             "LeakyRelu": lambda: max(abs(node.slope), 1), "softmax": lambda: mpf(n > 1) / 2, "Sigmoid": lambda: mpf(1) / 4,
              "log-softmax": lambda: mp.sqrt(n) if n > 1 else 0}.get(op, lambda: 1)()
     return least <= bound
 

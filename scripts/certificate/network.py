@@ -11,6 +11,7 @@ from mpmath import mp, mpf
 
 from certificate.common import NotCovered, exact, need, number
 from certificate.layout import is_arranged, per_channel
+from certificate.values import SMOOTH
 
 WINDOW = "auto_pad dilations kernel_shape pads strides "
 OPERATORS = {  # with the attributes that are understood
@@ -18,7 +19,7 @@ OPERATORS = {  # with the attributes that are understood
     "AveragePool": WINDOW + "ceil_mode count_include_pad", "BatchNormalization": "epsilon momentum training_mode",
     "LeakyRelu": "alpha", "Flatten": "axis", "Reshape": "allowzero", "Dropout": "ratio seed", "Concat": "axis",
     "Softmax": "axis", "LogSoftmax": "axis", "Transpose": "perm", "Constant": "value",
-    **dict.fromkeys(["MatMul", "Add", "Sub", "Mul", "Div", "Relu", "Abs", "Identity", "GlobalAveragePool"], "")}
+    **dict.fromkeys(["MatMul", "Add", "Sub", "Mul", "Div", "Relu", "Abs", "Identity", "GlobalAveragePool", *SMOOTH], "")}
 
 
 def affine(scale, shift, **more):
@@ -81,6 +82,8 @@ def lower(op, a, x, constants, batch):
         return affine(array if op == "Mul" else 1 / array, 0 * ones)
     if op in ("Relu", "Abs", "LeakyRelu"):
         return dict(op=op, slope=mpf({"Relu": 0, "Abs": -1}.get(op, a.get("alpha", float(np.float32(0.01))))))
+    if op in SMOOTH:
+        return dict(op=op)
     if op in ("MaxPool", "AveragePool"):
         win = window(a, a["kernel_shape"], shape)
         return dict(op="max-pool" if op == "MaxPool" else "separable", shape=[shape[0], *win["out"]],

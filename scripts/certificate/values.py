@@ -2,11 +2,12 @@
 import math
 
 import numpy as np
-from mpmath import mp
+from mpmath import mp, mpf
 
 from certificate.common import NotCovered, exact, need
 
 P = 192
+SMOOTH = {"Softplus": lambda x: mp.log1p(mp.exp(x)), "Sigmoid": lambda x: 1 / (1 + mp.exp(-x)), "Tanh": mp.tanh}
 fixed = np.frompyfunc(lambda v, bits: int(mp.floor(mp.ldexp(v, int(bits)))), 2, 1)  # at most one unit too small
 
 
@@ -47,6 +48,9 @@ def value(node, inputs):
     if op in ("Relu", "Abs", "LeakyRelu"):
         need(all(abs(v) < 1 << 2 * P for v in x.flat), "a value is too large", NotCovered)
         return np.where(x >= 0, x, x * fixed(node.slope, 2 * P) >> 2 * P)
+    if op in SMOOTH:
+        need(all(abs(v) < 1 << P + 40 for v in x.flat), "a value is too large", NotCovered)
+        return np.frompyfunc(lambda v: int(mp.floor(mp.ldexp(SMOOTH[op](mp.ldexp(mpf(v), -P)), P))), 1, 1)(x)
     if op == "max-pool":
         return windows(x, node, x.min()).max(1)
     if op == "separable":
