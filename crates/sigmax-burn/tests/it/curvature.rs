@@ -73,7 +73,11 @@ fn the_gradient_is_that_of_the_formula() {
     let gradients = term.backward();
     let of = |weight: Tensor<2>| {
         let gradient = weight.grad(&gradients).unwrap();
-        gradient.into_data().convert::<f64>().to_vec::<f64>().unwrap()
+        gradient
+            .into_data()
+            .convert::<f64>()
+            .to_vec::<f64>()
+            .unwrap()
     };
     let hidden = of(net.hidden.weight.val());
     assert!((hidden[0] - 0.25 * 2.0 * 3.0 * 5.0).abs() < 1e-4);
@@ -90,7 +94,13 @@ fn what_has_no_such_curvature_is_refused() {
     let kink = CurvaturePenalty::new(&net, config(), Activation::Relu, 1.0).unwrap_err();
     assert!(kink.to_string().contains("jumps at 0"), "{kink}");
     let nan = CurvaturePenalty::new(&net, config(), Activation::Softplus, f64::NAN).unwrap_err();
-    assert!(matches!(nan, Error::Setting { setting: "gamma", .. }));
+    assert!(matches!(
+        nan,
+        Error::Setting {
+            setting: "gamma",
+            ..
+        }
+    ));
     let both = SpectralPenaltyConfig::new().with_linear(true);
     let two = CurvaturePenalty::new(&net, both, Activation::Softplus, 1.0).unwrap_err();
     assert!(two.to_string().contains("one hidden layer"), "{two}");

@@ -34,7 +34,7 @@ fn json_holds_proved_numbers_known_by_hand() {
     assert_eq!(report["gate"], Value::Null);
     assert_eq!(
         report["estimates"],
-        json!(["reshape_norm", "jacobian_norm"])
+        json!(["reshape_norm", "jacobian_norm", "hessian_norm"])
     );
     let names: Vec<_> = report["layers"]
         .as_array()

@@ -80,11 +80,14 @@ impl CertifyReport {
         if self.second_order != SecondOrder::Used {
             return None;
         }
-        let mut text = format!(
-            "Both ends: of {count} of {} images the nearest input of another class is proved to lie \
+        let mut text = match count {
+            0 => "Both ends: the search met no input of another class".to_owned(),
+            _ => format!(
+                "Both ends: of {count} of {} images the nearest input of another class is proved to lie \
              between two distances",
-            self.total
-        );
+                self.total
+            ),
+        };
         if count > 0 {
             // The sum of the quotients is rounded, too.
             let most = mean * (1.0 + 1e-12);
