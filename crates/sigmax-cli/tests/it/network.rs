@@ -20,19 +20,21 @@ fn an_audit_has_the_constant_of_the_network_and_where_it_comes_from() {
     let report: Value = serde_json::from_str(&outcome.stdout).unwrap();
     let network = &report["network"];
     let upper = network["lipschitz"]["upper"].as_f64().unwrap();
-    // The layers are a chain with average pooling, whose constant is one half.
+    // The layers are a chain with average pooling, whose constant is one half; factors between them take
+    // away more than the half of the product.
     let layers = report["layers"].as_array().unwrap().iter();
     let product: f64 = layers
         .map(|layer| layer["norm"]["upper"].as_f64().unwrap())
         .product();
-    assert!(
-        (upper / (product / 2.0) - 1.0).abs() < 1e-9,
-        "{upper} {product}"
-    );
+    assert!(upper < product / 4.0, "{upper} {product}");
     assert!(network["reason"].is_null());
     let nodes = network["nodes"].as_array().unwrap();
     assert_eq!(nodes.len(), 14);
     assert_eq!(nodes.last().unwrap()["through"].as_f64(), Some(upper));
+    assert_eq!(
+        nodes.last().unwrap()["rule"],
+        "scaled between layers, from stem"
+    );
     let jacobian = network["jacobian_norm"].as_f64().unwrap();
     assert!(jacobian > 0.0 && jacobian <= upper);
     let estimates = report["estimates"].as_array().unwrap();
@@ -47,11 +49,11 @@ fn an_audit_has_the_constant_of_the_network_and_where_it_comes_from() {
 fn the_constant_can_gate_a_release() {
     let files = example();
     let gate = |limit: &str| files.run(&["audit", "model.onnx", "--max-lipschitz", limit]);
-    let passed = gate("12000");
+    let passed = gate("4000");
     assert_eq!((passed.code, passed.stderr.as_str()), (0, ""));
-    let failed = gate("11000");
+    let failed = gate("3000");
     assert_eq!(failed.code, 1);
-    assert!(failed.stderr.contains("11000"), "{}", failed.stderr);
+    assert!(failed.stderr.contains("3000"), "{}", failed.stderr);
 }
 
 #[test]

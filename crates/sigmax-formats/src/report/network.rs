@@ -113,7 +113,7 @@ impl NetworkBounds {
                     through: bound.through(),
                     rule: bound.rule().text(|id| &nodes[id.index()].name),
                     together_from: match bound.rule() {
-                        Rule::Fused(first) => Some(first.index()),
+                        Rule::Fused(first) | Rule::Scaled(first) => Some(first.index()),
                         _ => None,
                     },
                     layer: layer_of[i],

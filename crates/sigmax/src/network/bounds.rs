@@ -13,6 +13,8 @@ pub enum Rule {
     Norm,
     /// The norm of this node taken together with those before it, back to and with this one (T24).
     Fused(NodeId),
+    /// The product of the norms of the layers back to and with this node, scaled between them (T37).
+    Scaled(NodeId),
     /// The largest factor of a diagonal map (T24).
     Diagonal,
     /// √(most copies of one entry) (T22).
@@ -43,6 +45,7 @@ impl Rule {
             Self::Input => "input".into(),
             Self::Norm => "norm".into(),
             Self::Fused(from) => format!("norm together with {}", name(from)),
+            Self::Scaled(from) => format!("scaled between layers, from {}", name(from)),
             Self::Diagonal => "largest factor".into(),
             Self::Copies => "copies".into(),
             Self::Kronecker => "norms along axes".into(),

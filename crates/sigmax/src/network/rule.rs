@@ -4,6 +4,7 @@
 pub(crate) mod block;
 pub(crate) mod chain;
 pub(crate) mod lattice_map;
+pub(crate) mod scaling;
 pub(crate) mod slack;
 pub(crate) mod sum;
 

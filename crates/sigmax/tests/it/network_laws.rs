@@ -117,7 +117,7 @@ fn matrix_norm(columns: &[Vec<Vec<f64>>], node: usize) -> (f64, f64) {
 }
 
 /// What the rules give without taking nodes together.
-fn product(net: &Network, bounds: &Lipschitz) -> Vec<f64> {
+pub(crate) fn product(net: &Network, bounds: &Lipschitz) -> Vec<f64> {
     let mut through: Vec<f64> = Vec::new();
     for (node, bound) in net.nodes().iter().zip(bounds.nodes()) {
         let inputs = node.inputs.iter().map(|id| through[id.index()]);

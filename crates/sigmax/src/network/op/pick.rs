@@ -258,6 +258,18 @@ impl Pick {
         sqrt_int_up(counts.into_iter().max().unwrap_or(0))
     }
 
+    /// What stands at every entry of the result; `constant` where that is the constant.
+    pub(crate) fn picked<T: Copy>(&self, of: &[T], constant: T) -> Vec<T> {
+        let Some(index) = &self.index else {
+            return of.to_vec();
+        };
+        let pick = |&i: &u32| match i {
+            CONSTANT => constant,
+            i => of[i as usize],
+        };
+        index.iter().map(pick).collect()
+    }
+
     /// One sample; `linear` leaves the constant out.
     pub(crate) fn apply(&self, x: &[f64], out: &mut [f64], linear: bool) {
         let fill = if linear { 0.0 } else { self.fill };

@@ -113,6 +113,11 @@ impl Separable {
         Ok(shape)
     }
 
+    /// Per axis, whether entries along it are mixed.
+    pub(crate) fn mixed(&self) -> Vec<bool> {
+        self.axes.iter().map(Option::is_some).collect()
+    }
+
     /// With the magnitudes of all entries.
     pub(crate) fn magnitudes(&self) -> Self {
         Self {

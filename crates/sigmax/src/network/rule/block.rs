@@ -50,6 +50,35 @@ pub(crate) fn as_one(network: &Network, start: NodeId, end: NodeId) -> Option<La
     }
 }
 
+/// The longest group that ends at `end` and is a layer: that layer, and where the group starts. Nodes
+/// inside of it are such that `single` holds for them. A lone pooling is no layer here.
+pub(crate) fn longest(
+    network: &Network,
+    end: NodeId,
+    single: impl Fn(NodeId) -> bool,
+) -> Option<(LatticeMap, NodeId)> {
+    if let Op::Dense { kernel, .. } = &network.node(end).op
+        && network.node(end).shape.len() > 1
+    {
+        return Some((LatticeMap::matrix(kernel), end));
+    }
+    let (mut group, mut start) = (Group::of(network, end)?, end);
+    for _ in 1..LONGEST {
+        let Some((longer, before)) = group.longer(network, start) else {
+            break;
+        };
+        if !single(network.node(start).inputs[0]) || !single(before) {
+            break;
+        }
+        (group, start) = (longer, before);
+    }
+    match group {
+        Group::Map(_) if matches!(network.node(start).op, Op::Separable(_)) && start == end => None,
+        Group::Map(map) => Some((map, start)),
+        Group::Diagonal(_) => None,
+    }
+}
+
 /// Adjacent linear nodes as one.
 enum Group {
     Diagonal(Affine),

@@ -20,6 +20,44 @@ use crate::verify::magnitude;
 const MAX_ENTRIES: usize = 1 << 22;
 const MAX_PRODUCTS: usize = 1 << 31;
 
+/// An entry times two fractions that is not below this was normal all the way: one fraction is in [1, 2),
+/// the other in [½, 1].
+const TINY: f64 = 4.0 * f64::MIN_POSITIVE;
+
+/// A positive number `fraction`·2^`exponent`, in a range far beyond that of f64.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Factor {
+    fraction: f64,
+    exponent: i32,
+}
+
+impl Factor {
+    /// About 2^x: whatever the power is rounded to is the number.
+    pub(crate) fn near_power(x: f64) -> Self {
+        const MOST: f64 = 4000.0;
+        let x = if x.is_finite() {
+            x.clamp(-MOST, MOST)
+        } else {
+            0.0
+        };
+        let (whole, power) = (x.floor() as i32, (x - x.floor()).exp2());
+        let (fraction, exponent) = if power < 2.0 {
+            (power.max(1.0), whole)
+        } else {
+            (1.0, whole + 1)
+        };
+        Self { fraction, exponent }
+    }
+
+    /// 1/λ, its fraction off by u at most, relatively.
+    fn inverse(self) -> Self {
+        Self {
+            fraction: 1.0 / self.fraction,
+            exponent: -self.exponent,
+        }
+    }
+}
+
 /// A convolution (or a matrix: no spatial axis) with a kernel known to within E.
 #[derive(Clone, Debug)]
 pub(crate) struct LatticeMap {
@@ -128,6 +166,90 @@ impl LatticeMap {
         } else {
             self.kernel.shape()[1] * self.conv.groups
         }
+    }
+
+    /// Channels of the output.
+    pub(crate) fn outputs(&self) -> usize {
+        self.channels(!self.conv.transposed)
+    }
+
+    /// Channels of the input.
+    pub(crate) fn inputs(&self) -> usize {
+        self.channels(self.conv.transposed)
+    }
+
+    /// The channel of an entry of an input or output of `len` entries: convolutions have them along the
+    /// first axis, dense layers along the last.
+    pub(crate) fn channel(&self, entry: usize, len: usize, channels: usize) -> usize {
+        if self.conv.axes() > 0 {
+            entry / (len / channels)
+        } else {
+            entry % channels
+        }
+    }
+
+    /// The matrix of a dense layer, whatever the other axes of its input are: the whole is block
+    /// diagonal, with this block.
+    pub(crate) fn matrix(kernel: &Kernel) -> Self {
+        Self {
+            kernel: kernel.clone(),
+            conv: Conv::new(0),
+            error: 0.0,
+            plain: true,
+        }
+    }
+
+    /// This layer with its output multiplied by one factor per channel, and its input divided by one
+    /// (T37); `None` where entries are too small for their rounding to be relative to them.
+    pub(crate) fn between(&self, after: &[Factor], before: &[Factor]) -> Option<Self> {
+        if after.len() != self.outputs() || before.len() != self.inputs() {
+            return None;
+        }
+        let before: Vec<Factor> = before.iter().map(|factor| factor.inverse()).collect();
+        let (first, second) = if self.conv.transposed {
+            (&before[..], after)
+        } else {
+            (after, &before[..])
+        };
+        let [rows, cols] = [self.kernel.shape()[0], self.kernel.shape()[1]];
+        let taps: usize = self.kernel.spatial().iter().product();
+        let per_group = rows / self.conv.groups;
+        // Fractions and exponents apart: nothing leaves the range before the largest is known.
+        let mut scaled = Vec::with_capacity(self.kernel.scaled().len());
+        let mut largest = i32::MIN;
+        for (i, &v) in self.kernel.scaled().iter().enumerate() {
+            let (row, col) = (i / (cols * taps), i / taps % cols);
+            let (a, b) = (first[row], second[row / per_group * cols + col]);
+            let (value, shift) = (v * a.fraction * b.fraction, a.exponent + b.exponent);
+            if v != 0.0 {
+                if !(value.abs() >= TINY) {
+                    return None;
+                }
+                largest = largest.max(crate::rounding::exponent(value) + shift);
+            }
+            scaled.push((value, shift));
+        }
+        if largest == i32::MIN {
+            return None;
+        }
+        let values = scaled.into_iter().map(|(v, e)| ldexp(v, e - largest));
+        let unit = self.kernel.exponent().checked_add(largest)?;
+        let kernel = Kernel::from_scaled(self.kernel.shape(), values.collect(), unit).ok()?;
+        // |K̂ − K| ≤ γ_3·|K| ≤ γ_4·|K̂|: the fraction of 1/λ and two products are rounded. What leaves the
+        // range below is off by less than 2⁻¹⁰⁷³ per entry.
+        let rounding = mul_up(2.0 * gamma(4), magnitude(&kernel));
+        // ‖Λ'·E·Λ⁻¹‖ ≤ max λ'·‖E‖·max 1/λ; fractions of λ' are below 2, those of 1/λ at most 1.
+        let most = |factors: &[Factor]| factors.iter().map(|f| f.exponent).max();
+        let carried = mul_up(2.0, self.error);
+        let carried = scale_up(carried, most(first)? + most(second)? - largest);
+        let tiny = self.kernel.scaled().len() as f64 * 1e-320;
+        let unit = unit.saturating_sub(kernel.exponent());
+        Some(Self {
+            error: add_up(rounding, scale_up(add_up(carried, tiny), unit)),
+            kernel,
+            conv: self.conv.clone(),
+            plain: self.plain,
+        })
     }
 
     /// Every entry times one number per channel, on the side of the kernel's first axis or on the
