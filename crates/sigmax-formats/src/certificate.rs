@@ -88,7 +88,9 @@ pub struct Header {
 
 /// A number m such that the difference of two logits plus (m/2)·‖x‖² is convex.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Convexity(#[serde(with = "bound")] pub f64);
+pub struct Convexity(
+    #[serde(serialize_with = "bound::serialize", deserialize_with = "bound::newer")] pub f64,
+);
 
 /// The model file, and the files its weights are in, by content.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -310,13 +312,24 @@ impl Header {
         }
     }
 
-    /// The curvature that is stated, row by row, if one is: as many numbers as there are pairs of classes,
-    /// if it is a square.
-    pub(crate) fn stated_curvature(&self) -> Option<Vec<f64>> {
-        let rows = self.curvature.as_ref()?;
-        let square = rows.iter().all(|row| row.len() == rows.len());
-        let all = rows.iter().flatten().map(|m| m.0);
-        Some(if square { all.collect() } else { Vec::new() })
+    /// The curvature that is stated, row by row, if one is; or why it is none of so many classes.
+    pub(crate) fn stated_curvature(&self, classes: usize) -> Result<Option<Vec<f64>>, String> {
+        let Some(rows) = &self.curvature else {
+            return Ok(None);
+        };
+        if rows.len() != classes {
+            return Err(format!(
+                "its curvature has {} rows; there are {classes} classes",
+                rows.len()
+            ));
+        }
+        if let Some(y) = rows.iter().position(|row| row.len() != classes) {
+            return Err(format!(
+                "row {y} of its curvature has {} numbers; there are {classes} classes",
+                rows[y].len()
+            ));
+        }
+        Ok(Some(rows.iter().flatten().map(|m| m.0).collect()))
     }
 
     /// What is stated about the nodes.

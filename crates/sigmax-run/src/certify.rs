@@ -2,8 +2,8 @@
 
 use std::time::Instant;
 
-use sigmax::Options;
 use sigmax::network::{Certifier, Effort, Network};
+use sigmax::{Budget, Options};
 use sigmax_formats::certificate::{Header, Line, ModelFile, assumptions_of};
 use sigmax_formats::images::{Images, Inputs};
 use sigmax_formats::report::{CertifyReport, Ends, NetworkBounds, SecondOrder};
@@ -155,12 +155,25 @@ impl CertifyRun {
             .map_err(|error| self.core(error))?;
         let mut second_order = SecondOrder::NotAsked;
         if self.request.methods != Methods::Global {
+            let left = |deadline: Instant| deadline.saturating_duration_since(Instant::now()) / 2;
+            let options = Options {
+                budget: Budget {
+                    time: deadline.map(left),
+                    ..Budget::default()
+                },
+                ..options
+            };
             second_order = match certifier.bound_curvature(&options) {
                 Ok(()) => SecondOrder::Used,
                 Err(reason @ sigmax::Error::NoCurvature { .. })
                     if self.request.methods == Methods::Best =>
                 {
                     SecondOrder::NotKnown(reason.to_string())
+                }
+                Err(sigmax::Error::OutOfTime) if self.request.methods == Methods::Best => {
+                    SecondOrder::NotKnown(
+                        "it was not bounded in the time that was given".to_owned(),
+                    )
                 }
                 Err(error) => return Err(self.core(error)),
             }

@@ -35,7 +35,7 @@ fn config() -> SpectralPenaltyConfig {
 }
 
 fn number(tensor: Tensor<1>) -> f64 {
-    tensor.into_data().convert::<f64>().to_vec::<f64>().unwrap()[0]
+    tensor.into_data().convert::<f64>().try_to_vec::<f64>().unwrap()[0]
 }
 
 /// ¼·3²·max|w_y − w_t| with t the largest logit beside the label: 5 for (0, 2), 2 for (1, 0).
@@ -76,7 +76,7 @@ fn the_gradient_is_that_of_the_formula() {
         gradient
             .into_data()
             .convert::<f64>()
-            .to_vec::<f64>()
+            .try_to_vec::<f64>()
             .unwrap()
     };
     let hidden = of(net.hidden.weight.val());

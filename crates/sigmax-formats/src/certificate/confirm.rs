@@ -84,7 +84,8 @@ pub fn confirm_until(
             certifier.classes()
         )));
     }
-    if let Some(stated) = header.stated_curvature() {
+    let stated = header.stated_curvature(certifier.classes());
+    if let Some(stated) = stated.map_err(|reason| lines.refuse(reason))? {
         certifier
             .confirm_curvature(&stated, deadline)
             .map_err(refuse)?;

@@ -4,6 +4,8 @@ pub(crate) mod kappa;
 mod layers;
 mod units;
 
+use std::time::Instant;
+
 use rayon::prelude::*;
 
 use crate::bound::options::Options;
@@ -161,18 +163,30 @@ pub(crate) fn of_forward(
 ) -> Result<Curvature, Error> {
     let bounded = Bounded::new(bounds, forward, options, ways)?;
     let classes = bounded.classes;
+    let started = Instant::now();
+    let in_time = || match options.budget.time {
+        Some(most) if started.elapsed() >= most => Err(Error::OutOfTime),
+        _ => Ok(()),
+    };
     let pairs = (0..classes)
         .into_par_iter()
         .map(|y| {
             let mut prover = bounded.prover()?;
             let mut pair = |t| match t == y {
                 true => Ok(Upper::claim(0.0)),
-                false => Ok(Upper::claim(prover.concavity(y, Some(t), 1.0)?)),
+                false => {
+                    in_time()?;
+                    Ok(Upper::claim(prover.concavity(y, Some(t), 1.0)?))
+                }
             };
             (0..classes).map(&mut pair).collect()
         })
         .collect::<Result<Vec<Vec<Upper>>, Error>>()?
         .concat();
+    let finite = |pair: &Upper| pair.get().is_finite();
+    if !(0..classes * classes).any(|i| i / classes != i % classes && finite(&pairs[i])) {
+        return Err(bounded.too_large(bounds.network()));
+    }
     Ok(Curvature {
         classes,
         pairs,
@@ -228,6 +242,16 @@ impl<'f> Bounded<'f> {
 
     pub(crate) fn classes(&self) -> usize {
         self.classes
+    }
+
+    /// Why nothing follows from bounds that are all infinite.
+    pub(crate) fn too_large(&self, network: &Network) -> Error {
+        let name = logits(network).map(|(id, _)| network.node(id).name.clone());
+        Error::NoCurvature {
+            node: name.unwrap_or_default(),
+            reason: "its curvature leaves the range of f64: only first-order certificates"
+                .to_owned(),
+        }
     }
 
     pub(crate) fn rule(&self) -> CurvatureRule {

@@ -68,7 +68,14 @@ pub fn hessian(bounds: &Lipschitz, options: &Options) -> Result<Hessian, Error> 
                 largest: Upper::claim(prover.concavity(class, None, -1.0)?),
             })
         })
-        .collect::<Result<_, Error>>()?;
+        .collect::<Result<Vec<LogitHessian>, Error>>()?;
+    let infinite = |bound: Upper| bound.get().is_infinite();
+    if logits
+        .iter()
+        .all(|logit| infinite(logit.most_negative) && infinite(logit.largest))
+    {
+        return Err(bounded.too_large(bounds.network()));
+    }
     Ok(Hessian {
         logits,
         rule: bounded.rule(),

@@ -17,10 +17,15 @@ const PATIENCE: u32 = 6;
 /// By how much the ball is larger than what is proved so far.
 const REACH: f64 = 1.002;
 
+/// What writing a tangent in steps may take from its radius, relatively, and more.
+const SPARE: f64 = 4e-3;
+
 /// How much a search should find.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Effort {
-    /// Stop at a radius of this size, or at an adversarial image within it.
+    /// What is asked for: stop at an adversarial image within it.
+    pub(crate) asked: f64,
+    /// Stop at a radius of this size: a little more, as tangents are written in steps.
     pub(crate) enough: f64,
     /// Relative gain that counts as progress.
     pub(crate) gain: f64,
@@ -31,6 +36,7 @@ impl Effort {
     #[must_use]
     pub fn full() -> Self {
         Self {
+            asked: f64::INFINITY,
             enough: f64::INFINITY,
             gain: 5e-4,
         }
@@ -40,7 +46,8 @@ impl Effort {
     #[must_use]
     pub fn up_to(radius: f64) -> Self {
         Self {
-            enough: radius * (1.0 + 1e-5),
+            asked: radius,
+            enough: radius * (1.0 + SPARE),
             ..Self::full()
         }
     }
@@ -202,7 +209,7 @@ impl<'i> Image<'i> {
         let attacked = self
             .adversarial
             .as_ref()
-            .is_some_and(|(length, ..)| *length <= effort.enough && effort.enough.is_finite());
+            .is_some_and(|(length, ..)| *length <= effort.asked && effort.asked.is_finite());
         let done = self.rivals[least].as_ref().is_some_and(|state| state.done);
         (!reached && !attacked && !done).then_some(least)
     }
