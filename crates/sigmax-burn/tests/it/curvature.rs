@@ -35,7 +35,11 @@ fn config() -> SpectralPenaltyConfig {
 }
 
 fn number(tensor: Tensor<1>) -> f64 {
-    tensor.into_data().convert::<f64>().try_to_vec::<f64>().unwrap()[0]
+    tensor
+        .into_data()
+        .convert::<f64>()
+        .try_to_vec::<f64>()
+        .unwrap()[0]
 }
 
 /// ¼·3²·max|w_y − w_t| with t the largest logit beside the label: 5 for (0, 2), 2 for (1, 0).
