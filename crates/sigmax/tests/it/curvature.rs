@@ -482,9 +482,11 @@ fn a_factor_that_overflows_proves_nothing() {
             .collect();
         chain.last = chain.add(Op::Add, &parts);
         let network = chain.finish();
-        let m = curved(&network).pair(0, 1).get();
-        // ¼·10³⁰⁸ times the square of the slope of what the unit reads, here at least ¼.
-        assert!(m >= 0.06e308, "{m:e} with {layers} layers");
+        // ¼·10³⁰⁸ times the square of the slope of what the unit reads, here at least ¼, or nothing.
+        match curvature(&bounds(&network), &Options::default()) {
+            Ok(found) => assert!(found.pair(0, 1).get() >= 0.06e308, "{layers} layers"),
+            Err(error) => assert!(error.to_string().contains("leaves the range of f64")),
+        }
     }
 }
 
