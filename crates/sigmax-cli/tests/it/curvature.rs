@@ -165,6 +165,11 @@ fn forged_curvature_and_tangents_are_refused() {
         (
             "m of ∞",
             1,
+            Box::new(move |l| l[0]["curvature"][y][t] = Value::from("inf")),
+        ),
+        (
+            "m that is null",
+            2,
             Box::new(move |l| l[0]["curvature"][y][t] = Value::Null),
         ),
         (
