@@ -133,6 +133,18 @@ impl Kernel {
         Ok(kernel)
     }
 
+    /// An upper bound of the sum of what all entries lost when 2^[`Kernel::exponent`] was divided out, in
+    /// these units. Norms do not see it beside the largest entry; single rows and columns may, where
+    /// that entry is in another one.
+    pub(crate) fn lost(&self) -> f64 {
+        if self.exponent > 0 {
+            // Half of the least positive number each.
+            self.scaled.len() as f64 * 1e-323
+        } else {
+            0.0
+        }
+    }
+
     /// Whether every entry is 0.
     #[must_use]
     pub fn is_zero(&self) -> bool {

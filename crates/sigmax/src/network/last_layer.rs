@@ -7,6 +7,8 @@ use crate::rounding::{add_up, gamma, mul_up, scale_up};
 /// What is needed of the last layer.
 pub(crate) struct LastLayer {
     terms: usize,
+    /// What the kernel lost of all rows when it was stored, as a norm from above.
+    lost: f64,
     /// What float32 may leave out of a row.
     flushed: f64,
     /// ‖w_t‖₂ from above.
@@ -22,20 +24,19 @@ impl LastLayer {
         let (classes, inputs) = (kernel.shape()[0], kernel.shape()[1]);
         let values = kernel.values();
         let row = |t: usize| &values[t * inputs..][..inputs];
+        let lost = scale_up(kernel.lost(), kernel.exponent());
         let mut differences = vec![0.0; classes * classes];
         for y in 0..classes {
             for t in 0..y {
                 let difference: Vec<f64> = row(y).iter().zip(row(t)).map(|(a, b)| a - b).collect();
                 // Each entry has one rounding.
                 let norm = mul_up(norm_up(&difference), 1.0 + 2.0 * gamma(2));
-                // What a kernel leaves out is below 2⁻¹⁰⁷⁴ of its scale, and nothing if that is ≤ 1.
-                let lossless = kernel.exponent() <= 0;
-                let norm = if lossless && row(y) == row(t) {
+                let norm = if lost > 0.0 {
+                    add_up(norm, lost)
+                } else if row(y) == row(t) {
                     0.0
-                } else if lossless {
-                    norm
                 } else {
-                    add_up(norm, scale_up(inputs as f64 * 1e-323, kernel.exponent()))
+                    norm
                 };
                 differences[y * classes + t] = norm;
                 differences[t * classes + y] = norm;
@@ -44,6 +45,7 @@ impl LastLayer {
         Self {
             terms: inputs + 2,
             flushed: single_loss(kernel),
+            lost,
             rows: (0..classes).map(|t| norm_up(row(t))).collect(),
             bias: match bias {
                 Some(bias) => bias.iter().map(|b| b.abs()).collect(),
@@ -62,10 +64,15 @@ impl LastLayer {
     /// Rounding of logit t in f64, for features of this size.
     pub(crate) fn local(&self, t: usize, size: f64) -> f64 {
         let spread = self.spread(t, Linear::new(size, 0.0)).at;
-        add_up(
+        let rounding = add_up(
             mul_up(gamma(self.terms), spread),
             self.terms as f64 * 1e-322,
-        )
+        );
+        if self.lost > 0.0 {
+            add_up(rounding, mul_up(self.lost, size))
+        } else {
+            rounding
+        }
     }
 
     /// The same in float32; weights and results below 2⁻¹²⁶ may be flushed to zero.

@@ -84,12 +84,7 @@ impl LatticeMap {
                 error: 0.0,
                 plain: true,
             }),
-            Op::Dense { kernel, .. } if input.len() == 1 => Some(Self {
-                kernel: kernel.clone(),
-                conv: Conv::new(0),
-                error: 0.0,
-                plain: true,
-            }),
+            Op::Dense { kernel, .. } if input.len() == 1 => Some(Self::matrix(kernel)),
             Op::Separable(separable) => average(separable.windows.as_ref()?, input),
             _ => None,
         }
@@ -240,7 +235,8 @@ impl LatticeMap {
         let rounding = mul_up(2.0 * gamma(4), magnitude(&kernel));
         // ‖Λ'·E·Λ⁻¹‖ ≤ max λ'·‖E‖·max 1/λ; fractions of λ' are below 2, those of 1/λ at most 1.
         let most = |factors: &[Factor]| factors.iter().map(|f| f.exponent).max();
-        let carried = mul_up(2.0, self.error);
+        // What the kernel lost when it was stored grows as the error does.
+        let carried = mul_up(2.0, add_up(self.error, self.kernel.lost()));
         let carried = scale_up(carried, most(first)? + most(second)? - largest);
         let tiny = self.kernel.scaled().len() as f64 * 1e-320;
         let unit = unit.saturating_sub(kernel.exponent());
@@ -464,4 +460,22 @@ fn average(pool: &Pool, input: &[usize]) -> Option<LatticeMap> {
         error,
         plain: false,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// 2⁻⁵⁰⁰ beside 2⁶⁰⁰ is stored as 0. Factors that make it the larger one make a norm of 2¹⁰⁰.
+    #[test]
+    fn what_a_kernel_lost_grows_with_its_factors() {
+        let two = |e: f64| Factor::near_power(e);
+        let values = vec![2f64.powi(600), 0.0, 0.0, 2f64.powi(-500)];
+        let map = LatticeMap::matrix(&Kernel::new(&[2, 2], values).unwrap());
+        let scaled = map
+            .between(&[two(-900.0), two(200.0)], &[two(0.0), two(-400.0)])
+            .unwrap();
+        let norm = scaled.norm(&Options::default(), Slack::None).unwrap();
+        assert!(norm.get() >= 2f64.powi(100), "{}", norm.get());
+    }
 }
