@@ -8,7 +8,7 @@ use crate::claim::{Estimate, Upper};
 use crate::error::Error;
 use crate::krylov::{self, dot};
 use crate::network::bounds::Lipschitz;
-use crate::network::curvature::{Bounded, CurvatureRule, Ways};
+use crate::network::curvature::{Bounded, CurvatureRule, Ways, no_curvature};
 use crate::network::eval::forward::{Forward, Inexact};
 use crate::network::eval::gradient::{Path, Seed};
 use crate::network::logits::logits;
@@ -96,8 +96,7 @@ pub fn hessian_norms(
 ) -> Result<Vec<Estimate>, Error> {
     let network = forward.network();
     let (logits, classes) = logits(network)?;
-    let path = Path::new(forward, logits)
-        .map_err(|id| crate::network::curvature::no_curvature(network, id))?;
+    let path = Path::new(forward, logits).map_err(|id| no_curvature(network, id))?;
     forward.check_images(inputs)?;
     let length = network.input().len();
     let norms = (0..classes).into_par_iter().map(|class| {

@@ -615,3 +615,34 @@ fn tangents_far_away_are_harmless() {
         }
     }
 }
+
+/// 2⁻⁷⁶ in the row of one class beside 2¹⁰⁰⁰ in that of another is stored as 0, and bends all the same.
+#[test]
+fn a_factor_that_was_lost_in_storing_still_bends() {
+    let tiny = 2f64.powi(-76);
+    let network = Chain::new(&[2])
+        .then(SOFTPLUS)
+        .then(SOFTPLUS)
+        .then(dense(3, &[2f64.powi(1000), 0.0, 0.0, tiny, 0.0, 0.0]))
+        .finish();
+    // With s the slope of softplus: s'(softplus(0))·s(0)² + s(softplus(0))·s'(0) = 2/9·1/4 + 2/3·1/4 = 2/9.
+    let m = curved(&network).pair(2, 1).get();
+    assert!(m >= tiny * 2.0 / 9.0, "{m:e}");
+}
+
+/// x + softplus(x) sixty times over: two ways into each block, 2⁶⁰ through all of them; and a chain that
+/// is longer than a stack is deep.
+#[test]
+fn curvature_of_many_nodes_ends() {
+    let mut chain = Chain::new(&[2]);
+    for _ in 0..60 {
+        let x = chain.last;
+        let y = chain.add(SOFTPLUS, &[x]);
+        chain.last = chain.add(Op::Add, &[x, y]);
+    }
+    let blocks = chain.then(diagonal(&[1.0, -1.0])).finish();
+    assert!(curved(&blocks).pair(0, 1).get() > 0.0);
+    let long = (0..3000).fold(Chain::new(&[2]), |chain, _| chain.then(affine(1, 1.0)));
+    let long = long.then(SOFTPLUS).then(SOFTPLUS).finish();
+    assert!(curved(&long).pair(0, 1).get() > 0.0);
+}

@@ -20,6 +20,9 @@ use crate::network::rule::lattice_map::LatticeMap;
 use crate::network::rule::slack::Slack;
 use crate::rounding::{add_up, larger, mul_up, sqrt_up, sub_down};
 
+/// Most nodes that are looked at for the norm of what one activation reads.
+const MOST_NODES: usize = 256;
+
 /// How norms of convolutions and dense layers are bounded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Norms {
@@ -109,7 +112,7 @@ impl<'f> Layers<'f> {
                     vec![sqrt_up(mul_up(curved, largest)); factors.middle.len()]
                 }
             };
-            let norm = self.weighted(node.inputs[0], &weights)?;
+            let norm = self.weighted(node.inputs[0], &weights, MOST_NODES)?;
             sum = add_up(sum, mul_up(norm, norm));
         }
         Ok(if sum.is_nan() { f64::INFINITY } else { sum })
@@ -179,8 +182,9 @@ impl<'f> Layers<'f> {
         Ball { middle, radius }
     }
 
-    /// sup_x ‖diag(w)·Dv(x)‖ from above, v the value of a node.
-    fn weighted(&self, id: NodeId, weights: &[f64]) -> Result<f64, Error> {
+    /// sup_x ‖diag(w)·Dv(x)‖ from above, v the value of a node, looking at up to `nodes` of those before
+    /// it: branches share them.
+    fn weighted(&self, id: NodeId, weights: &[f64], nodes: usize) -> Result<f64, Error> {
         let node = self.bounds.network().node(id);
         let largest = weights.iter().copied().fold(0.0, larger);
         if largest <= 0.0 {
@@ -191,6 +195,10 @@ impl<'f> Layers<'f> {
         }
         let through = self.bounds.node(id).through.get();
         let plain = mul_up(largest, through);
+        if nodes == 0 {
+            return Ok(plain);
+        }
+        let rest = nodes.saturating_sub(1) / node.inputs.len().max(1);
         let better = match &node.op {
             Op::Input => largest,
             Op::Conv { kernel, conv, .. } => {
@@ -207,19 +215,20 @@ impl<'f> Layers<'f> {
                     .zip(size)
                     .map(|(&w, s)| mul_up(mul_up(w, s.abs()), most))
                     .collect();
-                self.weighted(node.inputs[0], &weights)?
+                self.weighted(node.inputs[0], &weights, rest)?
             }
             Op::Pick(pick) => {
                 let input = self.bounds.network().node(node.inputs[0]).len();
-                self.weighted(node.inputs[0], &pick.weights_before(weights, input))?
+                self.weighted(node.inputs[0], &pick.weights_before(weights, input), rest)?
             }
-            Op::Activation(activation) => {
-                mul_up(activation.slope(), self.weighted(node.inputs[0], weights)?)
-            }
+            Op::Activation(activation) => mul_up(
+                activation.slope(),
+                self.weighted(node.inputs[0], weights, rest)?,
+            ),
             Op::Add => {
                 let mut sum = 0.0;
                 for &input in &node.inputs {
-                    sum = add_up(sum, self.weighted(input, weights)?);
+                    sum = add_up(sum, self.weighted(input, weights, rest)?);
                 }
                 sum
             }
