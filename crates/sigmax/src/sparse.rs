@@ -359,22 +359,6 @@ impl Sparse {
         }
     }
 
-    /// diag(factors)·B for finite factors.
-    #[allow(
-        dead_code,
-        reason = "for curvatures, of which layers taken together are the linear part"
-    )]
-    pub(crate) fn scaled_rows(&self, factors: &[f64]) -> Self {
-        let parts = factors.iter().map(|&factor| match factor {
-            f if f.abs() <= 0.0 => (0.0, 0),
-            f => {
-                let e = rounding::exponent(f);
-                (ldexp(f, -e), e)
-            }
-        });
-        self.times(&parts.collect::<Vec<_>>(), 1)
-    }
-
     /// diag(√κ)·B for finite κ ≥ 0.
     pub(crate) fn weighted(&self, kappa: &[f64]) -> Self {
         let parts = kappa.iter().map(|&kappa| match kappa {
@@ -385,15 +369,15 @@ impl Sparse {
                 (ldexp(k, -2 * e).sqrt(), e)
             }
         });
-        self.times(&parts.collect::<Vec<_>>(), 2)
+        self.times(&parts.collect::<Vec<_>>())
     }
 
-    /// diag(f·2^e)·B for f of size about one, or 0, that together with the product has `roundings`.
+    /// diag(f·2^e)·B for f of size about one, or 0, with one rounding: two with that of the product.
     ///
     /// Entries of the result are below 1, and no step before comes out smaller than the result: nothing
     /// overflows, and what underflows loses 2⁻¹⁰⁷³ at most. A factor that is no normal number is split:
     /// rows are brought to size one, multiplied, and then brought to their place.
-    fn times(&self, factors: &[(f64, i32)], roundings: usize) -> Self {
+    fn times(&self, factors: &[(f64, i32)]) -> Self {
         assert_eq!(factors.len(), self.rows(), "one factor a row");
         let own = |row: usize| {
             let largest = self.values(row).iter().fold(0.0f64, |m, v| m.max(v.abs()));
@@ -447,10 +431,7 @@ impl Sparse {
                     scaled.values.push(value);
                 }
                 let entries = values.len();
-                let error = mul_up(
-                    2.0 * gamma(roundings),
-                    mul_up(sum, add_up(1.0, gamma(entries))),
-                );
+                let error = mul_up(2.0 * gamma(2), mul_up(sum, add_up(1.0, gamma(entries))));
                 slack = add_up(slack, add_up(error, entries as f64 * UNDERFLOW));
             } else {
                 scaled.values.extend(values);
@@ -458,62 +439,6 @@ impl Sparse {
             scaled.slack.push(slack);
         }
         scaled.normalised(self.exponent.saturating_add(top))
-    }
-
-    /// The product B·C, with what is not exact about it.
-    ///
-    /// Row i of B̂Ĉ is a sum of n_i rows, so it errs by ≤ γ_n·Σ_k|b_ik|·‖c_k‖₁; and
-    /// (B̂ + E)(Ĉ + F) − B̂Ĉ = B̂F + E(Ĉ + F).
-    #[allow(
-        dead_code,
-        reason = "for curvatures, of which layers taken together are the linear part"
-    )]
-    pub(crate) fn product(&self, right: &Self) -> Result<Self, Error> {
-        assert_eq!(self.cols(), right.rows(), "the maps follow each other");
-        let sums: Vec<f64> = (0..right.rows())
-            .map(|row| {
-                let sum: f64 = right.values(row).iter().map(|v| v.abs()).sum();
-                mul_up(sum, add_up(1.0, gamma(right.values(row).len())))
-            })
-            .collect();
-        let size = add_up(sqrt_up(right.cheap_square()), right.slack());
-        let mut matrix = Self::empty(self.rows, right.cols);
-        let mut sum = vec![0.0; right.cols()];
-        let mut seen = vec![false; right.cols()];
-        let mut touched: Vec<u32> = Vec::new();
-        for row in 0..self.rows() {
-            let mut slack = mul_up(self.slack[row], size);
-            let terms = self.columns(row).len();
-            for (&k, &b) in self.columns(row).iter().zip(self.values(row)) {
-                let k = k as usize;
-                for (&c, v) in right.columns(k).iter().zip(right.values(k)) {
-                    let c = c as usize;
-                    if !seen[c] {
-                        seen[c] = true;
-                        touched.push(c as u32);
-                    }
-                    sum[c] += b * v;
-                }
-                let error = add_up(mul_up(gamma(terms + 1), sums[k]), right.slack[k]);
-                slack = add_up(slack, mul_up(b.abs(), error));
-                slack = add_up(slack, right.columns(k).len() as f64 * UNDERFLOW);
-            }
-            touched.sort_unstable();
-            if matrix.values.len() + touched.len() > MAX_ENTRIES {
-                return Err(Error::too_large(
-                    "the matrix of linear layers taken together",
-                    "2^29 entries",
-                ));
-            }
-            for &c in &touched {
-                matrix.columns.push(c);
-                matrix.values.push(std::mem::take(&mut sum[c as usize]));
-                seen[c as usize] = false;
-            }
-            touched.clear();
-            matrix.end_row(slack);
-        }
-        Ok(matrix.normalised(self.exponent.saturating_add(right.exponent)))
     }
 
     /// Most entries of a row, and of a column.

@@ -50,60 +50,6 @@ fn maps_and_their_transposes() {
     assert_eq!(written_out(&transposed.transpose()), operator.matrix());
 }
 
-/// Products of integers are exact: whatever the slack says, the entries are right, and of a product of
-/// rounded entries the slack says enough.
-#[test]
-fn products_are_those_of_the_matrices() {
-    let (first, conv) = layer(4);
-    let inner = Sparse::of_layer(&first, &conv).unwrap();
-    let mean = Conv::new(2)
-        .with_groups(3)
-        .with_stride(&[2, 2])
-        .with_input_size(&[6, 4]);
-    let pool =
-        Sparse::of_layer(&Kernel::new(&[3, 1, 2, 2], vec![0.25; 12]).unwrap(), &mean).unwrap();
-    assert_eq!(pool.cols(), inner.rows());
-    let both = pool.product(&inner).unwrap();
-    assert_eq!(both.col_image(), inner.col_image());
-    let (a, b, c) = (written_out(&pool), written_out(&inner), written_out(&both));
-    let (rows, middle, cols) = (pool.rows(), pool.cols(), inner.cols());
-    let mut apart = 0.0f64;
-    for i in 0..rows {
-        for j in 0..cols {
-            let sum: f64 = (0..middle)
-                .map(|k| a[i * middle + k] * b[k * cols + j])
-                .sum();
-            apart = apart.max((sum - c[i * cols + j]).abs());
-        }
-    }
-    let slack = scale_up(both.slack(), both.exponent());
-    assert!(
-        apart < 1e-15 && slack > 0.0 && slack < 1e-13,
-        "{apart} {slack}"
-    );
-}
-
-/// 3·(1/3 rounded) − 1 is not 0: the slack of factors is in that of products.
-#[test]
-fn slack_is_carried_on() {
-    let line = Image::line(2);
-    let rows = |a: f64| vec![vec![(0, a), (1, 1.0)], vec![(1, a)]];
-    let plain = Sparse::from_rows(line, line, rows(0.1));
-    assert!(plain.slack() <= 0.0);
-    let scaled = plain.scaled_rows(&[0.3, -7.0]);
-    assert!(scaled.slack() > 1e-17 && scaled.slack() < 1e-14);
-    let values = written_out(&scaled);
-    assert!((values[0] - 0.03).abs() < 1e-16 && (values[3] + 0.7).abs() < 1e-15);
-    let after = plain.product(&scaled).unwrap();
-    assert!(
-        ldexp(after.slack(), after.exponent()) > ldexp(0.09 * scaled.slack(), scaled.exponent())
-    );
-    let before = scaled.product(&plain).unwrap();
-    assert!(
-        ldexp(before.slack(), before.exponent()) > ldexp(0.9 * scaled.slack(), scaled.exponent())
-    );
-}
-
 /// Rows of very different size with weights that make up for it.
 #[test]
 fn weights_are_as_wide_as_the_numbers() {
