@@ -77,6 +77,16 @@ pub(crate) struct Evidence {
     pub(crate) proved: Parabola,
 }
 
+/// z_y − z_t at an image.
+struct Difference {
+    /// Rounded down.
+    computed: f64,
+    /// The factor of errors of the features in it.
+    spread: f64,
+    /// A bound of the error of the two logits in it.
+    error: f64,
+}
+
 /// How often the error of the evaluation is subtracted from a margin.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Errors {
@@ -283,9 +293,9 @@ impl Certifier {
         };
         let of_label = if right { published } else { NOTHING };
         // Another class is proved at the image itself, in real arithmetic.
-        let wrong = (0..self.classes).any(|t| {
+        let wrong = (0..self.classes).filter(|&t| t != at.label).any(|t| {
             let (computed, error) = self.margin(&at.features, &at.logits, [t, at.label]);
-            t != at.label && sub_down(computed, error) > 0.0
+            sub_down(computed, error) > 0.0
         });
         Certificate {
             label: at.label,
@@ -337,21 +347,30 @@ impl Certifier {
         logits: &Evaluated,
         [y, t]: [usize; 2],
     ) -> (f64, f64) {
-        let computed = sub_down(logits.values[y], logits.values[t]);
-        let (spread, local) = self.spread(features, [y, t]);
-        let error = add_up(mul_up(spread, features.error.get()), local);
+        let difference = self.difference(features, logits, [y, t]);
+        let computed = difference.computed;
         // Rounding the difference, downwards, moved it by at most 3u of it.
-        (computed, add_up(error, mul_up(4.0 * U, computed.abs())))
+        let rounding = mul_up(4.0 * U, computed.abs());
+        (computed, add_up(difference.error, rounding))
     }
 
-    /// The factor of errors of the features in z_y − z_t, and what the last layer adds.
-    fn spread(&self, features: &Evaluated, [y, t]: [usize; 2]) -> (f64, f64) {
-        match &self.last {
+    fn difference(
+        &self,
+        features: &Evaluated,
+        logits: &Evaluated,
+        [y, t]: [usize; 2],
+    ) -> Difference {
+        let (spread, local) = match &self.last {
             None => (sqrt_int_up(2), 0.0),
             Some(last) => (
                 last.differences[y * self.classes + t],
                 add_up(last.local(y, features.size), last.local(t, features.size)),
             ),
+        };
+        Difference {
+            computed: sub_down(logits.values[y], logits.values[t]),
+            spread,
+            error: add_up(mul_up(spread, features.error.get()), local),
         }
     }
 
@@ -366,9 +385,11 @@ impl Certifier {
     ) -> Proved {
         let (features, logits, y) = (&at.features, &at.logits, at.prediction);
         let pair = self.pairs[y * self.classes + t];
-        let computed = sub_down(logits.values[y], logits.values[t]);
-        let (spread, local) = self.spread(features, [y, t]);
-        let error = add_up(mul_up(spread, features.error.get()), local);
+        let Difference {
+            computed,
+            spread,
+            error,
+        } = self.difference(features, logits, [y, t]);
         let margin = sub_down(computed, mul_up(errors.times(), error));
         let parabolas = evidence
             .iter()
@@ -379,7 +400,7 @@ impl Certifier {
             });
         if self.arithmetic == Arithmetic::Real {
             let first = quotient(margin, pair);
-            let radius = parabolas.map(Parabola::radius).fold(first, larger);
+            let radius = parabolas.map(Parabola::radius).fold(first, larger_known);
             return Proved { radius, margin };
         }
         let mut single = features.single.times(spread);
@@ -398,7 +419,7 @@ impl Certifier {
         let first = quotient(left, add_up(pair, single.per));
         let radius = parabolas
             .map(|parabola| parabola.less(single).radius())
-            .fold(first, larger);
+            .fold(first, larger_known);
         Proved {
             // A NaN counts as nothing proved.
             radius: if inside >= radius { radius } else { inside },
@@ -408,7 +429,7 @@ impl Certifier {
 }
 
 /// The larger of two radii, of which the first may be NaN: nothing proved.
-fn larger(first: f64, second: f64) -> f64 {
+fn larger_known(first: f64, second: f64) -> f64 {
     if first >= second { first } else { second }
 }
 

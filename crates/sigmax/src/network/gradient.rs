@@ -82,7 +82,9 @@ impl Forward {
         if let Some(label) = beyond {
             return Err(Error::Label { label, classes });
         }
+        self.check_images(image)?;
         let input = network.input();
+        // One image, not several.
         if image.len() != input.len() {
             return Err(Error::Length {
                 shape: input.shape.clone(),
@@ -90,7 +92,6 @@ impl Forward {
                 got: image.len(),
             });
         }
-        self.check_images(image)?;
         let path = Path::new(self, logits).map_err(|id| no_curvature(network, id))?;
         let points = path.points(image, Inexact::Relative(0.0), &[]);
         let seed = Seed {

@@ -14,7 +14,7 @@ use crate::network::graph::{Network, Node, NodeId};
 use crate::network::op::Op;
 use crate::network::rule::block::together;
 use crate::network::rule::chain::own;
-use crate::network::rule::scaling::scaled_chains;
+use crate::network::rule::scaling::{Scaled, scaled_chains};
 use crate::network::rule::slack::Slack;
 use crate::network::rule::through_by_rule;
 
@@ -80,6 +80,8 @@ pub(crate) fn analysis(
         Slack::None => scaled_chains(network, options)?,
         Slack::Certificate => Vec::new(),
     };
+    // No two chains have one end.
+    let scaled: HashMap<usize, Scaled> = scaled.into_iter().map(|c| (c.end.0, c)).collect();
     let mut nodes: Vec<NodeBound> = Vec::with_capacity(network.nodes.len());
     for (i, node) in network.nodes.iter().enumerate() {
         let fused = fused[i].iter().map(|&(start, norm)| Together {
@@ -87,13 +89,12 @@ pub(crate) fn analysis(
             norm,
             rule: Rule::Fused(NodeId(start)),
         });
-        let chains = scaled.iter().filter(|chain| chain.end.0 == i);
-        let chains = chains.map(|chain| Together {
+        let chain = scaled.get(&i).map(|chain| Together {
             start: chain.start,
             norm: chain.norm,
             rule: Rule::Scaled(chain.start),
         });
-        let (through, rule) = through(node, own[i], fused.chain(chains), network, &nodes);
+        let (through, rule) = through(node, own[i], fused.chain(chain), network, &nodes);
         nodes.push(NodeBound {
             own: own[i],
             through,

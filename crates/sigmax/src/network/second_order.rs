@@ -306,14 +306,15 @@ impl Certifier {
             .par_chunks(self.forward.chunk())
             .flat_map_iter(|requests| {
                 let (mut points, mut errors, mut seeds) = (Vec::new(), Vec::new(), Vec::new());
+                let mut offsets = Vec::with_capacity(requests.len());
                 let mut last = None;
                 for request in requests {
+                    let offset = match request.tangent {
+                        Some(tangent) => tangent.offset(),
+                        None => vec![0.0; length],
+                    };
                     // The same image for several classes.
                     if request.tangent.is_some() || last != Some(request.image) {
-                        let offset = match request.tangent {
-                            Some(tangent) => tangent.offset(),
-                            None => vec![0.0; length],
-                        };
                         let (x, error) = point(
                             set.image(request.image, length),
                             &offset,
@@ -323,6 +324,7 @@ impl Certifier {
                         errors.push(error);
                     }
                     last = request.tangent.is_none().then_some(request.image);
+                    offsets.push(offset);
                     seeds.push(Seed {
                         sample: errors.len() - 1,
                         plus: set.all[request.image].prediction,
@@ -336,16 +338,13 @@ impl Certifier {
                     .iter()
                     .zip(seeds)
                     .zip(gradients)
-                    .map(|((request, seed), gradient)| {
+                    .zip(offsets)
+                    .map(|(((request, seed), gradient), offset)| {
                         let [features, logits] = &evaluated[seed.sample].kept[..] else {
                             unreachable!("both nodes are kept")
                         };
                         let pair = [seed.plus, request.rival];
                         let (value, error) = self.margin(features, logits, pair);
-                        let offset = match request.tangent {
-                            Some(tangent) => tangent.offset(),
-                            None => vec![0.0; length],
-                        };
                         let m = curvature.pair(seed.plus, request.rival).get();
                         let parabola = |errors: Errors| {
                             let times = errors.times();
@@ -410,25 +409,23 @@ impl Certifier {
             .filter_map(|(i, (_, found))| found.as_ref().map(|(t, d)| (i, *t, &d[..])))
             .collect();
         let mut bounds = vec![None; set.all.len()];
-        for candidates in candidates.chunks(self.forward.chunk()) {
-            let (mut points, mut errors) = (Vec::new(), Vec::new());
-            for &(i, _, offset) in candidates {
-                let (x, error) = point(set.image(i, length), offset, inexactness(set.exact));
-                points.extend(x);
-                errors.push(error);
-            }
-            let keep = [self.features, self.logits];
-            let evaluated = self
-                .forward
-                .evaluated(&points, Inexact::Each(&errors), &keep);
-            for (&(i, t, offset), kept) in candidates.iter().zip(&evaluated) {
-                let [features, logits] = &kept[..] else {
-                    continue;
-                };
-                let (computed, error) = self.margin(features, logits, [t, set.all[i].label]);
-                if sub_down(computed, error) > 0.0 {
-                    bounds[i] = Some(Upper::claim(norm_up(offset)));
-                }
+        let (mut points, mut errors) = (Vec::new(), Vec::new());
+        for &(i, _, offset) in &candidates {
+            let (x, error) = point(set.image(i, length), offset, inexactness(set.exact));
+            points.extend(x);
+            errors.push(error);
+        }
+        let keep = [self.features, self.logits];
+        let evaluated = self
+            .forward
+            .evaluated(&points, Inexact::Each(&errors), &keep);
+        for (&(i, t, offset), kept) in candidates.iter().zip(&evaluated) {
+            let [features, logits] = &kept[..] else {
+                continue;
+            };
+            let (computed, error) = self.margin(features, logits, [t, set.all[i].label]);
+            if sub_down(computed, error) > 0.0 {
+                bounds[i] = Some(Upper::claim(norm_up(offset)));
             }
         }
         bounds
