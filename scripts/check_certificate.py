@@ -16,20 +16,21 @@
    that the image has. Smaller bounds are weaker claims, and true. A radius may follow from tangents, too (T36): one such
    evaluation and one gradient, in float64 with a bound of all that is rounded, at the image and at each stated point. Indices have to rise, so that no image counts twice.
 
-Trusted are the theorems T1 to T36, Python's integers, json, hashlib, mpmath, the parser of onnx, and that NumPy's
-sums, products and sums of n products of float64 have errors of at most 16 (n + 50) 2^-53 sum |a||b|.
+Trusted are the theorems T1 to T36, Python's integers, json, hashlib, mpmath, the parser of onnx, and of NumPy: a sum of
+two float64, a root and a product by a power of two are those of IEEE 754, and where nothing overflows, products and sums
+of n products have errors of at most 16 (n + 50) 2^-53 sum |a||b| + n 10^-300, if what underflows is below 2^30. Matrices
+and vectors are divided by powers of two, so that nothing overflows; second_order.py says how.
 A sample is [channels, ...] for convolutions; constants beside it are broadcast by the rules of ONNX, from shapes.
 Covered are the arithmetic "real" and the operators of certificate/network.py.
 Exit status: 0 all is confirmed; 1 something is not; 2 not covered, or no certificates.
 """
-import argparse, hashlib, json, math, pathlib, re, sys
-from types import SimpleNamespace
+import argparse, hashlib, math, pathlib, re, sys
 
 import numpy as np, onnx
 from mpmath import mp, mpf
 
 from certificate.bounds import U, check_bounds
-from certificate.common import INF, NotCovered, Rejected, bound, need, number, record
+from certificate.common import INF, NotCovered, Rejected, bound, items, need, number, parse, record, whole
 from certificate.network import build
 from certificate.second_order import SecondOrder
 from certificate.values import P, evaluate, fixed, integers
@@ -45,6 +46,7 @@ ASSUMPTIONS = [
 HEADER = "certificates claim assumptions arithmetic model mean std input_size layout picture logits classes lipschitz nodes"
 VERSIONS = {2: False, 3: True}  # whether the header has a key `curvature`
 LINE = "index label prediction radius margin logits error exact"
+MORE_OF_HEADER, MORE_OF_LINE = ["curvature"], ["bytes", "values", "tangents"]
 
 
 class Checker:
@@ -59,7 +61,7 @@ class Checker:
                 node.op == "affine" and node.scale.size == node.shift.size == 1 and node.scale.flat[0] > 0):
             output = node.inputs[0]
         self.logits, self.classes = output, math.prod(nodes[output].shape)
-        need((nodes[output].name, self.classes) == (header.logits, header.classes) and self.classes > 1, "logits or classes")
+        need((nodes[output].name, self.classes) == (header.logits, whole(header.classes)) and self.classes > 1, "logits or classes")
         stated = getattr(header, "curvature", None)
         self.second = None if stated is None else SecondOrder(nodes, output, header)
 
@@ -76,11 +78,11 @@ class Checker:
         n, shape = math.prod(self.nodes[0].shape), self.nodes[0].shape
         rounding = mp.ldexp(mp.sqrt(n), -P)
         if hasattr(line, "bytes"):
-            need(re.fullmatch("([0-9a-f]{2})*", line.bytes), "the digits of its pixels")
+            need(type(line.bytes) is str and re.fullmatch("([0-9a-f]{2})*", line.bytes), "the digits of its pixels")
             pixels = np.array([(byte << P) // 255 for byte in bytes.fromhex(line.bytes)], dtype=object)
             need(line.exact is False and not hasattr(line, "values"), "exactness of its pixels")
         else:
-            given = [number(v) for v in line.values]
+            given = [number(v) for v in items(line.values)]
             need(type(line.exact) is bool and all(abs(v) < 1e100 for v in given), "values of its pixels")
             pixels = fixed(np.array(given, dtype=object), P)
             rounding += 0 if line.exact else mp.norm(given) * U * (1 + 4 * U)
@@ -105,32 +107,34 @@ class Checker:
         return found
 
     def line(self, line):
-        known = [type(t) is int and 0 <= t < self.classes for t in (line.label, line.prediction or 0)]
-        need(all(known) and line.prediction is not False, "label or prediction")
+        need(all(whole(t) < self.classes for t in (line.label, line.prediction) if t is not None), "label or prediction")
+        whole(line.label)
         pixels = self.pixels(line)
         values = self.values(*pixels)
         if line.prediction is not None:
             need(all(m > 0 for m, _ in self.margins(values, line.prediction).values()), f"prediction {line.prediction}")
         margins = self.margins(values, line.label)
         radii = {t: 0 if m <= 0 else m / slope if slope else INF for t, (m, slope) in margins.items()}
-        need(self.second or not hasattr(line, "tangents"), "tangents without a curvature")
+        need(self.second or not items(getattr(line, "tangents", [])), "tangents without a curvature")
         if self.second:
             for t, radius in self.second.tangents(self, line, values, pixels).items():
                 radii[t] = max(radii[t], radius)
-        need(0 <= bound(line.radius) <= min(radii.values()), f"radius {line.radius}")
-        need(0 <= number(line.margin) <= max(0, min(m for m, _ in margins.values())), f"margin {line.margin}")
+        # For each of them, as the least of several may not be that where one is NaN.
+        need(all(0 <= bound(line.radius) <= r for r in radii.values()), f"radius {line.radius}")
+        need(all(0 <= number(line.margin) <= max(0, m) for m, _ in margins.values()), f"margin {line.margin}")
         need((line.logits is None) == (line.error is None), "logits without an error, or an error without logits")
         if line.logits is not None:
             z, error = [mp.ldexp(mpf(v), -P) for v in values[-1][0].ravel()], values[-1][1]
-            need(len(line.logits) == self.classes, "number of logits")
+            need(len(items(line.logits)) == self.classes, "number of logits")
             need(mp.norm([number(a) - b for a, b in zip(line.logits, z)]) + error <= number(line.error), "logits or their error")
         return bound(line.radius) > 0
 
 
 def check(args):
     """A summary."""
-    lines = args.certificates.read_text(encoding="utf-8").removesuffix("\n").split("\n")
-    header, content = record(lines[0], HEADER, ["curvature"]), args.model.read_bytes()
+    *lines, rest = args.certificates.read_bytes().decode("utf-8").split("\n")
+    need(lines and not rest, "a line that is cut short", NotCovered)
+    header, content = record(parse(lines[0]), HEADER, MORE_OF_HEADER), args.model.read_bytes()
     need(type(header.certificates) is int and header.certificates in VERSIONS and header.arithmetic == "real",
          f"certificates of version {header.certificates} for arithmetic {header.arithmetic!r}; covered are 2 and 3, 'real'", NotCovered)
     need(VERSIONS[header.certificates] == hasattr(header, "curvature"), "its keys are those of another version", NotCovered)
@@ -139,7 +143,7 @@ def check(args):
     tensors = [*model.graph.initializer, *(a.t for node in model.graph.node for a in node.attribute)]
     external = {e.value for t in tensors for e in t.external_data if e.key == "location"}
     digests = [[name, hashlib.sha256((args.model.parent / name).read_bytes()).hexdigest()] for name in sorted(external)]
-    need(stated.sha256 == hashlib.sha256(content).hexdigest() and sorted(stated.external) == digests, "it is about another model")
+    need(stated.sha256 == hashlib.sha256(content).hexdigest() and items(stated.external) == digests, "it is about another model")
     onnx.load_external_data_for_model(model, str(args.model.parent))
     checker = Checker(*build(model, header), header)
     summary = f"{len(checker.nodes)} nodes, Lipschitz constant {header.lipschitz}"
@@ -148,9 +152,9 @@ def check(args):
     chosen = args.lines if args.lines is not None else range(len(lines) - 1 if args.first is None else args.first)
     need(all(0 <= i < len(lines) - 1 for i in chosen), f"there are {len(lines) - 1} images", NotCovered)
     need(chosen, f"nothing to confirm: no image is stated, or none was chosen; of the model is confirmed: {summary}", NotCovered)
-    images = [record(line, LINE, ["bytes", "values", "tangents"]) for line in lines[1:]]
-    need(all(type(image.index) is int and image.index >= 0 for image in images), "an index is no number", NotCovered)
-    need(all(a.index < b.index for a, b in zip(images, images[1:])), "the indices do not rise")
+    images = [record(parse(line), LINE, MORE_OF_LINE) for line in lines[1:]]
+    indices = [whole(image.index) for image in images]
+    need(all(a < b for a, b in zip(indices, indices[1:])), "the indices do not rise")
     certified = 0
     for i in chosen:
         try:

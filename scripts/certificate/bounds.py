@@ -4,14 +4,20 @@ import math
 import numpy as np
 from mpmath import mp, mpf
 
-from certificate.common import NotCovered, bound, need, record
+from certificate.common import INF, NotCovered, bound, counts, need, record, whole
 
 U = 2.0**-53
 ENTRY = "name op inputs shape own through together_from"
 
 
 def norm_at_most(weight, stride, dilation, groups, bound):
-    """Whether S <= bound is proved; entries of the weight may be off by 32 U, relatively."""
+    """Whether S <= bound is proved; entries of the weight may be off by 32 U, relatively.
+
+    Every group is divided by a power of two, so that its largest entry is in [1/2, 1) and S at least 1/2. What is then
+    smaller than 2^-1022 may be lost: of a norm of a tap, whose squares are, 2^-511 for each entry, far below the factor
+    1.001; of an entry of G or L L*, 1e-290; of an entry of the weight, far below 32 U reach."""
+    if bound == INF:
+        return True
     for part in np.split(weight, groups):
         for axis in range(part.ndim - 2):  # T3: phases of the stride as further input channels
             s = stride[axis] // math.gcd(stride[axis], dilation[axis])
@@ -26,13 +32,14 @@ def norm_at_most(weight, stride, dilation, groups, bound):
         sizes = [math.ceil(math.pi / 2 * (n - 1) * math.sqrt(m * 1024)) + 1 if n > 1 else 1 for n in k]
         for n, size in zip(k, sizes):
             limit *= mp.cos(mp.pi * (n - 1) / (2 * size))
+        need(np.isfinite(unit).all(), "a weight that is too large", NotCovered)
         flat, taps = unit.reshape(rows * cols, -1).T.astype(complex), np.indices(k).reshape(len(k), math.prod(k))
         reach, small = np.linalg.norm(flat, axis=1).sum() * 1.001, min(rows, cols)
         if limit >= reach:  # S <= sum ||K_t||_F
             continue
         slack = 1e-9 * small * float(limit**2)  # of the residual; the other one is of G, at most `reach`^2
-        t = float(limit**2) * (1 - 1e-12) - slack - 16 * U * (max(rows, cols) + len(flat) + 50) * reach**2
-        if t <= 0:
+        t = float(limit**2) * (1 - 1e-12) - slack - 16 * U * (max(rows, cols) + len(flat) + 50) * reach**2 - 1e-290
+        if not t > 0:
             return False
         tables = [np.array([complex(mp.expjpi(mpf(2 * j) / n)) for j in range(n)]) for n in sizes]
         counts = [*sizes[:-1], sizes[-1] // 2 + 1] if sizes else []  # half of them: F(-x) = conj F(x)
@@ -51,7 +58,7 @@ def norm_at_most(weight, stride, dilation, groups, bound):
                 return False
             off = np.linalg.norm(left - factor @ factor.conj().swapaxes(1, 2), axis=(1, 2))
             size = (np.abs(factor)**2).sum((1, 2)) + np.linalg.norm(gram, axis=(1, 2)) + small * t
-            if not (off * 1.001 + 16 * U * (small + 50) * size <= slack).all():
+            if not (off * 1.001 + 16 * U * (small + 50) * size + 1e-290 <= slack).all():
                 return False
     return True
 
@@ -110,11 +117,21 @@ def per_channel(node):
     full = np.broadcast_to(node.scale, node.shape)
     rows = full.reshape(len(full), -1)
     need((rows == rows[:, :1]).all(), f"{node.name!r} does not have one factor per channel")
-    return rows[:, 0].astype(float)
+    return rows[:, 0]
+
+
+def times(own, before):
+    """Their product: a map that is constant is so behind any other."""
+    return own * before if own else mpf(0)
 
 
 def together(nodes, start, at):
-    """A convolution or matrix with the diagonal nodes around it as one layer (T24)."""
+    """A convolution or matrix with the diagonal nodes around it as one layer (T24); its weight is to be multiplied by
+    2^power, the last of what is returned.
+
+    The factors of a channel are multiplied by mpmath, whose exponents have no end, and then mantissas and exponents are
+    taken apart. So nothing is lost but entries below 2^-1022 times the largest, of which norm_at_most speaks: for a
+    group without larger ones, too, as the bound is for all groups."""
     chain = [nodes[at]]
     while at > start:
         need(len(nodes[at].inputs) == 1, "nodes with two inputs are not taken together")
@@ -127,14 +144,21 @@ def together(nodes, start, at):
          f"{' and '.join(ops)} together", NotCovered)
     core = next(i for i, op in enumerate(ops) if op != "affine")
     w, stride, dilation, groups = layer(chain[core])
+    rows, columns = np.full(w.shape[0], mpf(1)), np.full(w.shape[1] * groups, mpf(1))
     for i, node in enumerate(chain):
         if i != core:
-            s = per_channel(node)
-            need(len(s) == (w.shape[0] if i > core else w.shape[1] * groups), "its factors are not those of the channels")
-            s = s[:, None] if i > core else np.repeat(s.reshape(groups, -1), len(w) // groups, 0)
-            w = w * s.reshape(*s.shape, *[1] * (w.ndim - 2))
-    need(np.abs(w).max() > 1e-200, "factors that are too small", NotCovered)
-    return w, stride, dilation, groups
+            s, before = per_channel(node), rows if i > core else columns
+            need(len(s) == len(before), "its factors are not those of the channels")
+            before *= s
+    w, power = np.frexp(w)
+    power = power.astype(int)
+    for s in (rows[:, None], np.repeat(columns.reshape(groups, -1), len(w) // groups, 0)):
+        parts = [mp.frexp(v) for v in s.flat]
+        shape = *s.shape, *[1] * (w.ndim - 2)
+        w = w * np.array([float(v) for v, _ in parts]).reshape(shape)
+        power = power + np.array([int(e) for _, e in parts]).reshape(shape)
+    largest = int(power[w != 0].max(initial=-2**60))
+    return np.ldexp(w, np.maximum(power - largest, -2000)), stride, dilation, groups, largest
 
 
 def check_bounds(nodes, header):
@@ -144,21 +168,23 @@ def check_bounds(nodes, header):
     for at, (node, entry) in enumerate(zip(nodes, header.nodes)):
         stated = record(entry, ENTRY)
         own, through, start = bound(stated.own), bound(stated.through), stated.together_from
+        need(start is None or whole(start) < at, f"node {at} ends a group that starts behind it")
         def check(condition, what):
             need(condition, f"node {at}, {node.name!r}: its {what} is not confirmed")
-        check((stated.name, stated.op, stated.inputs) == (node.name, node.op, node.inputs), "name, operation or input")
-        check(stated.shape == node.shape, "shape")
+        check((stated.name, stated.op, counts(stated.inputs)) == (node.name, node.op, node.inputs), "name, operation or input")
+        check(counts(stated.shape) == node.shape, "shape")
         check(own >= 0 and through >= 0, "sign")
         check(own_at_most(node, nodes, own), f"own constant {stated.own}")
         before = [throughs[i] for i in node.inputs]
         if start is None:
             least = {"input": lambda: own, "sum": lambda: mp.fsum(before), "concatenation": lambda: mp.norm(before)}.get(
-                node.op, lambda: own * before[0])()
+                node.op, lambda: times(own, before[0]))()
             check(least <= through, f"constant {stated.through} from the input")
         else:
-            check(type(start) is int and 0 < start < at, "group")
-            map, first = together(nodes, start, at), throughs[nodes[start].inputs[0]]
-            check(first == 0 or norm_at_most(*map, through / first), f"constant {stated.through} from the input")
+            check(0 < start, "group")
+            (*map, power), first = together(nodes, start, at), throughs[nodes[start].inputs[0]]
+            check(first == 0 or through == INF or norm_at_most(*map, mp.ldexp(through / first, -power)),
+                  f"constant {stated.through} from the input")
         owns.append(own)
         throughs.append(through)
     return owns, throughs

@@ -9,9 +9,9 @@ from types import SimpleNamespace
 import numpy as np, onnx
 from mpmath import mp, mpf
 
-from certificate.common import NotCovered, exact, need, number
+from certificate.common import NotCovered, counts, exact, items, need, number
 from certificate.layout import is_arranged, per_channel
-from certificate.values import SMOOTH
+from certificate.values import P, SMOOTH
 
 WINDOW = "auto_pad dilations kernel_shape pads strides "
 OPERATORS = {  # with the attributes that are understood
@@ -68,6 +68,7 @@ def lower(op, a, x, constants, batch):
         spread = variance + mpf(a.get("epsilon", float(np.float32(1e-5))))
         need(all(v > 0 for v in spread.flat), "its variance", NotCovered)
         scale = gamma / np.frompyfunc(mp.sqrt, 1, 1)(spread)
+        need(all(abs(v) < mp.ldexp(1, P) for v in (mean * scale).flat), "its mean", NotCovered)
         return affine(scale, beta - mean * scale)
     if op in ("Add", "Sub") and len(x) == 1 and len(constants) == 1:
         place, array = next(iter(constants.items()))
@@ -122,17 +123,23 @@ def build(model, header):
         return len(nodes) - 1
     inputs = [i for i in graph.input if i.name not in constants]
     need(len(inputs) == 1, "more than one input", NotCovered)
-    dims, sample = [d.dim_value for d in inputs[0].type.tensor_type.shape.dim], header.nodes[0]["shape"]
-    need(dims[1:] and len(dims) == len(sample) + 1 and all(type(n) is int and n > 0 and d in (0, n) for d, n in zip(dims[1:], sample))
-         and header.input_size in (None, sample[1:]), "the shape of the input is not that of the model")
+    stated = items(header.nodes)
+    need(stated and type(stated[0]) is dict, "no node is stated", NotCovered)
+    dims, sample = [d.dim_value for d in inputs[0].type.tensor_type.shape.dim], counts(stated[0].get("shape"))
+    need(dims[1:] and len(dims) == len(sample) + 1 and all(n > 0 and d in (0, n) for d, n in zip(dims[1:], sample)),
+         "the shape of the input is not that of the model")
+    need(header.input_size is None or sample[1:] == counts(header.input_size) != [], "the size of the input is not that of the model")
     at = add(unique("input"), [], dict(op="input", shape=sample))
-    need(header.layout in (None, "chw", "hwc") and (header.picture is None or is_arranged(header.picture, header.layout, sample)),
-         "the layout is not one of the input")
-    need((header.mean is None) == (header.std is None), "only one of mean and std is stated")
-    if header.mean is not None:
-        mean, std = ([number(v) for v in values] for values in (header.mean, header.std))
+    picture = None if header.picture is None else counts(header.picture)
+    need(header.layout in (None, "chw", "hwc") and (picture is None or len(picture) == 3), "the layout or the picture", NotCovered)
+    need(picture is None or is_arranged(picture, header.layout, sample), "the layout is not one of the input")
+    mean, std = (v if v is None else [number(x) for x in items(v)] for v in (header.mean, header.std))
+    need((mean is None) == (std is None), "only one of mean and std is stated")
+    need(header.layout is None or picture is not None or mean is not None and len(mean) > 1,
+         "a layout is stated, and neither pictures nor values per channel that have one")
+    if mean is not None:
         need(len(mean) == len(std) > 0 and min(std) > 0, "mean or std")
-        need(header.picture is None or len(mean) in (1, header.picture[0]), "as many means as channels")
+        need(picture is None or len(mean) in (1, picture[0]), "as many means as channels")
         try:
             mean, std = (per_channel(np.array(v, dtype=object), sample, header.layout) for v in (mean, std))
         except ValueError as error:

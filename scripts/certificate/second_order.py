@@ -1,8 +1,15 @@
 """Curvature that is stated, and radii that follow from it by tangents: networks that are a chain with one layer of
 activations at most.
 
-Before and behind the activations stand matrices of float64, (value, Frobenius error), that are built from the nodes:
-J = d units / d input and A = d logits / d units. Nothing here is taken from the file but m, and the points.
+Before and behind the activations stand matrices of float64 that are built from the nodes: J = d units / d input and
+A = d logits / d units. Nothing here is taken from the file but m, and the points.
+
+Ranges of float64. Every matrix is divided by a power of two, so that its largest entry is in [1/2, 1) (`Scaled`), and has
+at most 2^27 entries. So no sum of products, below 2^27 each, and no sum of squares overflows. What is smaller
+than 2^-1022 may be lost: each product, and each entry that is divided, loses at most TINY (2^-1074 by IEEE 754, and 2^-1022
+from a library that flushes to zero), and TINY per product is in the error of every product, norm and Gram matrix. Norms, errors,
+powers and m are numbers of mpmath, whose exponents have no end, and so are the vectors of a radius. A NaN makes no
+comparison true, and an infinity in a matrix is not covered.
 """
 import math
 
@@ -10,7 +17,7 @@ import numpy as np
 from mpmath import mp, mpf
 
 from certificate.bounds import U
-from certificate.common import INF, NotCovered, bound, need, record
+from certificate.common import INF, NotCovered, bound, items, need, record, whole
 from certificate.values import P, fixed, windows
 
 CURVED = {  # derivative, and the range of the second derivative, a little wider than it is
@@ -19,40 +26,70 @@ CURVED = {  # derivative, and the range of the second derivative, a little wider
     "Tanh": (lambda x: mp.sech(x)**2, (-0.7698003590, 0.7698003590))}
 DIGITS = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
 TANGENT = "rival exponent steps"
+TINY = 1e-300
+ENTRIES = 2**26
 
 
 def rounded(n):
     """Relative error of NumPy's sums of n products, in terms of the sum of their magnitudes."""
-    return 16 * (n + 50) * U
+    return mpf(16 * (n + 50) * U)
 
 
 def fro(a):
-    return float(np.linalg.norm(a)) * (1 + 1e-9)
+    """Frobenius' norm from above. The sum of n squares is off by at most rounded(n) of itself, and TINY for each."""
+    flat, n = a.ravel(), a.size
+    return mp.sqrt((mpf(float(flat @ flat)) + n * mpf(TINY)) / (1 - rounded(n)))
+
+
+class Scaled:
+    """A matrix or vector: `value` 2^power, off by at most `error` 2^power in Frobenius' norm."""
+
+    def __init__(self, value, error=0, power=0):
+        need(value.size <= 2 * ENTRIES and np.isfinite(value).all(), "a matrix that is too large", NotCovered)
+        shift = int(np.frexp(np.abs(value).max(initial=0))[1])
+        self.value, self.power = np.ldexp(value, -shift), power + shift
+        kept = (np.ldexp(self.value, shift) == value).all()
+        self.error = mp.ldexp(error, -shift) + (0 if kept else value.size * mpf(TINY))
 
 
 def product(a, b):
-    """(value, error) of a product: those of the factors and of its rounding."""
-    (x, e), (y, f) = a, b
-    size = fro(x) * fro(y)
-    return x @ y, (rounded(x.shape[1]) * size + e * (fro(y) + f) + fro(x) * f) * (1 + 1e-9) + 1e-290
+    """Of the errors: that of the sums of products; (A - A')B and A'(B - B') for what A' and B' are off."""
+    x, y = a.value, b.value
+    off = rounded(x.shape[1]) * fro(x) * fro(y) + x.size * y.shape[1] * mpf(TINY)
+    return Scaled(x @ y, off + a.error * (fro(y) + b.error) + fro(x) * b.error, a.power + b.power)
 
 
-def matrix(node, before):
-    """(value, error) of a linear node as a matrix, without its bias; 0 where nothing is rounded."""
+def diagonal(scale):
+    """Factors of mpmath as a vector with the largest in [1/2, 1], each off by 2 U of itself and TINY; and its power."""
+    power = max((mp.frexp(v)[1] for v in scale if v), default=0)
+    return np.array([float(mp.ldexp(v, -power)) for v in scale]), power
+
+
+def after(node, before, found):
+    """A linear node, without its bias, after a matrix; None is the identity."""
     n, outs = math.prod(before.shape), math.prod(node.shape)
-    if node.op == "dense":
-        return node.weight, 0.0
-    if node.op == "affine":
-        scale = np.broadcast_to(node.scale, before.shape).astype(float).ravel()
-        return np.diag(scale), 2 * U * fro(scale)
     if node.op == "pick":
-        return np.eye(n), 0.0
-    need(node.op in ("convolution", "separable") and n * outs <= 2**26, f"curvature behind {node.name!r} ({node.op})", NotCovered)
+        return found
+    if node.op == "affine":
+        need(found is not None or n * n <= ENTRIES, f"a matrix of {n} rows and columns", NotCovered)
+        scale, power = diagonal(np.broadcast_to(node.scale, before.shape).ravel())
+        found = Scaled(np.eye(n)) if found is None else found
+        value = scale[:, None] * found.value  # factors and entries are at most 1
+        return Scaled(value, found.error + 8 * U * fro(value) + 4 * value.size * mpf(TINY), found.power + power)
+    step = matrix(node, n, outs, before)
+    return step if found is None else product(step, found)
+
+
+def matrix(node, n, outs, before):
+    """A node as a matrix; it has no error where nothing is rounded."""
+    if node.op == "dense":
+        return Scaled(node.weight)
+    need(node.op in ("convolution", "separable") and n * outs <= ENTRIES, f"curvature behind {node.name!r} ({node.op})", NotCovered)
     under = windows(np.arange(1, n + 1).astype(object).reshape(before.shape), node, 0).astype(int)
     channels, taps, *out = under.shape
     under = under.reshape(channels, taps, -1)
     found, places = np.zeros((node.shape[0], math.prod(out), n + 1)), np.arange(math.prod(out))
-    groups, error = getattr(node, "groups", 1), 0.0
+    groups = getattr(node, "groups", 1)
     for o in range(node.shape[0]):
         for c in range(channels):
             if node.op == "separable":
@@ -60,7 +97,6 @@ def matrix(node, before):
                     continue
                 count = taps if node.count else np.maximum((under[c] > 0).sum(0), 1)
                 weight = np.broadcast_to(1.0 / count, (taps, len(places)))
-                error = 4 * U
             else:
                 per, rows = channels // groups, node.shape[0] // groups
                 if c // per != o // rows:
@@ -69,7 +105,13 @@ def matrix(node, before):
             for tap in range(taps):  # a pixel is under a window once
                 found[o, places, under[c, tap]] += weight[tap]
     found = found[:, :, 1:].reshape(outs, n)
-    return found, error * fro(found)
+    return Scaled(found, 4 * U * fro(found) if node.op == "separable" else 0)
+
+
+def has_kink(node):
+    """Whether a node has a kink, so that no m is right; some that could have one do not."""
+    return node.op in ("Relu", "Abs") or node.op == "LeakyRelu" and node.slope != 1 or (
+        node.op == "max-pool" and math.prod(node.kernel) > 1)
 
 
 class SecondOrder:
@@ -83,19 +125,16 @@ class SecondOrder:
             at = nodes[at].inputs[0]
         curved = [i for i in chain if nodes[i].op in CURVED]
         for i in chain:
-            need(nodes[i].op not in ("Relu", "Abs", "LeakyRelu", "max-pool"), f"{nodes[i].name!r}, a {nodes[i].op}, has no curvature")
+            need(not has_kink(nodes[i]), f"{nodes[i].name!r}, a {nodes[i].op}, has no curvature")
         need(len(curved) <= 1, "curvature of more than one layer of activations", NotCovered)
         self.unit = curved[0] if curved else None
         first = chain if self.unit is None else chain[:chain.index(self.unit)]
         def linear(places, size):
-            # In one piece where that is exact.
             found = None
             for i in places:
-                if nodes[i].op == "pick":
-                    continue
-                step = matrix(nodes[i], nodes[nodes[i].inputs[0]])
-                found = step if found is None else product(step, found)
-            return (np.eye(size), 0.0) if found is None else found
+                found = after(nodes[i], nodes[nodes[i].inputs[0]], found)
+            need(found is not None or size**2 <= ENTRIES, f"a matrix of {size} rows and columns", NotCovered)
+            return Scaled(np.eye(size)) if found is None else found
         self.before = linear(first, math.prod(nodes[0].shape))
         self.behind = self.slope = None
         if self.unit is not None:
@@ -103,9 +142,9 @@ class SecondOrder:
             self.read = nodes[self.unit].inputs[0]
             self.slope, self.range = CURVED[nodes[self.unit].op]
         classes = header.classes
-        need(type(header.curvature) is list and len(header.curvature) == classes
-             and all(type(row) is list and len(row) == classes for row in header.curvature), "the shape of the curvature")
-        self.m = [[bound(m) for m in row] for row in header.curvature]
+        need(len(items(header.curvature)) == classes and all(len(items(row)) == classes for row in header.curvature),
+             "the shape of the curvature")
+        self.m = [[bound(m, older=False) for m in row] for row in header.curvature]
         for y in range(classes):
             for t in range(classes):
                 m = self.m[y][t]
@@ -116,93 +155,113 @@ class SecondOrder:
         """Whether the largest eigenvalue of J* diag(kappa) J is at most m; kappa at least sup (-F q)+."""
         if m == INF or self.unit is None:
             return True
-        (w, error), (low, high) = self.behind, self.range
-        a = w[y] - w[t]
-        off = (2 * error + 2 * U * np.abs(a)) * max(high, -low)
-        roots = np.sqrt(np.maximum(0, np.maximum(-a * low, -a * high)) + off) * (1 + 16 * U)
+        w, j = self.behind, self.before
+        a = Scaled(w.value[y] - w.value[t], 2 * w.error, w.power)  # and off by U |a|, entry by entry
+        error = float(a.error * (1 + 8 * U) + (TINY if a.error > 0 else 0))
+        off, known = error + 4 * U * np.abs(a.value), (a.value == 0) & (error == 0)
+        # -a q for |a - a'| <= e is at most -a' q + e |q|: 0 at an end that is 0, and where a is known to be 0. The two
+        # products lose TINY at most; their rounding, U |a q| each, is in `off`, that of the sums in the roots.
+        kappa, bent = np.zeros(len(a.value)), False
+        for end in self.range:
+            if end:
+                kappa = np.maximum(kappa, np.where(known, 0, off * abs(end) - a.value * end + TINY))
+                bent |= (-a.value * end > off * abs(end) + TINY).any()
+        need(np.isfinite(kappa).all(), "an error that is too large", NotCovered)
+        roots = np.sqrt(kappa) * (1 + 16 * U)
         rows = roots > 0
         if not rows.any():
             return True
-        j, wrong = self.before
-        b = roots[rows, None] * j[rows]
-        # ||B|| <= ||fl(B)|| + U ||B||_F + max root ||error of J||.
-        loose = 2 * U * fro(b) + float(roots.max()) * wrong * 1.001
-        left = mp.sqrt(m) - mpf(loose)
-        return left > 0 and square_at_most(b, left**2)
+        value = roots[rows, None] * j.value[rows]
+        # ||B|| <= ||fl(B)|| + U ||B||_F + TINY per entry + max root ||error of J||.
+        b = Scaled(value, 2 * U * fro(value) + value.size * mpf(TINY) + mpf(float(roots.max())) * j.error)
+        left = mp.sqrt(mp.ldexp(m, -a.power - 2 * (j.power + b.power))) - b.error
+        if left > 0 and square_at_most(b.value, left**2):
+            return True
+        need(bent, f"a curvature {float(m)} where that of classes {y} and {t} is 0 up to rounding", NotCovered)
+        return False
 
     def tangents(self, checker, line, values, pixels):
         """Radii by tangents, per class: at the image itself, and at the points that are stated."""
         y, best = line.label, {}
         def add(t, at, offset):
-            gradient, e = self.gradient(at, y, t)
             margin, _ = checker.margins(at, y)[t]
-            best[t] = max(best.get(t, 0), self.radius(margin, gradient, e, offset, self.m[y][t]))
+            best[t] = max(best.get(t, 0), radius(margin, self.gradient(at, y, t), offset, self.m[y][t]))
         n = len(pixels[0].ravel())
         for t in set(range(checker.classes)) - {y}:
-            add(t, values, np.zeros(n))
+            add(t, values, np.full(n, mpf(0)))
         last = -1
         for entry in getattr(line, "tangents", []):
             entry = record(entry, TANGENT)
-            t, power = entry.rival, entry.exponent
-            need(type(t) is int and last < t < checker.classes and t != y, f"the class {t} of a tangent")
+            t, power = whole(entry.rival), entry.exponent
+            need(last < t < checker.classes and t != y, f"the class {t} of a tangent")
             need(type(power) is int and -1000 <= power <= 500, f"the exponent {power} of a tangent")
             need(type(entry.steps) is str and len(entry.steps) == 2 * n and set(entry.steps) <= set(DIGITS),
                  "the steps of a tangent")
-            digits = np.array([DIGITS.index(c) for c in entry.steps]).reshape(n, 2) @ [64, 1]
-            offset = np.ldexp(np.maximum(digits - 2048.0, -2047.0), power)
-            moved = pixels[0] + fixed(np.array([mpf(d) for d in offset], dtype=object), P).reshape(pixels[0].shape)
+            digits = np.array([DIGITS.index(c) for c in entry.steps], int).reshape(n, 2) @ [64, 1]
+            offset = np.array([mp.ldexp(int(d), power) for d in np.maximum(digits - 2048, -2047)], object)
+            moved = pixels[0] + fixed(offset, P).reshape(pixels[0].shape)
             add(t, checker.values(moved, pixels[1] + mp.ldexp(mp.sqrt(n), -P)), offset)
             last = t
         return best
 
     def gradient(self, values, y, t):
-        """(value, error) of the gradient of z_y - z_t at a point."""
-        (j, wrong) = self.before
+        """The gradient of z_y - z_t at a point."""
+        j, w = self.before, self.behind
+        def difference(of):
+            row = of.value[y] - of.value[t]
+            return Scaled(row, 2 * of.error + 2 * U * fro(row), of.power)
         if self.unit is None:
-            row = j[y] - j[t]
-            return row, 2 * wrong + 4 * U * fro(row) + 1e-290
-        w, off = self.behind
+            return difference(j)
         z, r = values[self.read]
         slopes = np.array([float(self.slope(mp.ldexp(mpf(int(v)), -P))) for v in z.ravel()])
-        a = w[y] - w[t]
-        # A slope is at most 1; it is rounded, and off by at most the curvature times the error of z.
-        back = a * slopes
-        e_back = 2 * off + 8 * U * fro(a) + float(r) * fro(a) + 1e-290
-        found, e = product((back[None, :], e_back), (j, wrong))
-        return found[0], e
+        a = difference(w)
+        # A slope is at most 1; it is rounded, and off by at most the curvature, below 1, times the error of z.
+        off = a.error + (8 * U + r) * fro(a.value) + 2 * len(slopes) * mpf(TINY)
+        back = Scaled(a.value * slopes, off, a.power)
+        back.value = back.value[None, :]
+        found = product(back, j)
+        found.value = found.value[0]
+        return found
 
-    def radius(self, f, gradient, error, d, m):
-        """The root of c - ||p|| rho - m/2 rho^2, from below (T36, T33)."""
-        if m == INF:
-            return mpf(0)
-        m64, n = float(m), len(d)
-        p, length = gradient + m64 * d, fro(d)
-        off = mpf(error) + 4 * U * (fro(p) + 2 * m64 * length)
-        inner = mpf(float(p @ d)) + mpf(rounded(n)) * fro(p) * length + off * length
-        c = f - inner + m / 2 * mpf(float(d @ d)) * (1 - mpf(rounded(n)))
-        size = mpf(fro(p)) + off
-        if c <= 0:
-            return mpf(0)
-        slope = size + mp.sqrt(size**2 + 2 * m * c)
-        return 2 * c / slope if slope else INF
+
+def radius(f, gradient, d, m):
+    """The root of c - ||p|| rho - m/2 rho^2, from below (T36, T33). All of this has 512 bits; what they lose is below
+    2^-480 of the terms."""
+    if m == INF:
+        return mpf(0)
+    g, loss = np.array([mp.ldexp(mpf(float(v)), gradient.power) for v in gradient.value], object), mp.ldexp(1, -480)
+    p, off, square = g + m * d, mp.ldexp(gradient.error, gradient.power), mpf(d.dot(d))
+    size, length = mp.sqrt(p.dot(p)), mp.sqrt(square)
+    c = f - p.dot(d) + m / 2 * square - off * length - loss * (abs(f) + size * length + m * square)
+    if not c > 0:
+        return mpf(0)
+    size = (size + off) * (1 + loss)
+    slope = size + mp.sqrt(size**2 + 2 * m * c)
+    return 2 * c / slope * (1 - loss) if slope else INF
 
 
 def square_at_most(b, limit):
-    """Whether ||B||^2 <= limit: limit - G = L L* + R for G = B* B and ANY L, so G <= limit + ||R||_F."""
-    rows, cols = b.shape
+    """Whether ||B||^2 <= limit: limit - G = L L* + R for G = B* B and ANY L, so G <= limit + ||R||_F.
+
+    The largest entry of B is in [1/2, 1), so nothing is proved for a limit below 1/4, and t is between 1/5 and 2^27."""
+    reach, (rows, cols) = fro(b)**2, b.shape
+    if limit >= reach:
+        return True
+    if not limit >= 0.25:
+        return False
     gram = b.T @ b if cols <= rows else b @ b.T
-    small, reach = len(gram), fro(b)**2
-    t = float(limit) * (1 - 1e-15)
-    slack = rounded(max(rows, cols)) * reach + 4 * rounded(small) * small * t
-    t -= slack
-    if t <= 0:
+    small = len(gram)
+    t, lost = float(limit) * (1 - 1e-15), (rows * cols + small**2) * small * mpf(TINY)
+    slack = rounded(max(rows, cols)) * reach + 4 * rounded(small) * small * t + 2 * lost
+    t -= float(slack) * (1 + 4 * U)
+    if not t > 0.2:
         return False
     left = t * np.eye(small) - gram
     try:
         factor = np.linalg.cholesky(left)
     except np.linalg.LinAlgError:
         return False
-    # Its own rounding: sums of at most `small` products, and the subtraction.
+    # Of G, and of the residual: sums of at most `small` products, and two subtractions.
     size = fro(factor)**2 + fro(gram) + small * t
-    off = fro(left - factor @ factor.T) + rounded(small) * size
-    return rounded(max(rows, cols)) * reach + off <= slack
+    off = fro(left - factor @ factor.T) + rounded(small) * size + lost
+    return bool(rounded(max(rows, cols)) * reach + off <= slack)

@@ -42,11 +42,11 @@ def value(node, inputs):
         if node.bias is not None:
             y = y + fixed(exact(node.bias), P)[:, None]
         return y.reshape(node.shape)
-    if op == "affine":  # |x| < 2^P, so that the error of the scale is below a unit
-        need(all(abs(v) < 1 << 2 * P for v in x.flat), "a value is too large", NotCovered)
+    if op == "affine":  # |x| < 2^P, so that the error of the scale's last digit is below a unit
+        # What 512 bits lose of scale, times x, and shift is far below a unit: both are below 2^(P + 1), as is their sum.
+        need(all(abs(v) < mp.ldexp(1, P) for v in node.shift.flat), "a shift is too large", NotCovered)
         return (x * fixed(node.scale, 2 * P) >> 2 * P) + fixed(node.shift, P)
     if op in ("Relu", "Abs", "LeakyRelu"):
-        need(all(abs(v) < 1 << 2 * P for v in x.flat), "a value is too large", NotCovered)
         return np.where(x >= 0, x, x * fixed(node.slope, 2 * P) >> 2 * P)
     if op in SMOOTH:
         need(all(abs(v) < 1 << P + 40 for v in x.flat), "a value is too large", NotCovered)
@@ -63,12 +63,18 @@ def value(node, inputs):
 
 
 def evaluate(nodes, owns, last, pixels, error):
-    """(value, l2 error) of every node up to `last`; `error` is that of the pixels."""
-    found = [(pixels, error)]
+    """(value, l2 error) of every node up to `last`; `error` is that of the pixels.
+
+    All values are below 2^P, so that they are numbers of mpmath without rounding, and so are differences of them."""
+    def small(x):
+        need(all(abs(v) < 1 << 2 * P for v in x.flat), "a value is too large", NotCovered)
+        return x
+    found = [(small(pixels), error)]
     for node, own in zip(nodes[1:last + 1], owns[1:]):
         inputs = [found[i] for i in node.inputs]
-        result = value(node, [x for x, _ in inputs])
+        result = small(value(node, [x for x, _ in inputs]))
         assert all(type(v) is int for v in result.flat)  # not NumPy's, which overflow
         rounding = mp.ldexp(4 * mp.sqrt(result.size), -P)
-        found.append((result, own * mp.sqrt(sum(e**2 for _, e in inputs)) + rounding))
+        spread = mp.sqrt(sum(e**2 for _, e in inputs))
+        found.append((result, (own * spread if own else 0) + rounding))  # infinity times 0 is 0 here
     return found
