@@ -109,24 +109,30 @@ class Checker:
     def line(self, line):
         need(all(whole(t) < self.classes for t in (line.label, line.prediction) if t is not None), "label or prediction")
         whole(line.label)
+        need(not items(getattr(line, "tangents", [])) or self.second, "tangents without a curvature")
         pixels = self.pixels(line)
         values = self.values(*pixels)
+        z, error = [mp.ldexp(mpf(v), -P) for v in values[-1][0].ravel()], values[-1][1]
+        # Where the unit of the evaluation, and not the error of the pixels, is more than 2^-60 of the logits.
+        coarse = error > max(mp.ldexp(max(abs(v) for v in z), -60), 2 * self.throughs[self.logits] * pixels[1])
+        def follows(holds, what):
+            need(holds, f"{what}, where values are too small for an evaluation in units of 2^-{P}" if coarse else what,
+                 NotCovered if coarse else Rejected)
         if line.prediction is not None:
-            need(all(m > 0 for m, _ in self.margins(values, line.prediction).values()), f"prediction {line.prediction}")
+            follows(all(m > 0 for m, _ in self.margins(values, line.prediction).values()), f"prediction {line.prediction}")
         margins = self.margins(values, line.label)
         radii = {t: 0 if m <= 0 else m / slope if slope else INF for t, (m, slope) in margins.items()}
-        need(self.second or not items(getattr(line, "tangents", [])), "tangents without a curvature")
         if self.second:
             for t, radius in self.second.tangents(self, line, values, pixels).items():
                 radii[t] = max(radii[t], radius)
         # For each of them, as the least of several may not be that where one is NaN.
-        need(all(0 <= bound(line.radius) <= r for r in radii.values()), f"radius {line.radius}")
-        need(all(0 <= number(line.margin) <= max(0, m) for m, _ in margins.values()), f"margin {line.margin}")
+        need(bound(line.radius) >= 0 and number(line.margin) >= 0, "a radius or a margin below 0")
+        follows(all(bound(line.radius) <= r for r in radii.values()), f"radius {line.radius}")
+        follows(all(number(line.margin) <= max(0, m) for m, _ in margins.values()), f"margin {line.margin}")
         need((line.logits is None) == (line.error is None), "logits without an error, or an error without logits")
         if line.logits is not None:
-            z, error = [mp.ldexp(mpf(v), -P) for v in values[-1][0].ravel()], values[-1][1]
             need(len(items(line.logits)) == self.classes, "number of logits")
-            need(mp.norm([number(a) - b for a, b in zip(line.logits, z)]) + error <= number(line.error), "logits or their error")
+            follows(mp.norm([number(a) - b for a, b in zip(line.logits, z)]) + error <= number(line.error), "logits or their error")
         return bound(line.radius) > 0
 
 

@@ -3,28 +3,35 @@
 
     python3 scripts/soak_certificate.py [--seed 0] [--networks 200] [--sigmax target/release/sigmax]
 
-The networks are linear, so that a dense matrix is the truth: the one that onnx's reference implementation gives at the unit
-vectors. They have factors per channel, per row, per column and per entry, on inputs [C, H, W], [H, W, C], and flat, with as
-many rows as channels more often than not, before and after convolutions and matrices, with groups and strides.
+Of the networks every second one is linear, so that a dense matrix is the truth: the one that onnx's reference implementation
+gives at the unit vectors. They have factors per channel, per row, per column and per entry, on inputs [C, H, W], [H, W, C],
+and flat, with as many rows as channels more often than not, before and after convolutions and matrices, with groups and
+strides. The others have one layer of softplus, sigmoid or tanh amid such nodes, and a dense matrix before and behind it.
 
-1. For every node, 0.98 times the norm of the map into it is stated, as following from its own constant and as that of a
-   group from every place. Nothing of this may be confirmed. What is stated of the nodes before is true.
-2. With --sigmax, `sigmax certify` writes certificates of every network, of images of which classes tie. Its constant must
-   not be below the truth, and the checker may say that it does not cover a network, but not that it is wrong. Then one key
-   of a line at a time states more, which may not be confirmed.
+1. Of linear networks, 0.98 times the norm of the map into every node is stated, as following from its own constant and as
+   that of a group from every place. Nothing of this may be confirmed. What is stated of the nodes before is true.
+   Of the others, 0.98 times the curvature of T34 is stated, and much less, down to 0, behind a normalisation with std from
+   10^-300 to 10^300. Nothing of this may be confirmed; 1 + 10^-6 times it is, unless not covered.
+2. With --sigmax, `sigmax certify` writes certificates of every network, of images of which classes tie, some with mean and
+   std. Its constant must not be below the truth, and the checker may say that it does not cover a network, but not that it
+   is wrong. Then one key of a line at a time states more, and a radius is beyond an input of another class that was met, with
+   any tangents; of the header keys are what the format does not have. Nothing of this may be confirmed.
+3. A few cases with numbers that no network has, whatever the options.
 Exit status: 0 nothing false was confirmed and nothing true refused; 1 otherwise.
 """
-import argparse, json, pathlib, subprocess, sys, tempfile
+import argparse, copy, json, math, pathlib, subprocess, sys, tempfile
 from types import SimpleNamespace
 
 import numpy as np, onnx
+from mpmath import mp, mpf
 from onnx import TensorProto, helper, numpy_helper
 from onnx.reference import ReferenceEvaluator
 
 from certificate.bounds import check_bounds
-from certificate.common import NotCovered, Rejected, record
+from certificate.common import INF, NotCovered, Rejected, parse, record, whole
 from certificate.network import build
-from check_certificate import HEADER, LINE, Checker
+from certificate.second_order import CURVED, DIGITS, SecondOrder
+from check_certificate import HEADER, LINE, MORE_OF_HEADER, MORE_OF_LINE, Checker, check
 
 HERE = pathlib.Path(__file__).parent
 
@@ -32,21 +39,32 @@ HERE = pathlib.Path(__file__).parent
 class Graph:
     """A random network of the input `x` and the output `y`, of which every node is linear."""
 
+    smooth = None
+
     def __init__(self, draw):
+        self.start(draw)
+        self.some(1)
+        self.end(draw.random() < 0.5)
+
+    def start(self, draw):
         self.draw, self.nodes, self.constants = draw, [], []
         self.last = "x"
         c = int(draw.integers(1, 4))
         h = c if draw.random() < 0.6 else int(draw.integers(1, 5))
         w = c if draw.random() < 0.3 else int(draw.integers(1, 5))
         self.shape = self.input = [[c, h, w], [h, w, c], [c * h]][draw.choice(3, p=[0.6, 0.2, 0.2])]
-        for _ in range(draw.integers(1, 5)):
-            draw.choice([self.factor, self.factor, self.layer, self.shift])()
-        if draw.random() < 0.5:
+
+    def some(self, least):
+        for _ in range(self.draw.integers(least, 5)):
+            self.draw.choice([self.factor, self.factor, self.layer, self.shift])()
+
+    def end(self, matrix):
+        if self.draw.random() < 0.5:
             self.factor()
         if len(self.shape) > 1:
             self.add("Flatten", [], [int(np.prod(self.shape))])
-        if np.prod(self.shape) < 2 or draw.random() < 0.5:
-            self.matrix(int(draw.integers(2, 5)))
+        if np.prod(self.shape) < 2 or matrix:
+            self.matrix(int(self.draw.integers(2, 5)))
         self.nodes[-1].output[0] = "y"
 
     def weights(self, shape):
@@ -88,11 +106,14 @@ class Graph:
         shape = [out, *((n - a) // s + 1 for n, a in zip(sizes, k))]
         self.add("Conv", [self.weights([out, c // groups, *k])], shape, group=groups, strides=[s, s], kernel_shape=k)
 
-    def model(self, every=False):
-        inputs = [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["n", *self.input])]
+    def model(self, every=False, double=False):
+        kind, constants = TensorProto.FLOAT, self.constants
+        if double:
+            kind, constants = TensorProto.DOUBLE, [in_double(t) for t in constants]
+        inputs = [helper.make_tensor_value_info("x", kind, ["n", *self.input])]
         names = [node.output[0] for node in self.nodes] if every else ["y"]
-        outputs = [helper.make_tensor_value_info(name, TensorProto.FLOAT, None) for name in names]
-        graph = helper.make_graph(self.nodes, "soak", inputs, outputs, self.constants)
+        outputs = [helper.make_tensor_value_info(name, kind, None) for name in names]
+        graph = helper.make_graph(self.nodes, "soak", inputs, outputs, constants)
         return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
 
     def norms(self):
@@ -102,6 +123,63 @@ class Graph:
         values = ReferenceEvaluator(self.model(every=True)).run(None, {"x": x})
         flat = [v.reshape(n + 1, -1).astype(float) for v in values]
         return {node.output[0]: np.linalg.norm(v[1:] - v[0], 2) for node, v in zip(self.nodes, flat)}
+
+
+    def values(self, x):
+        """The outputs at inputs [n, ...], in float64."""
+        return ReferenceEvaluator(self.model(double=True)).run(None, {"x": x})[0]
+
+
+class Smooth(Graph):
+    """One with a layer of activations."""
+
+    def __init__(self, draw):
+        self.start(draw)
+        self.some(0)
+        self.smooth, self.place, self.units = str(draw.choice(list(CURVED))), len(self.nodes), self.shape
+        self.add(self.smooth, [], self.shape)
+        self.some(0)
+        self.end(True)
+
+    def weights(self, shape):
+        """Sometimes all of a kind, or of another scale."""
+        values = super().weights(shape)
+        if self.draw.random() < 0.3:
+            values = self.draw.standard_normal(shape).astype(np.float32)
+        return values * np.float32(10.0**self.draw.integers(-20, 21) if self.draw.random() < 0.1 else 1)
+
+    def linear(self, nodes, source, shape):
+        """The matrix of some of the nodes, in float64, without shifts: beside them a small difference would be lost."""
+        shifts = {node.input[1] for node in nodes if node.op_type == "Add"}
+        if not nodes:
+            return np.eye(math.prod(shape))
+        n, end = math.prod(shape), nodes[-1].output[0]
+        ends = [[helper.make_tensor_value_info(name, TensorProto.DOUBLE, dims)] for name, dims in ((source, ["n", *shape]), (end, None))]
+        graph = helper.make_graph(nodes, "part", *ends, [in_double(t, 0 if t.name in shifts else 1) for t in self.constants])
+        x = np.concatenate([np.zeros((1, n)), np.eye(n)]).reshape(-1, *shape)
+        model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+        z = ReferenceEvaluator(model).run(None, {source: x})[0].reshape(n + 1, -1)
+        return (z[1:] - z[0]).T
+
+    def curvatures(self, spread):
+        """The numbers of T34 for all pairs of classes, behind a division by `spread` per pixel."""
+        source = self.nodes[self.place - 1].output[0] if self.place else "x"
+        j = self.linear(self.nodes[:self.place], "x", self.input) / spread.ravel()
+        w = self.linear(self.nodes[self.place + 1:], self.nodes[self.place].output[0], self.units)
+        assert source == self.nodes[self.place].input[0]
+        low, high = CURVED[self.smooth][1]
+        def pair(a):
+            size, reach = np.abs(a).max(), np.abs(j).max()
+            if not size or not reach:
+                return mpf(0)
+            kappa = np.maximum(0, np.maximum(-a * low, -a * high)) / size
+            return mpf(float(np.linalg.norm(np.sqrt(kappa)[:, None] * j / reach, 2)))**2 * mpf(float(size)) * mpf(float(reach))**2
+        return [[pair(a - b) for b in w] for a in w]
+
+
+def in_double(tensor, factor=1):
+    value = numpy_helper.to_array(tensor)
+    return numpy_helper.from_array(value.astype(float) * factor if value.dtype == np.float32 else value, tensor.name)
 
 
 def own_bound(node):
@@ -153,54 +231,314 @@ def forge(graph):
     return attempts, false
 
 
+def holds(second, y, t, m):
+    """True, False, or None where it is not covered."""
+    try:
+        return second.holds(y, t, mpf(m))
+    except NotCovered:
+        return None
+
+
+def bend(graph, draw):
+    """(attempts, what was confirmed of the curvature though it is false, or refused though it is true)."""
+    spread = draw.integers(1, 4, graph.input[:1]).repeat(math.prod(graph.input[1:])).reshape(graph.input) / 2
+    power, per_channel = int(draw.choice([0, 0, 1, -3, 100, -100, 160, -160, 165, -165, 300, -300])), draw.random() < 0.5
+    if not per_channel:
+        spread = np.ones(graph.input)
+    scale = 10.0**power
+    std = (spread.reshape(len(spread), -1)[:, 0] if per_channel and graph.input[0] > 1 else spread.ravel()[:1]) * scale
+    header = SimpleNamespace(nodes=[{"shape": graph.input}], input_size=None, picture=None, mean=[0.0] * len(std),
+                             layout="chw" if len(std) > 1 else None, std=[float(s) for s in std])
+    try:
+        nodes, last = build(graph.model(), header)
+        header.classes = math.prod(nodes[last].shape)
+        header.curvature = [["inf" if y != t else 0.0 for t in range(header.classes)] for y in range(header.classes)]
+        second = SecondOrder(nodes, last, header)
+    except NotCovered:
+        return 0, []
+    truths, attempts, wrong = graph.curvatures(spread), 0, []
+    for y, row in enumerate(truths):
+        for t, truth in enumerate(row):
+            truth /= mpf(scale)**2
+            if y != t and holds(second, y, t, truth * (1 + mpf(1e-6))) is False:
+                wrong.append(f"curvature {mp.nstr(truth, 9)} of {y}, {t} is refused; std {std}")
+            if y == t or truth < 1e-9 * max(map(max, truths)) / mpf(scale)**2:
+                continue
+            for m in (0.98 * truth, truth / 10**10, truth**2, mpf(0), mpf(5e-324)):
+                attempts += 1
+                if m < 0.99 * truth and holds(second, y, t, m):
+                    wrong.append(f"curvature {mp.nstr(m, 9)} of {y}, {t} confirmed, the truth is {mp.nstr(truth, 9)}; std {std}")
+    return attempts, wrong
+
+
+def chain(*weights, smooth):
+    """Matrices with a layer of activations behind the first."""
+    nodes = [SimpleNamespace(op="input", name="x", inputs=[], shape=[weights[0].shape[1]])]
+    def add(shape, **parts):
+        nodes.append(SimpleNamespace(name=f"v{len(nodes)}", inputs=[len(nodes) - 1], shape=shape, **parts))
+    for i, w in enumerate(weights):
+        add([len(w)], op="dense", weight=w, bias=None)
+        if i == 0:
+            add([len(w)], op=smooth)
+    return nodes
+
+
+def cases():
+    """(attempts, what is wrong) with numbers at the ends of float64."""
+    attempts, wrong = 0, []
+    draw = np.random.default_rng(0)
+    w, v, one = draw.standard_normal((4, 2)), draw.standard_normal((3, 4)), np.eye(3)
+    free = SimpleNamespace(classes=3, curvature=[["inf" if y != t else 0 for t in range(3)] for y in range(3)])
+    def second(*weights, smooth="Tanh"):
+        nodes = chain(*weights, smooth=smooth)
+        return SecondOrder(nodes, len(nodes) - 1, free)
+    def expect(found, wanted, what):
+        nonlocal attempts
+        attempts += 1
+        if found is not wanted:
+            wrong.append(f"case {what}: {found} instead of {wanted}")
+    plain = second(w, v)
+    a = v[0] - v[1]
+    truth = np.linalg.norm(np.sqrt(np.abs(a) * 0.7698003590)[:, None] * w, 2)**2
+    for k in (0, 100, 200, 300):  # beyond the smallest and the largest squares and products
+        for s in (mpf(10)**k, mpf(10)**-k):
+            scaled = second(w * float(s), v)
+            for m, wanted in ((truth * s**2 * (1 + 1e-6), True), (truth * s**2 * 0.98, False), (mpf(0), False), (INF, True)):
+                expect(holds(scaled, 0, 1, m), wanted, f"{m} of a first matrix of scale {s}")
+    for many in ([one * 1e99] * 4 + [one * 1e-99] * 4, [one * 1e-99] * 4 + [one * 1e99] * 4):
+        scaled = second(w, v, *many)
+        for m, wanted in ((truth * (1 + 1e-6), True), (truth * 0.98, False), (0, False), (5e-324, False)):
+            expect(holds(scaled, 0, 1, m), wanted, f"{m} of matrices whose product leaves float64")
+    for bad in (math.inf, math.nan):
+        try:
+            expect(second(w, v, np.where(one, bad, 0)), None, f"a matrix of {bad}")
+        except NotCovered:
+            attempts += 1
+    one_way = second(w, np.array([np.zeros(4), np.abs(v[0]), -np.abs(v[0])]), smooth="Softplus")
+    for y, t, wanted in ((1, 0, True), (0, 1, False), (1, 2, True), (0, 2, True), (2, 0, False), (2, 1, False)):
+        expect(holds(one_way, y, t, 0), wanted, f"curvature 0 of {y}, {t} of softplus")
+    # Factors that cancel, beside a channel that sets the scale.
+    def diagonal(*s):
+        return SimpleNamespace(op="affine", scale=np.array([mpf(x) for x in s], object), shift=np.full(2, mpf(0)), shape=[2], step="")
+    for powers in ([-200, -200, 300], [200, 200, -300]):
+        nodes = chain(np.eye(2), smooth="Tanh")[:2]
+        nodes += [diagonal(mpf(10)**p, mpf(10)**(-150 if i == 0 else 0)) for i, p in enumerate(powers)]
+        for i, node in enumerate(nodes):
+            node.name, node.inputs = f"v{i}", [i - 1] if i else []
+        size = mpf(10)**sum(powers)
+        for factor, wanted in ((1 + 1e-6, True), (0.98, False), (1e-40, False)):
+            entries = [dict(name=n.name, op=n.op, inputs=n.inputs, shape=n.shape, own="inf", through="inf", together_from=None) for n in nodes]
+            entries[0] |= dict(own=1.0, through=1.0)
+            entries[-1] |= dict(through=float(size * factor), together_from=1)
+            expect(confirmed(nodes, entries), wanted, f"{factor} of the norm of factors 10^{powers} together")
+    for text in ("NaN", "Infinity", "-Infinity", "1e999", "1" + "0" * 400, '{"a":1,"a":1}'):
+        try:
+            expect(parse(text), None, f"JSON {text[:20]}")
+        except NotCovered:
+            attempts += 1
+    for text, wanted in (("-0", float), ("0", int), (str(2**64 - 1), int), (str(2**64), float), ("1.0", float), ("true", bool)):
+        expect(type(parse(text)), wanted, f"JSON {text}")
+    return attempts, wrong
+
+
 def write(folder, graph, draw):
     onnx.save(graph.model(), folder / "m.onnx")
     np.save(folder / "x.npy", draw.integers(0, 3, (4, *graph.input)) / 2)
     np.save(folder / "y.npy", draw.integers(0, 2, 4).astype(np.uint8))
+    if draw.random() < 0.5:
+        return []
+    channels = graph.input[0] if draw.random() < 0.5 else 1
+    mean, std = ([repr(float(v)) for v in some] for some in (
+        draw.integers(0, 3, channels) / 4, draw.integers(1, 4, channels) * 10.0**draw.choice([0, 0, 0, -3, 5, 100, 160, 165, -30, -160])))
+    return ["--mean", ",".join(mean), "--std", ",".join(std), *(["--layout", "chw"] if channels > 1 else [])]
 
 
-def more(line, classes):
+def nearest(graph, header, line, draw):
+    """How far away an input of another class than that of a line is, among those on a few rays; None: there is none. The
+    class is another one by more than float64 rounds."""
+    std, mean = (np.array(v if v else [other], float) for v, other in ((header.std, 1), (header.mean, 0)))
+    if not 1e-100 < min(std) <= max(std) < 1e150:
+        return None
+    std, mean = (v.reshape(-1, *[1] * (len(graph.input) - 1)) for v in (std, mean))
+    x = (np.array(line["values"], float).reshape(graph.input) - mean) / std
+    rays = draw.standard_normal((40, *graph.input))
+    rays[:4] = np.sign(rays[:4])
+    rays /= np.sqrt((rays**2).reshape(40, -1).sum(1)).reshape(-1, *[1] * len(graph.input))
+    steps = np.concatenate([[0], 10.0**np.arange(-4, 6, 0.05)])
+    points = x + rays[:, None] * steps.reshape(-1, *[1] * len(graph.input))
+    z = graph.values(points.reshape(-1, *graph.input)).reshape(40, len(steps), -1)
+    y = line["label"]
+    worse = np.delete(z, y, 2).max(2) > z[:, :, y] + 1e-9 * (1 + np.abs(z).max(2)) * 1e3
+    lengths = np.sqrt(((rays * std)**2).reshape(40, -1).sum(1))[:, None] * steps
+    return float(lengths[worse].min()) if worse.any() else None
+
+
+def tangents(draw, line, classes, n):
+    """Tangents that say nothing in particular."""
+    return [dict(rival=t, exponent=int(draw.choice([-1000, -60, -12, -9, -5, 0, 5, 30, 500])),
+                 steps="".join(draw.choice(list(DIGITS), 2 * n)) if draw.random() < 0.7 else "gA" * n)
+            for t in range(classes) if t != line["label"] and draw.random() < 0.7]
+
+
+def odd(x):
+    """What is no such thing, though Python may take some of it for one."""
+    kinds = [None, True, False, "", {}, "1", [], [x], -1, 1.0, -0.0, 2.5, 2**70, "Inf"]
+    return [v for v in kinds if json.dumps(v) != json.dumps(x)]
+
+
+def malformed(header):
+    """Headers that are none, or state what is false."""
+    def at(*path, of):
+        changed = copy.deepcopy(header)
+        place = changed
+        for key in path[:-1]:
+            place = place[key]
+        place[path[-1]] = of
+        return changed
+    for key in header:
+        yield {k: v for k, v in header.items() if k != key}
+    yield header | {"more": 1}
+    for key in ("certificates", "arithmetic", "claim", "assumptions", "model", "logits", "classes", "nodes"):
+        yield from (header | {key: v} for v in odd(header[key]))
+    yield from (header | {"input_size": v} for v in odd(None) + [[1.0], [n + 1 for n in header["nodes"][0]["shape"][1:]]])
+    yield from (header | {"picture": v} for v in odd(header["picture"]) if v is not None)
+    yield from (header | {"layout": v} for v in odd(header["layout"]) if v is not None)
+    if header["picture"] is None and len(header["mean"] or [0]) == 1:
+        yield from (header | {"layout": v} for v in ("chw", "hwc"))
+    for key in ("mean", "std"):
+        yield from (header | {key: v} for v in odd(header[key]) if v is not None or header[key])
+    if header["std"]:
+        yield header | {"std": [v / 2 for v in header["std"]]}
+    yield from (at("model", "external", of=v) for v in odd([]) + [[["w", "0"]]])
+    yield header | {"model": json.dumps(header["model"])}
+    yield header | {"lipschitz": True}
+    for i, node in enumerate(header["nodes"]):
+        yield at("nodes", i, of=json.dumps(node))
+        yield at("nodes", i, of=list(node.values()))
+        for key in ("inputs", "shape"):
+            for k, n in enumerate(node[key]):
+                yield from (at("nodes", i, key, k, of=v) for v in (float(n), bool(n), str(n), n + 1, [n]))
+            yield from (at("nodes", i, key, of=v) for v in odd(node[key]))
+        yield from (at("nodes", i, "together_from", of=v) for v in (True, False, 0, "", 1.0, -0.0, i, -1, []))
+        yield from (at("nodes", i, key, of=v) for key in ("own", "through") for v in (-1, True, "", "Inf", [], -1e-300))
+    rows = header["curvature"]
+    if rows is None:
+        return
+    yield from (header | {"curvature": v} for v in ({}, "", True, [], rows[1:], [row[1:] for row in rows], rows + rows[:1]))
+    most = max((m for row in rows for m in row if m != "inf"), default=0)
+    for y, row in enumerate(rows):
+        yield from (at("curvature", y, of=v) for v in ({}, "", None))
+        for t, m in enumerate(row):
+            yield from (at("curvature", y, t, of=v) for v in (None, True, False, "", "Inf", [m], -1, -1e-300))
+            if y == t:
+                yield at("curvature", y, t, of=1.0)
+            elif m != "inf" and m > max(1e-6 * most, 1e-300):
+                yield from (at("curvature", y, t, of=v) for v in (m * 0.98, m * 1e-10, 0, 5e-324) if v < m * 0.99)
+
+
+def headers_confirmed(folder, draw, many):
+    """(attempts, changed headers that the checker confirms): two of them, or some of all."""
+    header, *lines = (folder / "c.jsonl").read_text(encoding="utf-8").removesuffix("\n").split("\n")
+    attempts, false = 0, []
+    def attempt(text, what):
+        nonlocal attempts
+        attempts += 1
+        (folder / "f.jsonl").write_bytes(text.encode())
+        try:
+            check(SimpleNamespace(certificates=folder / "f.jsonl", model=folder / "m.onnx", lines=None, first=None, norms_only=False))
+            false.append(f"confirmed: {what}")
+        except (Rejected, NotCovered):
+            pass
+        except Exception as error:  # refused, too, but by chance
+            false.append(f"{type(error).__name__} {error}: {what}")
+    every, first = list(malformed(json.loads(header))), json.loads(header)
+    some = [every[i] for i in draw.permutation(len(every))[:150]] if many else []
+    for changed in some + [first | {"input_size": []}, first | {"picture": [1.0, 1, 1]}]:
+        attempt("".join(f"{line}\n" for line in (json.dumps(changed), lines[0])), json.dumps(changed))
+    attempt(f"{header}\n{lines[0]}", "a line that is cut short")
+    attempt(f"{header}\n{lines[0]}\n{lines[0]}\n", "an image that counts twice")
+    attempt(f"{header}\n", "no image")
+    attempt("", "nothing")
+    return attempts, false
+
+
+def more(line, classes, beyond, draw, curved):
+    """The line of an image that claims an input of another class that was met, by any tangents."""
+    if beyond is not None:
+        for radius in (1.01 * beyond or 5e-324, 1e3 * beyond or 1.0, 1e280):
+            yield from (line | {"radius": radius, "tangents": tangents(draw, line, classes, len(line["values"])) if curved else []}
+                        for _ in range(3))
+            yield line | {"radius": radius}
+
+
+def odd_lines(line, classes, curved):
+    """Lines that are none."""
+    given = list(line.get("tangents", []))
+    yield from (line | {"tangents": v} for v in odd(given) if v != [])
+    for i, entry in enumerate(given):
+        for key, wrong in dict(rival=[line["label"], classes, True, 1.0, -1, ""], exponent=[501, -1001, True, 1.0, "1"],
+                               steps=["", entry["steps"] * 2, entry["steps"][1:], entry["steps"] + "gA", "=" + entry["steps"][1:], None]).items():
+            yield from (line | {"tangents": given[:i] + [entry | {key: v}] + given[i + 1:]} for v in wrong if type(v) is not int or v != entry[key])
+        yield line | {"tangents": given[:i] + [entry] + given[i:]}
+        yield line | {"tangents": given[:i] + [json.dumps(entry)] + given[i + 1:]}
+    if not curved:
+        yield line | {"tangents": [dict(rival=int(line["label"] == 0), exponent=0, steps="gA" * len(line["values"]))]}
+    for key in ("index", "label", "exact"):
+        yield from (line | {key: v} for v in odd(line[key]) if key != "exact" or type(v) is not bool)
+    yield from (line | {"prediction": v} for v in odd(line["prediction"]) if v is not None)
+    yield from (line | {key: v} for key in ("logits", "error", "margin", "values") for v in (True, "", {}, "1", [True], 10**400))
+    yield line | {"values": line["values"][1:]}
+    yield line | {"logits": line["logits"][1:]}
+    yield line | {"logits": None}
+
+
+def proved_more(line, classes):
     """The line of an image with one key changed so that it states what does not follow."""
     grown = lambda x: x * (1 + 1e-5) + 1e-9
     if line["radius"] != "inf":
         yield from (line | {"radius": x} for x in (grown(line["radius"]), "inf", None, -1e-15))
-    yield from (line | {"margin": x} for x in (grown(line["margin"]), 1e9, -1e-15, None))
+    yield from (line | {"margin": x} for x in (grown(line["margin"]), 1e9 + 10 * line["margin"], -1e-15, None))
     yield from (line | {"prediction": t} for t in range(-1, classes + 1) if t != line["prediction"])
     if line["radius"] != 0 or line["margin"] > 0:
         yield from (line | {"label": t} for t in range(-1, classes + 1) if t != line["label"])
     yield from (line | {"error": x} for x in (0, -1e-15, None))
     for t, z in enumerate(line["logits"]):
         yield line | {"logits": [*line["logits"][:t], z + 1e-9 + 2 * line["error"], *line["logits"][t + 1:]]}
-    yield line | {"logits": None}
-    yield line | {"logits": line["logits"][1:]}
-    yield line | {"values": line["values"][1:]}
-    yield line | {"exact": 1}
 
 
-def lines_confirmed(folder):
+def lines_confirmed(folder, graph, draw):
     """(attempts, changed lines that the checker confirms)."""
     header, *lines = (folder / "c.jsonl").read_text(encoding="utf-8").removesuffix("\n").split("\n")
-    header = record(header, HEADER)
+    header = record(parse(header), HEADER, MORE_OF_HEADER)
     checker, attempts, false = Checker(*build(onnx.load(folder / "m.onnx"), header), header), 0, []
-    for text in lines:
-        for changed in more(json.loads(text), header.classes):
+    for place, text in enumerate(lines):
+        line, curved = json.loads(text), getattr(header, "curvature", None) is not None
+        beyond = nearest(graph, header, line, draw)
+        if beyond is not None and line["radius"] != "inf" and beyond < line["radius"] * (1 - 1e-6) or beyond is not None and line["radius"] == "inf":
+            false.append(f"another class at {beyond}: {text}")
+        changes = [*more(line, header.classes, beyond, draw, curved), *proved_more(line, header.classes)]
+        for changed in changes + list(odd_lines(line, header.classes, curved) if place == 0 else []):
             attempts += 1
             try:
-                checker.line(record(json.dumps(changed), LINE, ["bytes", "values"]))
+                read = record(parse(json.dumps(changed)), LINE, MORE_OF_LINE)
+                checker.line(read)
+                whole(read.index)
                 false.append(f"confirmed: {changed}")
             except (Rejected, NotCovered):
                 pass
+            except Exception as error:
+                false.append(f"{type(error).__name__} {error}: {changed}")
     return attempts, false
 
 
-def compare(sigmax, folder, graph, options):
+def compare(sigmax, folder, graph, options, draw, headers):
     """How many changed lines were tried, 0 where the checker does not cover the network, and what is wrong."""
     images = ["--images", folder / "x.npy", "--labels", folder / "y.npy", "--certificates", folder / "c.jsonl"]
     run = subprocess.run([sigmax, "certify", folder / "m.onnx", *images, *options], capture_output=True, text=True)
     if run.returncode:
         return 0, [f"sigmax certify: {run.stderr}"]
     constant = json.loads((folder / "c.jsonl").read_text(encoding="utf-8").split("\n")[0])["lipschitz"]
-    truth = graph.norms()["y"]
+    truth = 0 if graph.smooth or "--std" in options else graph.norms()["y"]
     wrong = [] if float(constant) >= truth * (1 - 1e-5) else [f"constant {constant} below the truth {truth}"]
     for command in ([sigmax, "check"], [sys.executable, HERE / "check_certificate.py"]):
         run = subprocess.run([*command, folder / "c.jsonl", folder / "m.onnx"], capture_output=True, text=True)
@@ -208,8 +546,9 @@ def compare(sigmax, folder, graph, options):
             wrong.append(f"{command[-1]}: {run.stderr}")
     if run.returncode:
         return 0, wrong
-    attempts, false = lines_confirmed(folder)
-    return attempts, wrong + false
+    attempts, false = lines_confirmed(folder, graph, draw)
+    tried, confirmed = headers_confirmed(folder, draw, headers)
+    return attempts + tried, wrong + false + confirmed
 
 
 def main():
@@ -219,17 +558,17 @@ def main():
     parser.add_argument("--sigmax", type=pathlib.Path, help="the program, to check what it writes")
     parser.add_argument("options", nargs="*", help="further options of `sigmax certify`, after --")
     args = parser.parse_args()
-    attempts = covered = certified = changed = 0
-    failed = []
+    covered = certified = changed = 0
+    attempts, failed = cases()
     for i in range(args.networks):
         draw = np.random.default_rng([args.seed, i])
-        graph = Graph(draw)
-        tried, false = forge(graph)
+        graph = Smooth(draw) if i % 2 else Graph(draw)
+        tried, false = bend(graph, draw) if graph.smooth else forge(graph)
         attempts, covered = attempts + tried, covered + (tried > 0)
         if args.sigmax:
             with tempfile.TemporaryDirectory() as folder:
-                write(pathlib.Path(folder), graph, draw)
-                lines, wrong = compare(args.sigmax, pathlib.Path(folder), graph, args.options)
+                options = write(pathlib.Path(folder), graph, draw)
+                lines, wrong = compare(args.sigmax, pathlib.Path(folder), graph, args.options + options, draw, i % 4 < 2)
                 certified, changed, false = certified + (lines > 0), changed + lines, false + wrong
         failed += [f"network {i}: {text}" for text in false]
     print("\n".join(failed + [f"{args.networks} networks, {covered} covered: {attempts} forgeries, {len(failed)} failures"]))

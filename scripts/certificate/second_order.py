@@ -161,11 +161,11 @@ class SecondOrder:
         off, known = error + 4 * U * np.abs(a.value), (a.value == 0) & (error == 0)
         # -a q for |a - a'| <= e is at most -a' q + e |q|: 0 at an end that is 0, and where a is known to be 0. The two
         # products lose TINY at most; their rounding, U |a q| each, is in `off`, that of the sums in the roots.
-        kappa, bent = np.zeros(len(a.value)), False
+        kappa, sure = np.zeros((2, len(a.value)))
         for end in self.range:
             if end:
                 kappa = np.maximum(kappa, np.where(known, 0, off * abs(end) - a.value * end + TINY))
-                bent |= (-a.value * end > off * abs(end) + TINY).any()
+                sure = np.maximum(sure, -a.value * end - 2 * off * abs(end) - TINY)
         need(np.isfinite(kappa).all(), "an error that is too large", NotCovered)
         roots = np.sqrt(kappa) * (1 + 16 * U)
         rows = roots > 0
@@ -177,6 +177,8 @@ class SecondOrder:
         left = mp.sqrt(mp.ldexp(m, -a.power - 2 * (j.power + b.power))) - b.error
         if left > 0 and square_at_most(b.value, left**2):
             return True
+        # Refused where the curvature is above 0 beyond rounding; `fro` of zeros is the root of TINY per entry.
+        bent = fro(np.sqrt(sure)[:, None] * j.value) > 2 * (mpf(float(np.sqrt(sure).max())) * j.error + j.value.size * mpf(TINY)**0.5)
         need(bent, f"a curvature {float(m)} where that of classes {y} and {t} is 0 up to rounding", NotCovered)
         return False
 
