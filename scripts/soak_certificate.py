@@ -455,7 +455,7 @@ def headers_confirmed(folder, draw, many):
     some = [every[i] for i in draw.permutation(len(every))[:150]] if many else []
     for changed in some + [first | {"input_size": []}, first | {"picture": [1.0, 1, 1]}]:
         attempt("".join(f"{line}\n" for line in (json.dumps(changed), lines[0])), json.dumps(changed))
-    attempt(f"{header}\n{lines[0]}", "a line that is cut short")
+    attempt(f"{header}\n{lines[0]}\n{lines[1]}", "a line that is cut short")
     attempt(f"{header}\n{lines[0]}\n{lines[0]}\n", "an image that counts twice")
     attempt(f"{header}\n", "no image")
     attempt("", "nothing")
