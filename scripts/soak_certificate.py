@@ -331,6 +331,17 @@ def cases():
             entries[0] |= dict(own=1.0, through=1.0)
             entries[-1] |= dict(through=float(size * factor), together_from=1)
             expect(confirmed(nodes, entries), wanted, f"{factor} of the norm of factors 10^{powers} together")
+    flat = Graph(draw)
+    flat.nodes, flat.constants, flat.last, flat.input, flat.shape = [], [], "x", [3], [3]
+    flat.matrix(2)
+    flat.nodes[-1].output[0] = "y"
+    plain = dict(nodes=[{"shape": [3]}], input_size=None, layout=None, picture=None, mean=None, std=None)
+    build(flat.model(), SimpleNamespace(**plain))
+    for key, of in (("input_size", []), ("input_size", {}), ("layout", "chw"), ("layout", ""), ("picture", [1, 1, 3.0])):
+        try:
+            expect(build(flat.model(), SimpleNamespace(**plain | {key: of})), None, f"{key} {of} of a flat input")
+        except (Rejected, NotCovered):
+            attempts += 1
     for text in ("NaN", "Infinity", "-Infinity", "1e999", "1" + "0" * 400, '{"a":1,"a":1}'):
         try:
             expect(parse(text), None, f"JSON {text[:20]}")
