@@ -17,20 +17,23 @@ pub enum Method {
     Global,
     /// Their curvature, and gradients (T36).
     Curvature,
+    /// Bounds around the image (T38).
+    Local,
 }
 
 impl Method {
-    /// A short name: `global`, `curvature`.
+    /// A short name: `global`, `curvature`, `local`.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
             Self::Global => "global",
             Self::Curvature => "curvature",
+            Self::Local => "local",
         }
     }
 }
 
-named!(Method, "method", [Global, Curvature]);
+named!(Method, "method", [Global, Curvature, Local]);
 
 /// What is proved of one image.
 ///
@@ -48,6 +51,7 @@ pub struct Certificate {
     pub(crate) prediction: usize,
     pub(crate) radius: Lower,
     pub(crate) by_constants: Lower,
+    pub(crate) by_network: Lower,
     pub(crate) rival: Option<usize>,
     pub(crate) margin: Lower,
     pub(crate) class: Option<usize>,
@@ -86,7 +90,14 @@ impl Certificate {
         self.by_constants
     }
 
-    /// The class that limits the radius; `None` where no other class does.
+    /// The part of the radius that follows from bounds of the whole network: its constants, and its
+    /// curvature.
+    #[must_use]
+    pub fn radius_by_network(&self) -> Lower {
+        self.by_network
+    }
+
+    /// The class that limits the radius by these; `None` where no other class does.
     #[must_use]
     pub fn rival(&self) -> Option<usize> {
         self.rival

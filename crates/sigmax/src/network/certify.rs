@@ -1,5 +1,7 @@
 //! [`Certifier`]: radii inside which the classification of an image cannot change (T28, T29).
 
+use std::sync::OnceLock;
+
 use crate::bound::options::Options;
 use crate::claim::{Lower, Upper};
 use crate::error::Error;
@@ -12,6 +14,7 @@ use crate::network::eval::rounds::{Linear, SINGLE_MOST};
 use crate::network::graph::{Network, NodeId};
 use crate::network::last_layer::LastLayer;
 use crate::network::lipschitz::analysis;
+use crate::network::local::prepared::Prepared;
 use crate::network::logits::logits;
 use crate::network::op::Op;
 use crate::network::rule::slack::Slack;
@@ -19,7 +22,7 @@ use crate::network::tangent::{Parabola, Tangent};
 use crate::rounding::{U, add_up, div_down, mul_down, mul_up, sqrt_int_up, sub_down};
 
 /// By how much radii and margins are made smaller, for the same reason.
-const RADIUS_SLACK: f64 = 1.0 / (1u64 << 20) as f64;
+pub(crate) const RADIUS_SLACK: f64 = 1.0 / (1u64 << 20) as f64;
 
 /// The arithmetic that a certificate speaks of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -60,6 +63,8 @@ pub struct Certifier {
     /// An upper bound of the Lipschitz constant of z_y − z_t for every pair (y, t).
     pairs: Vec<f64>,
     pub(crate) curvature: Option<Curvature>,
+    /// What bounds around images need, once they were asked for.
+    pub(crate) prepared: OnceLock<Prepared>,
 }
 
 /// The values at an image.
@@ -166,6 +171,7 @@ impl Certifier {
             last,
             pairs,
             curvature: None,
+            prepared: OnceLock::new(),
         })
     }
 
@@ -302,6 +308,7 @@ impl Certifier {
             prediction,
             radius: Lower::claim(of_label.radius),
             by_constants: Lower::claim(if right { less(global.radius) } else { 0.0 }),
+            by_network: Lower::claim(of_label.radius),
             rival: rival.filter(|_| right),
             margin: Lower::claim(of_label.margin),
             class: (published.radius > 0.0).then_some(prediction),
@@ -374,6 +381,42 @@ impl Certifier {
         }
     }
 
+    /// How far z_y − z_t of a float32 execution may be from the exact one.
+    fn single(&self, features: &Evaluated, [y, t]: [usize; 2], spread: f64) -> Linear {
+        let single = features.single.times(spread);
+        let Some(last) = &self.last else {
+            return single;
+        };
+        let through = self.bounds.node(self.features).through.get();
+        let exact = Linear::new(add_up(features.size, features.error.get()), through);
+        let reach = exact.plus(features.single);
+        single
+            .plus(last.local_single(y, reach))
+            .plus(last.local_single(t, reach))
+    }
+
+    /// Whether y stays larger than t within `radius` of an image where z_y − z_t ≥ `margin` in real
+    /// arithmetic, in the arithmetic of the certificates.
+    pub(crate) fn survives(
+        &self,
+        features: &Evaluated,
+        logits: &Evaluated,
+        pair: [usize; 2],
+        margin: f64,
+        radius: f64,
+    ) -> bool {
+        if self.arithmetic == Arithmetic::Real {
+            return margin > 0.0;
+        }
+        let single = self.single(
+            features,
+            pair,
+            self.difference(features, logits, pair).spread,
+        );
+        let off = add_up(single.at, mul_up(single.per, radius));
+        sub_down(margin, off) > 0.0 && room(logits) >= radius
+    }
+
     /// The radius against one other class than the prediction, and the proved margin at the image (T28,
     /// T29, T36).
     pub(crate) fn against(
@@ -403,19 +446,10 @@ impl Certifier {
             let radius = parabolas.map(Parabola::radius).fold(first, larger_known);
             return Proved { radius, margin };
         }
-        let mut single = features.single.times(spread);
-        if let Some(last) = &self.last {
-            let through = self.bounds.node(self.features).through.get();
-            let exact = Linear::new(add_up(features.size, features.error.get()), through);
-            let reach = exact.plus(features.single);
-            single = single
-                .plus(last.local_single(y, reach))
-                .plus(last.local_single(t, reach));
-        }
+        let single = self.single(features, [y, t], spread);
         let left = sub_down(margin, single.at);
         // Nothing may overflow on the way.
-        let room = sub_down(SINGLE_MOST, logits.peak.at);
-        let inside = quotient(room, logits.peak.per);
+        let inside = room(logits);
         let first = quotient(left, add_up(pair, single.per));
         let radius = parabolas
             .map(|parabola| parabola.less(single).radius())
@@ -426,6 +460,11 @@ impl Certifier {
             margin,
         }
     }
+}
+
+/// How far an input may be away before a float32 execution may overflow.
+fn room(logits: &Evaluated) -> f64 {
+    quotient(sub_down(SINGLE_MOST, logits.peak.at), logits.peak.per)
 }
 
 /// The larger of two radii, of which the first may be NaN: nothing proved.

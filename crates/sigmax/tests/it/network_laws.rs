@@ -4,7 +4,7 @@ use proptest::prelude::*;
 use proptest::test_runner::RngSeed;
 use sigmax::bound::dense_norm;
 use sigmax::network::{
-    Arithmetic, Certifier, Forward, Lipschitz, Network, Op, StatedBound, confirm_bounds,
+    Arithmetic, Certifier, Distances, Forward, Lipschitz, Network, Op, StatedBound, confirm_bounds,
     jacobian_norm, lipschitz,
 };
 use sigmax::{Conv, Kernel, Options};
@@ -281,13 +281,26 @@ pub(crate) fn check_certificates(seed: u64) -> usize {
                     assert_eq!(certificate.radius().get().to_bits(), 0, "seed {seed}");
                 }
             }
-            let certificate = &certifier.certify(&x, &[label], true).unwrap()[0];
+            let mut found = certifier.certify(&x, &[label], true).unwrap();
+            let global = found[0].radius();
+            let largest = Distances::Largest { resolution: 0.05 };
+            certifier
+                .enlarge(&x, true, &mut found, &largest, None)
+                .unwrap();
+            let certificate = &found[0];
+            assert!(certificate.radius() >= global, "seed {seed}");
             // Where nothing moves, a radius has no end.
             let radius = certificate.radius().get().min(1e6);
             if radius <= 0.0 {
                 continue;
             }
             certified += 1;
+            let mut again = certifier.certify(&x, &[label], true).unwrap();
+            let stated = [certificate.radius().get()];
+            certifier
+                .confirm_around(&x, true, &mut again, &stated)
+                .unwrap();
+            assert!(again[0].confirms_radius(stated[0]), "seed {seed}");
             let inside = radius * (1.0 - 1e-9);
             let mut points: Vec<Vec<f64>> = (0..3).map(|_| moved(&x, inside, &mut draw)).collect();
             points.push(attacked(&graph, logits, &x, label, inside, &mut draw));

@@ -111,6 +111,32 @@ impl ConvMap {
         }
     }
 
+    /// Whether the layer is a transposed convolution.
+    pub(crate) fn is_transposed(&self) -> bool {
+        self.transposed
+    }
+
+    /// Groups, the kernel's first axis, its second, and taps.
+    pub(crate) fn extent(&self) -> (usize, usize, usize, usize) {
+        (self.groups, self.rows, self.cols, self.taps)
+    }
+
+    /// The kernel, row-major.
+    pub(crate) fn weights(&self) -> &[f64] {
+        &self.weights
+    }
+
+    /// Of a convolution, pixels of the input.
+    pub(crate) fn input_pixels(&self) -> usize {
+        self.col_pixels
+    }
+
+    /// Of a convolution, the pixel of the input that every output reads by a tap; their number for a
+    /// zero.
+    pub(crate) fn source(&self, tap: usize) -> &[u32] {
+        &self.source[tap * self.row_pixels..][..self.row_pixels]
+    }
+
     /// The linear part of the layer.
     pub(crate) fn apply(&self, x: &[f64], out: &mut [f64]) {
         if self.transposed {

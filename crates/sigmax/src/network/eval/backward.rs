@@ -52,6 +52,11 @@ impl<'f> Differential<'f> {
         }
     }
 
+    /// The value of a node.
+    pub(crate) fn value(&self, node: NodeId) -> &[f64] {
+        &self.values[node.0]
+    }
+
     /// J·v, over all outputs one after the other.
     pub(crate) fn apply(&self, v: &[f64]) -> Vec<f64> {
         let network = self.forward.network();

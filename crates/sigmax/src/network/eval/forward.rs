@@ -439,6 +439,11 @@ impl Forward {
         self.own[index]
     }
 
+    /// The constant of the map from the input to a node.
+    pub(crate) fn through(&self, index: usize) -> f64 {
+        self.through[index]
+    }
+
     /// What a node applies.
     pub(crate) fn map(&self, index: usize) -> &Map {
         &self.steps[index].map
