@@ -73,6 +73,7 @@ fn request(args: &CertifyArgs) -> CertifyRequest {
         MethodName::Best => Methods::Best,
         MethodName::Global => Methods::Global,
         MethodName::Curvature => Methods::Curvature,
+        MethodName::Local => Methods::Local,
     };
     request.radii = match args.only_eps {
         true => Radii::UpToEps,

@@ -18,7 +18,7 @@ pub use tangent::TangentEntry;
 
 use serde::{Deserialize, Serialize};
 use sigmax::network::{
-    Arithmetic, Certificate, Certifier, Curvature, NodeId, Rule, StatedBound, Tangent,
+    Arithmetic, Certificate, Certifier, Curvature, Method, NodeId, Rule, StatedBound, Tangent,
 };
 
 use crate::bytes::digest::{hex, sha256, unhex};
@@ -156,6 +156,10 @@ pub struct Line {
         deserialize_with = "object::objects"
     )]
     pub tangents: Vec<TangentEntry>,
+    /// Whether the radius follows from bounds around the image (T38); not there where it does not need
+    /// them.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub local: bool,
     /// The pixels in the order of the network's input, as bytes, each to be divided by 255, in
     /// hexadecimal digits; or
     #[serde(skip_serializing_if = "Option::is_none", default)]
@@ -368,6 +372,7 @@ impl Line {
                 .iter()
                 .map(TangentEntry::new)
                 .collect(),
+            local: certificate.method() == Method::Local,
             values: bytes.is_none().then(|| inputs.values(index)),
             bytes,
             exact: images.is_exact(),
@@ -397,6 +402,9 @@ impl Line {
             return Err(
                 "the steps of a tangent are not two digits of base 64 for every pixel".to_owned(),
             );
+        }
+        if line.local && (line.radius <= 0.0 || line.radius.is_nan()) {
+            return Err("it is `local` and has no radius".to_owned());
         }
         if line.logits.is_some() != line.error.is_some() {
             return Err(

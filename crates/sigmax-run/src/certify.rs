@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use sigmax::network::{Certifier, Effort, Network};
+use sigmax::network::{Certifier, Distances, Effort, Network};
 use sigmax::{Budget, Options};
 use sigmax_formats::certificate::{Header, Line, ModelFile, assumptions_of};
 use sigmax_formats::images::{Images, Inputs};
@@ -19,6 +19,10 @@ use crate::watch::Watch;
 
 /// Images that are certified between two looks at the clock.
 const BLOCK: usize = 1024;
+/// The same where bounds around them are tried, which may take a second each.
+const LOCAL_BLOCK: usize = 32;
+/// Relative distance between radii by bounds around images and the next that was tried.
+const RESOLUTION: f64 = 0.02;
 /// Values of a block of images.
 const BLOCK_VALUES: usize = 1 << 23;
 
@@ -108,7 +112,11 @@ impl CertifyRun {
         report.resumed = report.total;
         let images = self.inputs.images();
         let length: usize = self.inputs.fit().input().iter().product();
-        let block = (BLOCK_VALUES / length).clamp(1, BLOCK);
+        let most = match self.distances() {
+            Some(_) => LOCAL_BLOCK,
+            None => BLOCK,
+        };
+        let block = (BLOCK_VALUES / length).clamp(1, most);
         let first = report.total;
         while report.total < images.len() {
             resources.cancel.check()?;
@@ -116,8 +124,12 @@ impl CertifyRun {
                 report.complete = false;
                 break;
             }
-            let places = report.total..(report.total + block).min(images.len());
-            let lines = pool.install(|| self.lines(&certifier, places))?;
+            // A run that was interrupted goes on with the same blocks.
+            let end = (report.total / block + 1) * block;
+            let places = report.total..end.min(images.len());
+            let Done { lines, seconds } =
+                pool.install(|| self.lines(&certifier, places, deadline))?;
+            report.local = report.local.map(|sum| sum + seconds);
             let mut text = String::new();
             for (right, ends, line) in lines {
                 count(&mut report, right, ends);
@@ -154,7 +166,7 @@ impl CertifyRun {
         let mut certifier = Certifier::new(&self.network, &options, self.request.arithmetic)
             .map_err(|error| self.core(error))?;
         let mut second_order = SecondOrder::NotAsked;
-        if self.request.methods != Methods::Global {
+        if matches!(self.request.methods, Methods::Best | Methods::Curvature) {
             let left = |deadline: Instant| deadline.saturating_duration_since(Instant::now()) / 2;
             let options = Options {
                 budget: Budget {
@@ -228,6 +240,7 @@ impl CertifyRun {
             resumed: 0,
             correct: 0,
             second_order,
+            local: self.distances().map(|_| 0.0),
             ends: Vec::new(),
             eps: self.request.eps.clone(),
             seconds: 0.0,
@@ -246,28 +259,60 @@ impl CertifyRun {
         }
     }
 
-    /// The lines of some images, each with whether the class is right as evaluated, and between what the
-    /// nearest input of another class lies.
+    /// What bounds around images are asked for, if anything.
+    fn distances(&self) -> Option<Distances> {
+        let asked = self.request.eps.iter().copied().filter(|&eps| eps > 0.0);
+        let only = Some(Distances::Only(asked.collect()));
+        let only = only.filter(|_| self.request.eps.iter().any(|&eps| eps > 0.0));
+        match (self.request.methods, self.request.radii) {
+            (Methods::Global | Methods::Curvature, _) => None,
+            (Methods::Local, Radii::Full) => Some(Distances::Largest {
+                resolution: RESOLUTION,
+            }),
+            _ => only,
+        }
+    }
+
+    /// Certifies some images.
     fn lines(
         &self,
         certifier: &Certifier,
         places: std::ops::Range<usize>,
-    ) -> Result<Vec<(bool, Ends, Line)>, Error> {
+        deadline: Option<Instant>,
+    ) -> Result<Done, Error> {
         let images = self.inputs.images();
         let pixels: Vec<f64> = places.clone().flat_map(|i| self.inputs.values(i)).collect();
         let labels: Vec<usize> = places.clone().map(|i| images.label(i)).collect();
-        let certificates = certifier
-            .search(&pixels, &labels, images.is_exact(), self.effort())
+        let exact = images.is_exact();
+        let mut certificates = certifier
+            .search(&pixels, &labels, exact, self.effort())
             .map_err(|error| self.core(error))?;
-        Ok(places
+        let started = Instant::now();
+        if let Some(distances) = self.distances() {
+            certifier
+                .enlarge(&pixels, exact, &mut certificates, &distances, deadline)
+                .map_err(|error| self.core(error))?;
+        }
+        let seconds = started.elapsed().as_secs_f64();
+        let lines = places
             .zip(&certificates)
             .map(|(index, found)| {
                 let right = found.prediction() == found.label();
                 let line = Line::new(found, &self.inputs, index);
                 (right, Ends::new(found, &line), line)
             })
-            .collect())
+            .collect();
+        Ok(Done { lines, seconds })
     }
+}
+
+/// Images that are done.
+struct Done {
+    /// Of each, whether its class is right as evaluated, between what the nearest input of another
+    /// class lies, and its line.
+    lines: Vec<(bool, Ends, Line)>,
+    /// What bounds around them took.
+    seconds: f64,
 }
 
 fn count(report: &mut CertifyReport, right: bool, ends: Ends) {

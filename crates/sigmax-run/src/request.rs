@@ -46,12 +46,15 @@ pub enum Methods {
     Global,
     /// Curvature too, or an error where the network has no bound of it.
     Curvature,
+    /// Lipschitz constants, and bounds around every image.
+    Local,
 }
 
 /// How large the radii should be.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Radii {
-    /// As large as can be proved.
+    /// As large as can be proved; by bounds around images only with [`Methods::Local`], otherwise these
+    /// are for the distances that were asked for.
     #[default]
     Full,
     /// Only as large as the largest distance that was asked for.

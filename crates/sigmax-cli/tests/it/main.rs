@@ -7,6 +7,7 @@ mod errors;
 mod gate;
 mod graph;
 mod layouts;
+mod local;
 mod network;
 mod output;
 mod precision;

@@ -311,9 +311,20 @@ pub fn confirm_lines(
             labels.push(line.label);
             tangents.push(points);
         }
-        let found = certifier
-            .certify_by(&pixels, &labels, run[0].exact, &tangents)
-            .map_err(|error| (start, error.to_string()))?;
+        let exact = run[0].exact;
+        let failed = |error: sigmax::Error| (start, error.to_string());
+        let mut found = certifier
+            .certify_by(&pixels, &labels, exact, &tangents)
+            .map_err(failed)?;
+        let stated: Vec<f64> = run
+            .iter()
+            .map(|line| if line.local { line.radius } else { 0.0 })
+            .collect();
+        if stated.iter().any(|&radius| radius > 0.0) {
+            certifier
+                .confirm_around(&pixels, exact, &mut found, &stated)
+                .map_err(failed)?;
+        }
         for (place, (line, found)) in run.iter().zip(&found).enumerate() {
             if let Some(what) = unconfirmed(line, found) {
                 let reason = format!("image {}: its {what} is not confirmed", line.index);

@@ -52,6 +52,8 @@ pub struct CertifyReport {
     pub correct: usize,
     /// Whether radii follow from the curvature of the network too.
     pub second_order: SecondOrder,
+    /// Seconds that bounds around images took, where they were used.
+    pub local: Option<f64>,
     /// What is proved of each image.
     pub ends: Vec<Ends>,
     /// The radii that were asked about.
@@ -134,10 +136,7 @@ impl CertifyReport {
         ));
         for (eps, text) in self.claims() {
             let count = self.certified(eps);
-            let by_curvature = match self.second_order {
-                SecondOrder::Used => format!(", {} by curvature", self.certified_by_curvature(eps)),
-                _ => String::new(),
-            };
+            let by_curvature = self.by_methods(eps);
             paragraph(&format!(
                 "Certified {text}: {count} of {} = {} %{by_curvature}. PROVED.",
                 self.total,
@@ -146,8 +145,9 @@ impl CertifyReport {
             if self.second_order == SecondOrder::Used && eps > 0.0 {
                 let found = self.adversarial(eps);
                 paragraph(&format!(
-                    "Not certifiable {text}: {found} of {}, which have an input of another class \
-                     there. The accuracy {text} is at most {} %. PROVED.",
+                    "Not certifiable {text}: {found} of {}, for which an input there is another class \
+                     in real arithmetic; it may lie beyond the range of pixels. At most {} % can be \
+                     certified. PROVED.",
                     self.total,
                     percent_up(self.total.saturating_sub(found), self.total)
                 ));
@@ -158,7 +158,10 @@ impl CertifyReport {
             decimal(self.median_radius(), 4, Rounding::Down)
         ));
         if let Some(text) = self.two_sided_text() {
-            paragraph(&format!("{text}. PROVED."));
+            paragraph(&format!("{text}."));
+        }
+        if let Some(text) = self.local_text() {
+            paragraph(&text);
         }
         if let Some(text) = self.first_order_text() {
             paragraph(&format!("{}.", printable(text.trim_end_matches('.'))));
@@ -185,6 +188,29 @@ impl CertifyReport {
             "Percentages and radii are rounded down, constants and what is at most something up.",
         );
         out
+    }
+
+    /// Of the images certified at `eps`, how many need more than the constants.
+    fn by_methods(&self, eps: f64) -> String {
+        let mut text = String::new();
+        if self.second_order == SecondOrder::Used {
+            text += &format!(", {} by curvature", self.certified_by_curvature(eps));
+        }
+        match self.certified_locally(eps) {
+            0 => {}
+            count => text += &format!(", {count} by bounds around them"),
+        }
+        text
+    }
+
+    /// What bounds around images cost, in words.
+    pub(crate) fn local_text(&self) -> Option<String> {
+        let time = self.local?;
+        Some(format!(
+            "Bounds around images: {} in all, {} an image.",
+            seconds(time),
+            seconds(time / (self.total - self.resumed).max(1) as f64)
+        ))
     }
 
     /// The radii to speak of, each with its words; the first is 0.

@@ -379,6 +379,7 @@ fn ends(radius: f64) -> Ends {
     Ends {
         radius,
         by_constants: radius,
+        by_network: radius,
         adversarial: None,
     }
 }
@@ -401,6 +402,7 @@ fn certification(radii: Vec<f64>, correct: usize) -> CertifyReport {
         correct,
         resumed: 0,
         second_order: SecondOrder::NotAsked,
+        local: None,
         ends: radii.into_iter().map(ends).collect(),
         eps: vec![0.1, 0.5],
         seconds: 12.0,

@@ -13,6 +13,8 @@ pub struct Ends {
     pub radius: f64,
     /// The same from the Lipschitz constants alone.
     pub by_constants: f64,
+    /// The same from bounds of the whole network: the constants, and its curvature.
+    pub by_network: f64,
     /// From above, in real arithmetic, where such an input was found: 0 where it is the image itself.
     pub adversarial: Option<f64>,
 }
@@ -36,6 +38,7 @@ impl Ends {
         Self {
             radius: line.radius.min(f64::MAX),
             by_constants: certificate.radius_by_constants().get(),
+            by_network: certificate.radius_by_network().get().min(line.radius),
             adversarial: certificate.adversarial().map(|bound| bound.get()),
         }
     }
@@ -45,10 +48,26 @@ impl CertifyReport {
     /// The number of images that [`CertifyReport::certified`] counts and that need the curvature.
     #[must_use]
     pub fn certified_by_curvature(&self, eps: f64) -> usize {
+        self.certified_only_by(eps, |ends| ends.by_network, |ends| ends.by_constants)
+    }
+
+    /// The number of images that [`CertifyReport::certified`] counts and that need bounds around them.
+    #[must_use]
+    pub fn certified_locally(&self, eps: f64) -> usize {
+        self.certified_only_by(eps, |ends| ends.radius, |ends| ends.by_network)
+    }
+
+    /// The number of images whose radius by `better` is large enough, and by `worse` is not.
+    fn certified_only_by(
+        &self,
+        eps: f64,
+        better: fn(&Ends) -> f64,
+        worse: fn(&Ends) -> f64,
+    ) -> usize {
         let distance = least(eps);
-        let by_constants = |ends: &&Ends| ends.by_constants > 0.0 && ends.by_constants >= distance;
-        let both = self.ends.iter().filter(|ends| ends.reaches(distance));
-        both.clone().count() - both.filter(by_constants).count()
+        let reaches = |radius: f64| radius > 0.0 && radius >= distance;
+        let needed = |ends: &&Ends| reaches(better(ends)) && !reaches(worse(ends));
+        self.ends.iter().filter(needed).count()
     }
 
     /// The number of images for which an input of another class, in real arithmetic, is proved to lie
@@ -61,7 +80,7 @@ impl CertifyReport {
     }
 
     /// The number of images with a radius above 0 for which such an input was found at all, and the
-    /// mean of its distance over the radius.
+    /// mean of its distance over the radius, rounded up.
     #[must_use]
     pub fn two_sided(&self) -> (usize, f64) {
         let ratios: Vec<f64> = self
@@ -70,7 +89,9 @@ impl CertifyReport {
             .filter(|ends| ends.radius > 0.0)
             .filter_map(|ends| Some(ends.adversarial? / ends.radius))
             .collect();
-        let mean = ratios.iter().sum::<f64>() / ratios.len().max(1) as f64;
+        // Quotients, sum and mean have as many roundings as there are images, and two.
+        let rounding = 1.0 + (ratios.len() + 4) as f64 * f64::EPSILON;
+        let mean = ratios.iter().sum::<f64>() / ratios.len().max(1) as f64 * rounding;
         (ratios.len(), mean)
     }
 
@@ -81,7 +102,8 @@ impl CertifyReport {
             return None;
         }
         let mut text = match count {
-            0 => "Both ends: the search met no input of another class".to_owned(),
+            0 => "The search for inputs of another class met none beside the radii above 0"
+                .to_owned(),
             _ => format!(
                 "Both ends: of {count} of {} images the nearest input of another class is proved to lie \
              between two distances",
@@ -89,11 +111,9 @@ impl CertifyReport {
             ),
         };
         if count > 0 {
-            // The sum of the quotients is rounded, too.
-            let most = mean * (1.0 + 1e-12);
             text += &format!(
-                ", the larger one at most {} times the smaller one on average",
-                decimal(most, 6, Rounding::Up)
+                ", the larger one at most {} times the smaller one on average. PROVED",
+                decimal(mean, 6, Rounding::Up)
             );
         }
         if self.resumed > 0 {

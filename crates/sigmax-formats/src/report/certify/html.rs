@@ -38,8 +38,8 @@ fn about(report: &CertifyReport) -> String {
         ("Proved", page::PROVED.to_owned()),
         (
             "Radius of an image",
-            "Every image within that distance in ℓ₂ is given the correct class: no search, no \
-             attack, no sampling. Radii are those of the images in the input units named below."
+            "Every image within that distance in ℓ₂ is given the correct class. That is proved, not \
+             sampled. Radii are those of the images in the input units named below."
                 .to_owned(),
         ),
         ("Pixels", sentence(&report.units_text())),
@@ -206,8 +206,9 @@ fn curve(report: &CertifyReport) -> String {
              proved.{}",
             match report.second_order {
                 SecondOrder::Used =>
-                    " The dashed curve is an upper end of the accuracy in real arithmetic: at all \
-                     other images an input of another class within ε was found, and is proved to be one.",
+                    " The dashed curve is the share that can be certified at most: for all other images an \
+                     input within ε was found and is proved to be another class in real arithmetic. It may \
+                     lie beyond the range of pixels.",
                 _ => "",
             }
         ),
@@ -219,7 +220,13 @@ fn accuracies(report: &CertifyReport) -> String {
     let used = report.second_order == SecondOrder::Used;
     let mut head = vec!["within", "#images", "#share, rounded down"];
     if used {
-        head.extend(["#by curvature", "#adversarial", "#accuracy at most"]);
+        head.push("#by curvature");
+    }
+    if report.local.is_some() {
+        head.push("#by bounds around them");
+    }
+    if used {
+        head.extend(["#adversarial", "#certifiable at most"]);
     }
     let mut rows = vec![vec![
         "clean, as evaluated".to_owned(),
@@ -238,27 +245,36 @@ fn accuracies(report: &CertifyReport) -> String {
             format!("{} %", percent_down(count, report.total)),
         ];
         if used {
+            row.push(report.certified_by_curvature(eps).to_string());
+        }
+        if report.local.is_some() {
+            row.push(report.certified_locally(eps).to_string());
+        }
+        if used {
             let found = report.adversarial(eps);
             let most = percent_up(report.total.saturating_sub(found), report.total);
-            row.push(report.certified_by_curvature(eps).to_string());
             row.push(found.to_string());
             row.push(format!("{most} %"));
         }
         rows.push(row);
     }
-    if used && let Some(first) = rows.first_mut() {
-        first.extend(["", "", ""].map(str::to_owned));
+    if let Some(first) = rows.first_mut() {
+        first.resize(head.len(), String::new());
     }
     table(&head, &rows)
 }
 
 /// What curvature gives beside the table, or why it gives nothing.
 fn second_order(report: &CertifyReport) -> String {
-    let proved = report
-        .two_sided_text()
-        .map(|text| format!("{text}. Proved."));
-    let text = proved.or_else(|| report.first_order_text());
-    text.map_or_else(String::new, |text| format!("<p>{}</p>\n", plain(&text)))
+    let ends = report.two_sided_text().map(|text| format!("{text}."));
+    [
+        ends.or_else(|| report.first_order_text()),
+        report.local_text(),
+    ]
+    .into_iter()
+    .flatten()
+    .map(|text| format!("<p>{}</p>\n", plain(&text)))
+    .collect()
 }
 
 fn radii(report: &CertifyReport) -> String {

@@ -17,6 +17,7 @@ pub fn certify_json(report: &CertifyReport) -> String {
             eps,
             certified: report.certified(eps),
             by_curvature: report.certified_by_curvature(eps),
+            by_bounds_around: report.certified_locally(eps),
             adversarial: report.adversarial(eps),
         })
         .collect();
@@ -59,6 +60,7 @@ pub fn certify_json(report: &CertifyReport) -> String {
         ),
         ("curvature", line(&Curvature { used, reason })),
         ("two_sided", line(&two_sided)),
+        ("local_seconds", line(&report.local)),
         ("resumed", line(&report.resumed)),
         ("complete", line(&report.complete)),
         ("assumptions", line(&report.assumptions)),
@@ -94,6 +96,7 @@ struct Eps {
     eps: f64,
     certified: usize,
     by_curvature: usize,
+    by_bounds_around: usize,
     adversarial: usize,
 }
 
