@@ -146,10 +146,11 @@ class SecondOrder:
             t, power = entry.rival, entry.exponent
             need(type(t) is int and last < t < checker.classes and t != y, f"the class {t} of a tangent")
             need(type(power) is int and -1000 <= power <= 500, f"the exponent {power} of a tangent")
-            need(type(entry.steps) is str and len(entry.steps) == 2 * n and set(entry.steps) <= set(DIGITS),
-                 "the steps of a tangent")
-            digits = np.array([DIGITS.index(c) for c in entry.steps]).reshape(n, 2) @ [64, 1]
-            offset = np.ldexp(np.maximum(digits - 2048.0, -2047.0), power)
+            need(type(entry.steps) is str and set(entry.steps) <= set(DIGITS), "the steps of a tangent")
+            k, rest = divmod(len(entry.steps), n)
+            need(1 <= k <= 4 and rest == 0, "the number of steps of a tangent")
+            digits = np.array([DIGITS.index(c) for c in entry.steps]).reshape(n, k)
+            offset = np.ldexp(digits @ 64.0**np.arange(k)[::-1] - 64**k / 2, power)
             moved = pixels[0] + fixed(np.array([mpf(d) for d in offset], dtype=object), P).reshape(pixels[0].shape)
             add(t, checker.values(moved, pixels[1] + mp.ldexp(mp.sqrt(n), -P)), offset)
             last = t

@@ -19,7 +19,7 @@ use crate::network::tangent::{Parabola, Tangent};
 use crate::rounding::{U, add_up, div_down, mul_down, mul_up, sqrt_int_up, sub_down};
 
 /// By how much radii and margins are made smaller, for the same reason.
-const RADIUS_SLACK: f64 = 1.0 / (1u64 << 20) as f64;
+pub(crate) const RADIUS_SLACK: f64 = 1.0 / (1u64 << 20) as f64;
 
 /// The arithmetic that a certificate speaks of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -71,6 +71,7 @@ pub(crate) struct AtImage {
 }
 
 /// What a point says of a class, to be published and to be compared with what was.
+#[derive(Clone, Copy)]
 pub(crate) struct Evidence {
     pub(crate) rival: usize,
     pub(crate) published: Parabola,
