@@ -197,10 +197,11 @@ class SecondOrder:
             t, power = whole(entry.rival), entry.exponent
             need(last < t < checker.classes and t != y, f"the class {t} of a tangent")
             need(type(power) is int and -1000 <= power <= 500, f"the exponent {power} of a tangent")
-            need(type(entry.steps) is str and len(entry.steps) == 2 * n and set(entry.steps) <= set(DIGITS),
-                 "the steps of a tangent")
-            digits = np.array([DIGITS.index(c) for c in entry.steps], int).reshape(n, 2) @ [64, 1]
-            offset = np.array([mp.ldexp(int(d), power) for d in np.maximum(digits - 2048, -2047)], object)
+            need(type(entry.steps) is str and set(entry.steps) <= set(DIGITS), "the steps of a tangent")
+            k, rest = divmod(len(entry.steps), n)
+            need(1 <= k <= 4 and rest == 0, "the number of steps of a tangent")
+            digits = np.array([DIGITS.index(c) for c in entry.steps], int).reshape(n, k) @ 64**np.arange(k)[::-1]
+            offset = np.array([mp.ldexp(int(d), power) for d in digits - 64**k // 2], object)
             moved = pixels[0] + fixed(offset, P).reshape(pixels[0].shape)
             add(t, checker.values(moved, pixels[1] + mp.ldexp(mp.sqrt(n), -P)), offset)
             last = t

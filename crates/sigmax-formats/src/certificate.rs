@@ -391,16 +391,17 @@ impl Line {
     /// Why it is not that of an image.
     pub fn parse(text: &str) -> Result<Self, String> {
         let line: Self = object::parse(text)?;
-        if line.pixels().is_none() {
+        let Some(pixels) = line.pixels() else {
             return Err(
                 "its pixels are not given as they should be: either `bytes`, two hexadecimal digits \
                  each and not `exact`, or `values`"
                     .to_owned(),
             );
-        }
-        if line.tangents().is_none() {
+        };
+        if line.tangents(pixels.len()).is_none() {
             return Err(
-                "the steps of a tangent are not two digits of base 64 for every pixel".to_owned(),
+                "the steps of a tangent are not one to four digits of base 64, as many for every pixel"
+                    .to_owned(),
             );
         }
         if line.local && (line.radius <= 0.0 || line.radius.is_nan()) {
@@ -428,9 +429,10 @@ impl Line {
         }
     }
 
-    /// The tangents.
-    pub(crate) fn tangents(&self) -> Option<Vec<Tangent>> {
-        self.tangents.iter().map(TangentEntry::read).collect()
+    /// The tangents, for an image of so many pixels.
+    pub(crate) fn tangents(&self, pixels: usize) -> Option<Vec<Tangent>> {
+        let tangents = self.tangents.iter();
+        tangents.map(|tangent| tangent.read(pixels)).collect()
     }
 
     /// The pixels.

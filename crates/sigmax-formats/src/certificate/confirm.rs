@@ -300,11 +300,11 @@ pub fn confirm_lines(
                     certifier.classes()
                 ));
             }
-            let points = line.tangents().unwrap_or_default();
+            let points = line.tangents(expected).unwrap_or_default();
             if !points.is_empty() && certifier.curvature().is_none() {
                 return refuse("it has tangents, and no curvature is stated".to_owned());
             }
-            if let Some(reason) = misfit(&points, line.label, certifier.classes(), expected) {
+            if let Some(reason) = misfit(&points, line.label, certifier.classes()) {
                 return refuse(reason);
             }
             pixels.extend(image);

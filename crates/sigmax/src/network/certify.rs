@@ -76,6 +76,7 @@ pub(crate) struct AtImage {
 }
 
 /// What a point says of a class, to be published and to be compared with what was.
+#[derive(Clone, Copy)]
 pub(crate) struct Evidence {
     pub(crate) rival: usize,
     pub(crate) published: Parabola,

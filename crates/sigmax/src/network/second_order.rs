@@ -8,17 +8,21 @@ use crate::bound::options::{Budget, Options};
 use crate::claim::Upper;
 use crate::error::{Error, Misfit};
 use crate::network::certificate::Certificate;
-use crate::network::certify::{AtImage, Certifier, Errors, Evidence, inexactness};
+use crate::network::certify::{AtImage, Certifier, Errors, Evidence, RADIUS_SLACK, inexactness};
 use crate::network::curvature::{self, Curvature, Ways};
 use crate::network::eval::forward::Inexact;
 use crate::network::eval::gradient::{Path, Seed};
 use crate::network::eval::rounds::norm_up;
 use crate::network::tangent::search::{Effort, Found, Start, search};
-use crate::network::tangent::{Parabola, Tangent, point};
+use crate::network::tangent::{MOST_DIGITS, Parabola, Tangent, point};
 use crate::rounding::sub_down;
 
 /// Images that one thread works on.
 const TASK: usize = 256;
+
+/// What leaving digits away may take from a radius, relatively: no more than it is made smaller by when it
+/// is stated.
+const LOSS: f64 = RADIUS_SLACK;
 
 /// A gradient that is asked for: of z_y − z_rival for image `image`, at an offset from it (none: at the
 /// image).
@@ -28,8 +32,29 @@ struct Request<'t> {
     tangent: Option<&'t Tangent>,
 }
 
-/// Tangents for an image, and an offset to another class.
-type Proposal = (Vec<Tangent>, Option<(usize, Vec<f64>)>);
+impl<'t> Request<'t> {
+    fn of(image: usize, tangent: &'t Tangent) -> Self {
+        Self {
+            image,
+            rival: tangent.rival(),
+            tangent: Some(tangent),
+        }
+    }
+}
+
+/// Against a class, or to it.
+type Offset = (usize, Vec<f64>);
+
+/// What the search found for an image.
+#[derive(Default)]
+struct Proposal {
+    /// The offsets without which the radius would be smaller, per class.
+    offsets: Vec<Offset>,
+    /// The class with the least radius.
+    nearest: Option<usize>,
+    /// One to another class.
+    adversarial: Option<Offset>,
+}
 
 /// Images that are worked on together.
 #[derive(Clone, Copy)]
@@ -132,9 +157,7 @@ impl Certifier {
             let closed = self.closed(&path, curvature, set, effort.enough);
             let found = self.proposals(&path, curvature, set, &closed, effort);
             let adversarial = self.adversarial(set, &found);
-            let tangents: Vec<Vec<Tangent>> =
-                found.into_iter().map(|(tangents, _)| tangents).collect();
-            let evidence = self.with_tangents(&path, curvature, set, closed, &tangents);
+            let (evidence, tangents) = self.written(&path, curvature, set, closed, &found, effort);
             let certificates = self.certificates(all, evidence, tangents);
             certificates
                 .into_iter()
@@ -233,15 +256,10 @@ impl Certifier {
         mut evidence: Vec<Vec<Evidence>>,
         tangents: &[Vec<Tangent>],
     ) -> Vec<Vec<Evidence>> {
-        let request = |image: usize, tangent| Request {
-            image,
-            rival: Tangent::rival(tangent),
-            tangent: Some(tangent),
-        };
         let requests: Vec<Request<'_>> = tangents
             .iter()
             .enumerate()
-            .flat_map(|(image, tangents)| tangents.iter().map(move |t| request(image, t)))
+            .flat_map(|(image, tangents)| tangents.iter().map(move |t| Request::of(image, t)))
             .filter(|request| request.rival != set.all[request.image].prediction)
             .collect();
         let found = self.parabolas(path, curvature, set, &requests);
@@ -249,6 +267,83 @@ impl Certifier {
             evidence[request.image].push(found);
         }
         evidence
+    }
+
+    /// Tangents at the offsets that were found, and the evidence with them. Each has as few digits as keep
+    /// its radius at the image's target.
+    fn written(
+        &self,
+        path: &Path<'_>,
+        curvature: &Curvature,
+        set: Set<'_>,
+        mut evidence: Vec<Vec<Evidence>>,
+        found: &[Proposal],
+        effort: Effort,
+    ) -> (Vec<Vec<Evidence>>, Vec<Vec<Tangent>>) {
+        let targets = self.targets(path, curvature, set, &evidence, found, effort);
+        let mut tangents: Vec<Vec<Tangent>> = set.all.iter().map(|_| Vec::new()).collect();
+        let mut open: Vec<(usize, &Offset)> = Vec::new();
+        for (image, found) in found.iter().enumerate() {
+            open.extend(found.offsets.iter().map(|offset| (image, offset)));
+        }
+        for digits in 1..=MOST_DIGITS {
+            let tried: Vec<Tangent> = open
+                .iter()
+                .map(|(_, (rival, offset))| Tangent::near(*rival, offset, digits))
+                .collect();
+            let requests = open.iter().zip(&tried);
+            let requests: Vec<Request<'_>> = requests
+                .map(|(&(image, _), tangent)| Request::of(image, tangent))
+                .collect();
+            let said = self.parabolas(path, curvature, set, &requests);
+            let mut left = Vec::new();
+            for ((place, tangent), said) in open.into_iter().zip(tried).zip(said) {
+                let (image, (rival, _)) = place;
+                let alone = std::slice::from_ref(&said);
+                let proved = self.against(&set.all[image], *rival, alone, Errors::Thrice);
+                if proved.radius >= targets[image] || digits == MOST_DIGITS {
+                    evidence[image].push(said);
+                    tangents[image].push(tangent);
+                } else {
+                    left.push(place);
+                }
+            }
+            open = left;
+        }
+        for tangents in &mut tangents {
+            tangents.sort_by_key(Tangent::rival);
+        }
+        (evidence, tangents)
+    }
+
+    /// The radius that the tangents of every image should have: what the nearest class has with all digits,
+    /// or what is enough, but for what leaving digits away may take.
+    fn targets(
+        &self,
+        path: &Path<'_>,
+        curvature: &Curvature,
+        set: Set<'_>,
+        evidence: &[Vec<Evidence>],
+        found: &[Proposal],
+        effort: Effort,
+    ) -> Vec<f64> {
+        let finest = found.iter().map(|found| {
+            let of_nearest = found
+                .offsets
+                .iter()
+                .filter(|(t, _)| found.nearest == Some(*t));
+            let finest = of_nearest.map(|(t, offset)| Tangent::near(*t, offset, MOST_DIGITS));
+            finest.collect()
+        });
+        let finest: Vec<Vec<Tangent>> = finest.collect();
+        let evidence = self.with_tangents(path, curvature, set, evidence.to_vec(), &finest);
+        let all = found.iter().zip(&evidence).zip(set.all);
+        all.map(|((found, evidence), at)| {
+            let against = |t| self.against(at, t, evidence, Errors::Thrice).radius;
+            let least = found.nearest.map_or(0.0, against);
+            least.min(effort.enough) * (1.0 - LOSS)
+        })
+        .collect()
     }
 
     fn certificates(
@@ -361,7 +456,7 @@ impl Certifier {
             .collect()
     }
 
-    /// Tangents that the search proposes, and what it found on the other side.
+    /// Offsets that the search proposes, and what it found on the other side.
     fn proposals(
         &self,
         path: &Path<'_>,
@@ -392,9 +487,9 @@ impl Certifier {
             });
         }
         let found = search(path, curvature, &starts, effort);
-        let mut proposals: Vec<Proposal> = set.all.iter().map(|_| (Vec::new(), None)).collect();
+        let mut proposals: Vec<Proposal> = set.all.iter().map(|_| Proposal::default()).collect();
         for ((place, start), found) in places.into_iter().zip(&starts).zip(found) {
-            proposals[place] = (needed(start, &found), found.adversarial);
+            proposals[place] = proposal(start, found);
         }
         proposals
     }
@@ -406,7 +501,7 @@ impl Certifier {
         let candidates: Vec<(usize, usize, &[f64])> = found
             .iter()
             .enumerate()
-            .filter_map(|(i, (_, found))| found.as_ref().map(|(t, d)| (i, *t, &d[..])))
+            .filter_map(|(i, found)| found.adversarial.as_ref().map(|(t, d)| (i, *t, &d[..])))
             .collect();
         let mut bounds = vec![None; set.all.len()];
         let (mut points, mut errors) = (Vec::new(), Vec::new());
@@ -432,17 +527,21 @@ impl Certifier {
     }
 }
 
-/// The offsets without which the radius would be smaller.
-fn needed(start: &Start<'_>, found: &Found) -> Vec<Tangent> {
+/// What of that is needed: an offset whose class has that radius without it, too, is not.
+fn proposal(start: &Start<'_>, found: Found) -> Proposal {
     let mut radii = start.radii.clone();
     for (t, radius, _) in &found.offsets {
         radii[*t] = radii[*t].max(*radius);
     }
-    let least = radii.iter().copied().fold(f64::INFINITY, f64::min);
-    found
-        .offsets
-        .iter()
-        .filter(|(t, ..)| start.radii[*t] < least)
-        .map(|(t, _, offset)| Tangent::near(*t, offset))
-        .collect()
+    let nearest = (0..radii.len()).min_by(|&a, &b| radii[a].total_cmp(&radii[b]));
+    let least = nearest.map_or(f64::INFINITY, |t| radii[t]);
+    let offsets = found.offsets.into_iter();
+    Proposal {
+        offsets: offsets
+            .filter(|(t, ..)| start.radii[*t] < least)
+            .map(|(t, _, offset)| (t, offset))
+            .collect(),
+        nearest,
+        adversarial: found.adversarial,
+    }
 }

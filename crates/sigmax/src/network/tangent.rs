@@ -17,18 +17,22 @@ use crate::rounding::{
 pub struct Tangent {
     pub(crate) rival: usize,
     exponent: i32,
-    steps: Vec<i16>,
+    steps: Vec<i32>,
 }
 
-/// Largest magnitude of a step: 12 bits cost a radius less than the search does.
-const STEPS: i16 = 2047;
+/// Most digits of base 64 that a step is written with. Errors of the offset of a relative size d take up to
+/// about d from a radius, in the first order where the radius ends at p = 0: with two digits 2·10⁻³ was seen,
+/// with three 3·10⁻⁵.
+pub(crate) const MOST_DIGITS: u32 = 4;
 
 impl Tangent {
-    /// The offset `steps`·2^`exponent`, against class `rival`. Steps beyond ±2047 are taken as these.
+    /// The offset `steps`·2^`exponent`, against class `rival`. Steps beyond −2²³ and 2²³ − 1 are taken as
+    /// these.
     #[must_use]
-    pub fn new(rival: usize, exponent: i32, mut steps: Vec<i16>) -> Self {
+    pub fn new(rival: usize, exponent: i32, mut steps: Vec<i32>) -> Self {
+        let end = half(MOST_DIGITS);
         for step in &mut steps {
-            *step = (*step).clamp(-STEPS, STEPS);
+            *step = (*step).clamp(-end, end - 1);
         }
         Self {
             rival,
@@ -37,15 +41,15 @@ impl Tangent {
         }
     }
 
-    /// The nearest that can be written to an offset.
-    pub(crate) fn near(rival: usize, offset: &[f64]) -> Self {
+    /// The nearest to an offset that can be written with so many digits a step.
+    pub(crate) fn near(rival: usize, offset: &[f64], digits: u32) -> Self {
         let largest = offset.iter().fold(0.0f64, |m, v| m.max(v.abs()));
         let exponent = if largest > 1e-250 && largest.is_finite() {
-            exponent(largest / f64::from(STEPS))
+            exponent(largest / f64::from(half(digits) - 1))
         } else {
             0
         };
-        let step = |&v: &f64| ldexp(v, -exponent).round() as i16;
+        let step = |&v: &f64| ldexp(v, -exponent).round() as i32;
         Self::new(rival, exponent, offset.iter().map(step).collect())
     }
 
@@ -63,15 +67,20 @@ impl Tangent {
 
     /// The integers.
     #[must_use]
-    pub fn steps(&self) -> &[i16] {
+    pub fn steps(&self) -> &[i32] {
         &self.steps
     }
 
     /// The offset; exact unless it leaves the normal range of f64, which the error of a point counts.
     pub(crate) fn offset(&self) -> Vec<f64> {
-        let step = |&s: &i16| ldexp(f64::from(s), self.exponent);
+        let step = |&s: &i32| ldexp(f64::from(s), self.exponent);
         self.steps.iter().map(step).collect()
     }
+}
+
+/// Half of what so many digits of base 64 count: steps go from minus that to less than it.
+fn half(digits: u32) -> i32 {
+    64i32.pow(digits) / 2
 }
 
 /// The point image + offset in f64, and a bound of its ℓ₂ distance from the exact one, for an image of
@@ -160,12 +169,16 @@ mod tests {
     #[test]
     fn an_offset_is_written_to_its_last_step() {
         let offset = [0.3, -0.7, 1e-9, 0.0];
-        let tangent = Tangent::near(3, &offset);
-        for (read, exact) in tangent.offset().iter().zip(offset) {
-            assert!((read - exact).abs() <= 0.7 / 2047.0);
+        for digits in 1..=MOST_DIGITS {
+            let tangent = Tangent::near(3, &offset, digits);
+            let end = half(digits);
+            assert!(tangent.steps().iter().all(|step| step.abs() < end));
+            for (read, exact) in tangent.offset().iter().zip(offset) {
+                assert!((read - exact).abs() <= 0.7 / f64::from(end - 1));
+            }
+            assert_eq!(tangent.rival(), 3);
         }
-        assert_eq!(tangent.rival(), 3);
-        let none = Tangent::near(0, &[0.0, 0.0]);
+        let none = Tangent::near(0, &[0.0, 0.0], 1);
         assert_eq!(none.offset(), [0.0, 0.0]);
     }
 

@@ -447,7 +447,7 @@ pub(crate) fn check_tangents(seed: u64, kinds: Kinds) -> usize {
             // Any offset proves something that is true.
             let tangents: Vec<Tangent> = (0..6)
                 .map(|_| {
-                    let steps = (0..n).map(|_| (32_000.0 * draw.real()) as i16).collect();
+                    let steps = (0..n).map(|_| (32_000.0 * draw.real()) as i32).collect();
                     let exponent = draw.below(24) as i32 - 24;
                     Tangent::new(draw.below(case.classes), exponent, steps)
                 })
@@ -497,7 +497,7 @@ fn tangents_never_exceed_the_distance_of_a_linear_network() {
             .fold(f64::INFINITY, f64::min);
         let tangents = (0..8)
             .map(|_| {
-                let steps = (0..n).map(|_| (32_000.0 * draw.real()) as i16).collect();
+                let steps = (0..n).map(|_| (32_000.0 * draw.real()) as i32).collect();
                 let exponent = draw.below(30) as i32 - 20;
                 Tangent::new(draw.below(classes), exponent, steps)
             })
@@ -532,7 +532,7 @@ fn tangents_never_exceed_the_distance_on_a_line() {
             .search(&[x], &[label], true, Effort::full())
             .unwrap()[0];
         let tangents = (0..8)
-            .map(|_| Tangent::new(1 - label, -15, vec![(64_000.0 * draw.real()) as i16]))
+            .map(|_| Tangent::new(1 - label, -15, vec![(64_000.0 * draw.real()) as i32]))
             .collect();
         let by = &certifier
             .certify_by(&[x], &[label], true, &[tangents])

@@ -1,5 +1,10 @@
-//! The search for tangents: accelerated projected gradient on f + (m/2)·‖δ‖² over a ball that grows
-//! with what is found. Nothing here is proved, or needs to be.
+//! The search for tangents: projected gradients on f + (m/2)·‖δ‖² over a ball that grows with what is
+//! found, and steps of minimal residual between them. Nothing here is proved, or needs to be.
+//!
+//! The least value in the ball is where the projected step d ↦ P(d − s·p) moves nothing. Were the step
+//! affine, so would be its residual P(d − s·p) − d, and the last two steps say how it changes along the line
+//! through both: the next point is where the residual is the shortest on that line, beside the one before, as
+//! in GCR with one direction kept. Where that does not help, the plain step is taken.
 
 use std::collections::VecDeque;
 
@@ -13,19 +18,24 @@ const TOGETHER: usize = 64;
 /// Most gradients for one image and class.
 const MOST_STEPS: u32 = 300;
 /// Steps without progress after which a class is given up.
-const PATIENCE: u32 = 6;
+const PATIENCE: u32 = 4;
+/// Steps without progress after which a plain step is taken.
+const RESTART: u32 = 2;
+/// Length of a gradient step, in units of 1/(largest curvature that f + (m/2)·‖δ‖² may have). Below 2 it
+/// approaches the minimum; that curvature is less nearly everywhere.
+const STEP: f64 = 1.3;
 /// By how much the ball is larger than what is proved so far.
 const REACH: f64 = 1.002;
 
-/// What writing a tangent in steps may take from its radius, relatively, and more.
-const SPARE: f64 = 4e-3;
+/// What writing a tangent in steps and stating its radius take from that, relatively, and more.
+const SPARE: f64 = 1e-5;
 
 /// How much a search should find.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Effort {
     /// What is asked for: stop at an adversarial image within it.
     pub(crate) asked: f64,
-    /// Stop at a radius of this size: a little more, as tangents are written in steps.
+    /// Stop at a radius of this size: a little more than what is asked for, as tangents are written in steps.
     pub(crate) enough: f64,
     /// Relative gain that counts as progress.
     pub(crate) gain: f64,
@@ -38,7 +48,7 @@ impl Effort {
         Self {
             asked: f64::INFINITY,
             enough: f64::INFINITY,
-            gain: 5e-4,
+            gain: 1e-6,
         }
     }
 
@@ -73,10 +83,12 @@ struct Rival {
     /// The largest radius so far, and where it was found.
     radius: f64,
     best: Option<Vec<f64>>,
-    /// Where the next gradient is taken, and the last projected step.
+    /// Where the next gradient is taken.
     at: Vec<f64>,
-    last: Vec<f64>,
-    momentum: f64,
+    /// The last projected step.
+    last: Option<Step>,
+    /// How steps change along a line, with a residual of length 1.
+    secant: Option<Step>,
     stalled: u32,
     steps: u32,
     /// Length of the shortest offset with f ≤ 0.
@@ -236,8 +248,8 @@ impl Rival {
             radius,
             best: None,
             at: vec![0.0; length],
-            last: vec![0.0; length],
-            momentum: 1.0,
+            last: None,
+            secant: None,
             stalled: 0,
             steps: 0,
             adversarial: f64::INFINITY,
@@ -272,33 +284,63 @@ impl Rival {
             || self.steps >= MOST_STEPS
             || tight
             || !self.radius.is_finite();
-        let step = 1.0 / (m + opposite).max(1e-300);
+        let step = STEP / (m + opposite).max(1e-300);
         let mut next: Vec<f64> = d.iter().zip(&p).map(|(d, p)| d - step * p).collect();
         shorten(&mut next, self.radius);
-        // Restarted where the momentum points backwards.
-        let turned = d
-            .iter()
-            .zip(&next)
-            .zip(&self.last)
-            .map(|((d, new), old)| (d - new) * (new - old))
-            .sum::<f64>()
-            > 0.0;
-        let momentum = if turned { 1.0 } else { self.momentum };
-        let following = 0.5 * (1.0 + (1.0 + 4.0 * momentum * momentum).sqrt());
-        let factor = if turned {
-            0.0
-        } else {
-            (momentum - 1.0) / following
-        };
-        self.at = next
-            .iter()
-            .zip(&self.last)
-            .map(|(new, old)| new + factor * (new - old))
-            .collect();
+        let residual = difference(&next, d);
+        self.secant = self.last.take().and_then(|last| {
+            let mut secant = Step {
+                residual: difference(&residual, &last.residual),
+                next: difference(&next, &last.next),
+            };
+            if let Some(before) = &self.secant {
+                secant.subtract(dot(&before.residual, &secant.residual), before);
+            }
+            let length = norm(&secant.residual);
+            let useful = self.stalled < RESTART && length > 1e-9 * norm(&residual);
+            useful.then(|| secant.scaled(1.0 / length))
+        });
+        let mut at = Step { residual, next };
+        self.last = Some(at.clone());
+        if let Some(secant) = &self.secant {
+            at.subtract(dot(&secant.residual, &at.residual), secant);
+        }
+        self.at = at.next;
+        if self.stalled + 1 == PATIENCE {
+            // A search that has converged ends with a look beyond what is proved.
+            let factor = self.radius * REACH / norm(&self.at).max(1e-300);
+            self.at.iter_mut().for_each(|v| *v *= factor);
+        }
         shorten(&mut self.at, self.radius * REACH);
-        self.last = next;
-        self.momentum = following;
     }
+}
+
+/// A projected step and where it leads, or a combination of such.
+#[derive(Clone, Debug)]
+struct Step {
+    residual: Vec<f64>,
+    next: Vec<f64>,
+}
+
+impl Step {
+    fn subtract(&mut self, factor: f64, other: &Self) {
+        for (v, o) in self.residual.iter_mut().zip(&other.residual) {
+            *v -= factor * o;
+        }
+        for (v, o) in self.next.iter_mut().zip(&other.next) {
+            *v -= factor * o;
+        }
+    }
+
+    fn scaled(mut self, factor: f64) -> Self {
+        let all = self.residual.iter_mut().chain(&mut self.next);
+        all.for_each(|v| *v *= factor);
+        self
+    }
+}
+
+fn difference(a: &[f64], b: &[f64]) -> Vec<f64> {
+    a.iter().zip(b).map(|(a, b)| a - b).collect()
 }
 
 /// Moves a vector into the ball of this radius.
