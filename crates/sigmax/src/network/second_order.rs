@@ -17,6 +17,9 @@ use crate::network::tangent::search::{Effort, Found, Start, search};
 use crate::network::tangent::{MOST_DIGITS, Parabola, Tangent, point};
 use crate::rounding::sub_down;
 
+/// By how much offsets are longer, where none to another class was met: 1 stands for that one.
+const BEYOND: [f64; 3] = [1.0, 1.001, 1.003];
+
 /// Images that one thread works on.
 const TASK: usize = 256;
 
@@ -54,6 +57,8 @@ struct Proposal {
     nearest: Option<usize>,
     /// One to another class.
     adversarial: Option<Offset>,
+    /// One towards the class with the least radius, and that radius.
+    towards: Option<(usize, f64, Vec<f64>)>,
 }
 
 /// Images that are worked on together.
@@ -497,16 +502,33 @@ impl Certifier {
     /// Upper bounds of the distance of images of another class, as far as that is proved of what was
     /// found.
     fn adversarial(&self, set: Set<'_>, found: &[Proposal]) -> Vec<Option<Upper>> {
-        let length = self.bounds().network().input().len();
-        let candidates: Vec<(usize, usize, &[f64])> = found
-            .iter()
-            .enumerate()
-            .filter_map(|(i, found)| found.adversarial.as_ref().map(|(t, d)| (i, *t, &d[..])))
-            .collect();
         let mut bounds = vec![None; set.all.len()];
+        for factor in BEYOND {
+            let candidates: Vec<(usize, usize, Vec<f64>)> = found
+                .iter()
+                .enumerate()
+                .filter(|(i, _)| bounds[*i].is_none())
+                .filter_map(|(i, found)| {
+                    let (t, offset) = found.beyond(factor)?;
+                    Some((i, t, offset))
+                })
+                .collect();
+            self.of_another_class(set, &candidates, &mut bounds);
+        }
+        bounds
+    }
+
+    /// Which of these offsets are proved to lead to their class.
+    fn of_another_class(
+        &self,
+        set: Set<'_>,
+        candidates: &[(usize, usize, Vec<f64>)],
+        bounds: &mut [Option<Upper>],
+    ) {
+        let length = self.bounds().network().input().len();
         let (mut points, mut errors) = (Vec::new(), Vec::new());
-        for &(i, _, offset) in &candidates {
-            let (x, error) = point(set.image(i, length), offset, inexactness(set.exact));
+        for (i, _, offset) in candidates {
+            let (x, error) = point(set.image(*i, length), offset, inexactness(set.exact));
             points.extend(x);
             errors.push(error);
         }
@@ -514,16 +536,29 @@ impl Certifier {
         let evaluated = self
             .forward
             .evaluated(&points, Inexact::Each(&errors), &keep);
-        for (&(i, t, offset), kept) in candidates.iter().zip(&evaluated) {
+        for ((i, t, offset), kept) in candidates.iter().zip(&evaluated) {
             let [features, logits] = &kept[..] else {
                 continue;
             };
-            let (computed, error) = self.margin(features, logits, [t, set.all[i].label]);
+            let (computed, error) = self.margin(features, logits, [*t, set.all[*i].label]);
             if sub_down(computed, error) > 0.0 {
-                bounds[i] = Some(Upper::claim(norm_up(offset)));
+                bounds[*i] = Some(Upper::claim(norm_up(offset)));
             }
         }
-        bounds
+    }
+}
+
+impl Proposal {
+    /// An offset to another class: the one that was met, or one that is longer by a factor than the least
+    /// radius, in the direction in which that was found.
+    fn beyond(&self, factor: f64) -> Option<(usize, Vec<f64>)> {
+        if let Some((t, offset)) = &self.adversarial {
+            return (factor <= 1.0).then(|| (*t, offset.clone()));
+        }
+        let (t, radius, offset) = self.towards.as_ref().filter(|_| factor > 1.0)?;
+        let factor = factor * radius / norm_up(offset);
+        let finite = factor.is_finite();
+        finite.then(|| (*t, offset.iter().map(|d| factor * d).collect()))
     }
 }
 
@@ -543,5 +578,6 @@ fn proposal(start: &Start<'_>, found: Found) -> Proposal {
             .collect(),
         nearest,
         adversarial: found.adversarial,
+        towards: found.towards,
     }
 }

@@ -71,11 +71,13 @@ pub(crate) struct Start<'i> {
     pub(crate) radii: Vec<f64>,
 }
 
-/// What was found for an image: per class, the radius that an offset gives, and the offset; and one to another class.
+/// What was found for an image: per class, the radius that an offset gives, and the offset; one to another
+/// class; and the class with the least radius, which that radius is, and an offset towards it.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Found {
     pub(crate) offsets: Vec<(usize, f64, Vec<f64>)>,
     pub(crate) adversarial: Option<(usize, Vec<f64>)>,
+    pub(crate) towards: Option<(usize, f64, Vec<f64>)>,
 }
 
 /// A class of an image.
@@ -232,7 +234,15 @@ impl<'i> Image<'i> {
                 .as_ref()
                 .and_then(|state| Some((t, state.radius, state.best.clone()?)))
         };
+        let least = (0..self.rivals.len())
+            .filter(|&t| t != self.start.label)
+            .min_by(|&a, &b| self.radius(a).total_cmp(&self.radius(b)));
+        let towards = least.and_then(|t| {
+            let last = self.rivals[t].as_ref()?.last.as_ref()?;
+            Some((t, self.radius(t), last.next.clone()))
+        });
         Found {
+            towards,
             offsets: self.rivals.iter().enumerate().filter_map(best).collect(),
             adversarial: self
                 .adversarial
@@ -286,7 +296,9 @@ impl Rival {
             || !self.radius.is_finite();
         let step = STEP / (m + opposite).max(1e-300);
         let mut next: Vec<f64> = d.iter().zip(&p).map(|(d, p)| d - step * p).collect();
-        shorten(&mut next, self.radius);
+        // A search that does not get on looks beyond what is proved.
+        let reach = if self.stalled < RESTART { 1.0 } else { REACH };
+        shorten(&mut next, self.radius * reach);
         let residual = difference(&next, d);
         self.secant = self.last.take().and_then(|last| {
             let mut secant = Step {
