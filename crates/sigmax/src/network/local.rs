@@ -31,6 +31,8 @@ use crate::network::local::prepared::Prepared;
 use crate::network::local::rows::Rows;
 use crate::rounding::{mul_up, sub_down};
 
+/// Most distances that are tried for one image.
+const MOST_TRIES: usize = 64;
 /// Steps of the attack before a proof is tried.
 const STEPS: usize = 3;
 
@@ -91,11 +93,14 @@ impl Image<'_> {
             .adversarial
             .map_or(f64::INFINITY, |a| a.get());
         let (mut low, mut high) = (self.certificate.radius.get(), most);
-        while !late() && low > 0.0 && high > low * (1.0 + resolution.max(1e-6)) {
+        for _ in 0..MOST_TRIES {
+            if late() || low <= 0.0 || high <= low * (1.0 + resolution.max(1e-6)) {
+                break;
+            }
             let next = if high < 3.0 * low {
                 0.5 * (low + high)
             } else {
-                1.5 * low
+                2.0 * low
             };
             if !self.is_lost(next) && self.keeps(next) {
                 low = next;
