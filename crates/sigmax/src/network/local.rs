@@ -41,7 +41,7 @@ const STEPS: usize = 3;
 pub enum Distances {
     /// Whether the class stays the same within each of these: as few are tried as possible.
     Only(Vec<f64>),
-    /// The largest radius, up to this relative resolution.
+    /// The largest radius, up to this relative resolution, of at most 64 that are tried.
     Largest {
         /// 0.01: the next larger radius that was tried and not proved is at most 1 % larger.
         resolution: f64,
