@@ -452,6 +452,9 @@ fn both_ends_are_counted() {
     let mut report = certification(vec![0.0, 0.1, 0.3, 0.5, 0.0, 0.7, 0.2], 6);
     report.second_order = SecondOrder::Used;
     report.eps = vec![0.1, 0.2, 0.3, 0.5];
+    // One radius follows from bounds around the image.
+    report.local = Some(3.0);
+    report.ends[5].by_network = 0.35;
     for (ends, adversarial) in report.ends.iter_mut().zip([
         Some(0.0),
         Some(0.1),
@@ -476,23 +479,33 @@ fn both_ends_are_counted() {
     assert_eq!(counts(0.1), (5, 1, 1));
     assert_eq!(counts(0.2), (4, 2, 3));
     assert_eq!(counts(0.3), (2, 1, 4));
-    assert_eq!(counts(0.5), (2, 2, 5));
+    assert_eq!(counts(0.5), (2, 1, 5));
     let (images, ratio) = report.two_sided();
     let expected = (1.0 + 0.31 / 0.3 + 0.8 / 0.7 + 0.25 / 0.2) / 4.0;
     assert!(images == 4 && (ratio - expected).abs() < 1e-12, "{ratio}");
     let text = report.text(Style::default());
     for part in [
-        "2 of 7 = 28.57 %, 2 by curvature",
-        "5 of 7, which",
+        "2 of 7 = 28.57 %, 1 by curvature, 1 by bounds around them",
+        "5 of 7, for which",
         "28.58 %",
     ] {
         let words = text.split_whitespace().collect::<Vec<_>>().join(" ");
         assert!(words.contains(part), "{part}: {words}");
     }
+    assert_eq!(
+        [0.0, 0.3, 0.5].map(|eps| report.certified_locally(eps)),
+        [0, 0, 1]
+    );
     let page = certify_html(&report);
     assert_well_formed(&page);
     assert_self_contained(&page);
-    for part in ["class=\"line above\" d=\"M", "28.58 %", "Both ends: of 4"] {
+    for part in [
+        "class=\"line above\" d=\"M",
+        "28.58 %",
+        "Both ends: of 4",
+        "by bounds around them",
+        "certifiable at most",
+    ] {
         assert!(page.contains(part), "{part}");
     }
 }
