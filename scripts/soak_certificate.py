@@ -387,7 +387,7 @@ def nearest(graph, header, line, draw):
 def tangents(draw, line, classes, n):
     """Tangents that say nothing in particular."""
     return [dict(rival=t, exponent=int(draw.choice([-1000, -60, -12, -9, -5, 0, 5, 30, 500])),
-                 steps="".join(draw.choice(list(DIGITS), 2 * n)) if draw.random() < 0.7 else "gA" * n)
+                 steps="".join(draw.choice(list(DIGITS), int(draw.integers(1, 5)) * n)) if draw.random() < 0.7 else "gA" * n)
             for t in range(classes) if t != line["label"] and draw.random() < 0.7]
 
 
@@ -484,11 +484,12 @@ def more(line, classes, beyond, draw, curved):
 
 def odd_lines(line, classes, curved):
     """Lines that are none."""
-    given = list(line.get("tangents", []))
+    given, pixels = list(line.get("tangents", [])), len(line["values"])
     yield from (line | {"tangents": v} for v in odd(given) if v != [])
     for i, entry in enumerate(given):
         for key, wrong in dict(rival=[line["label"], classes, True, 1.0, -1, ""], exponent=[501, -1001, True, 1.0, "1"],
-                               steps=["", entry["steps"] * 2, entry["steps"][1:], entry["steps"] + "gA", "=" + entry["steps"][1:], None]).items():
+                               steps=["", "g" * (5 * pixels), "g" * (4 * pixels + 1), "=" + entry["steps"][1:], None]
+                               + [entry["steps"][1:], entry["steps"] + "g"] * (pixels > 1)).items():
             yield from (line | {"tangents": given[:i] + [entry | {key: v}] + given[i + 1:]} for v in wrong if type(v) is not int or v != entry[key])
         yield line | {"tangents": given[:i] + [entry] + given[i:]}
         yield line | {"tangents": given[:i] + [json.dumps(entry)] + given[i + 1:]}
