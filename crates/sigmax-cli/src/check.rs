@@ -5,6 +5,7 @@ use std::io::{BufReader, Write};
 use std::process::ExitCode;
 use std::time::Instant;
 
+use sigmax::network::Arithmetic;
 use sigmax_formats::certificate::confirm_until;
 
 use crate::args::CheckArgs;
@@ -33,9 +34,19 @@ pub(crate) fn run(args: &CheckArgs) -> Result<ExitCode, Failure> {
             // There is nobody to tell if stdout is closed.
             let _ = writeln!(
                 std::io::stdout(),
-                "confirmed: {} images, {} with a radius above 0",
+                "confirmed: {} images, {} with a radius above 0{}{}",
                 confirmed.images,
-                confirmed.certified
+                confirmed.certified,
+                match confirmed.range {
+                    Some([least, most]) => format!(
+                        ", within which only inputs count whose pixels are all between {least} and {most}"
+                    ),
+                    None => String::new(),
+                },
+                match confirmed.arithmetic {
+                    Arithmetic::Float32 => ", also for an execution in float32",
+                    Arithmetic::Real => "",
+                }
             );
             Ok(ExitCode::SUCCESS)
         }

@@ -10,15 +10,22 @@
 
 mod bound;
 mod confirm;
+mod digits;
+mod lines;
+mod merge;
 mod object;
+mod slopes;
 mod tangent;
 
-pub use confirm::{Confirmed, confirm, confirm_lines, confirm_until};
+pub use confirm::{Confirmed, confirm, confirm_constants, confirm_lines, confirm_until};
+pub use merge::merge;
+pub use slopes::SlopesEntry;
 pub use tangent::TangentEntry;
 
 use serde::{Deserialize, Serialize};
 use sigmax::network::{
-    Arithmetic, Certificate, Certifier, Curvature, Method, NodeId, Rule, StatedBound, Tangent,
+    Arithmetic, Certificate, Certifier, Curvature, Method, NodeId, Rule, Slopes, StatedBound,
+    Tangent,
 };
 
 use crate::bytes::digest::{hex, sha256, unhex};
@@ -38,14 +45,22 @@ pub const CLAIM: &str = "for every x with ‖x − image‖₂ ≤ radius, in th
                          before the normalisation, the largest logit of x is that of label; nothing \
                          is claimed where radius is 0";
 
+/// The same of inputs whose pixels are those of pictures.
+pub const CLAIM_WITHIN: &str = "for every x with ‖x − image‖₂ ≤ radius, in the units of the network's input before \
+                                the normalisation, whose entries are all between the two numbers of range, the largest \
+                                logit of x is that of label; nothing is claimed where radius is 0";
+
 /// What speaks of the model.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Header {
     /// [`CERTIFICATE_SCHEMA`], or an earlier version that is still read.
     pub certificates: u32,
-    /// [`CLAIM`].
+    /// [`CLAIM`], or [`CLAIM_WITHIN`] where there is a range.
     pub claim: String,
+    /// Between which the pixels are of the inputs that are spoken of; not there: of all inputs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub range: Option<[f64; 2]>,
     /// What is assumed, one sentence each.
     pub assumptions: Vec<String>,
     /// `real` or `float32`.
@@ -160,6 +175,13 @@ pub struct Line {
     /// them.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub local: bool,
+    /// The slopes that these bounds go back by, where a rule for them says too little.
+    #[serde(
+        default,
+        skip_serializing_if = "Vec::is_empty",
+        deserialize_with = "object::objects"
+    )]
+    pub slopes: Vec<SlopesEntry>,
     /// The pixels in the order of the network's input, as bytes, each to be divided by 255, in
     /// hexadecimal digits; or
     #[serde(skip_serializing_if = "Option::is_none", default)]
@@ -210,6 +232,14 @@ pub fn assumptions_of(model: &NetworkModel, arithmetic: Arithmetic) -> Vec<Strin
     let mut list = assumptions(arithmetic);
     list.extend(model.precision.note().map(str::to_owned));
     list
+}
+
+/// What certificates claim, of all inputs or within a range.
+pub(crate) fn claim(range: Option<[f64; 2]>) -> &'static str {
+    match range {
+        None => CLAIM,
+        Some(_) => CLAIM_WITHIN,
+    }
 }
 
 impl ModelFile {
@@ -265,7 +295,8 @@ impl Header {
             };
         Self {
             certificates: CERTIFICATE_SCHEMA,
-            claim: CLAIM.to_owned(),
+            claim: claim(certifier.range()).to_owned(),
+            range: certifier.range(),
             assumptions,
             arithmetic: arithmetic.name().to_owned(),
             model,
@@ -373,6 +404,7 @@ impl Line {
                 .map(TangentEntry::new)
                 .collect(),
             local: certificate.method() == Method::Local,
+            slopes: certificate.slopes().iter().map(SlopesEntry::new).collect(),
             values: bytes.is_none().then(|| inputs.values(index)),
             bytes,
             exact: images.is_exact(),
@@ -407,6 +439,16 @@ impl Line {
         if line.local && (line.radius <= 0.0 || line.radius.is_nan()) {
             return Err("it is `local` and has no radius".to_owned());
         }
+        if !line.local && !line.slopes.is_empty() {
+            return Err("it has slopes and is not `local`".to_owned());
+        }
+        if line
+            .slopes
+            .iter()
+            .any(|slopes| slopes.functions().is_none())
+        {
+            return Err("the steps of slopes are not digits of base 64, and runs".to_owned());
+        }
         if line.logits.is_some() != line.error.is_some() {
             return Err(
                 "it has `logits` without an `error`, or an `error` without `logits`".into(),
@@ -433,6 +475,11 @@ impl Line {
     pub(crate) fn tangents(&self, pixels: usize) -> Option<Vec<Tangent>> {
         let tangents = self.tangents.iter();
         tangents.map(|tangent| tangent.read(pixels)).collect()
+    }
+
+    /// The slopes.
+    pub(crate) fn slopes(&self) -> Option<Vec<Slopes>> {
+        self.slopes.iter().map(SlopesEntry::read).collect()
     }
 
     /// The pixels.

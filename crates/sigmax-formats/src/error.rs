@@ -182,4 +182,14 @@ pub enum Error {
         /// What is wrong with it.
         reason: String,
     },
+    /// Certificates that are not those of parts of one set of images.
+    #[error("{}: line {line}: {reason}", file.display())]
+    NotOfOneSet {
+        /// The file.
+        file: PathBuf,
+        /// The line, from 1.
+        line: usize,
+        /// Why not.
+        reason: String,
+    },
 }

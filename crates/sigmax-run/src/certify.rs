@@ -1,10 +1,13 @@
 //! [`CertifyRun`]: how far every image of a set must move to become another class.
 
+use std::fs::File;
+use std::io::BufReader;
+use std::path::Path;
 use std::time::Instant;
 
-use sigmax::network::{Certifier, Distances, Effort, Network};
+use sigmax::network::{Certifier, Distances, Effort, Network, TimeLimit};
 use sigmax::{Budget, Options};
-use sigmax_formats::certificate::{Header, Line, ModelFile, assumptions_of};
+use sigmax_formats::certificate::{Header, Line, ModelFile, assumptions_of, confirm_constants};
 use sigmax_formats::images::{Images, Inputs};
 use sigmax_formats::report::{CertifyReport, Ends, NetworkBounds, SecondOrder};
 use sigmax_formats::{Model, NetworkError};
@@ -12,7 +15,7 @@ use sigmax_formats::{Model, NetworkError};
 use crate::error::Error;
 use crate::inputs::{self, Normalisation};
 use crate::ledger::{Ledger, refuse_other_files};
-use crate::request::{CertificateFile, CertifyRequest, Methods, Radii};
+use crate::request::{CertificateFile, CertifyRequest, Methods, Radii, Shard};
 use crate::resources::Resources;
 use crate::share::per_node;
 use crate::watch::Watch;
@@ -33,6 +36,8 @@ pub struct CertifyRun {
     request: CertifyRequest,
     network: Network,
     inputs: Inputs,
+    /// The images that are certified.
+    selected: Vec<usize>,
     normalisation: Option<Normalisation>,
     assumptions: Vec<String>,
 }
@@ -66,7 +71,13 @@ impl CertifyRun {
         }
         let assumptions = assumptions_of(&found, request.arithmetic);
         let (network, inputs, normalisation) = inputs::prepare(&request, found.network, images)?;
+        let count = inputs.images().len();
+        let selected = match request.shard {
+            Some(shard) => shard.images(count).collect(),
+            None => (0..count).collect(),
+        };
         Ok(Self {
+            selected,
             model,
             request,
             network,
@@ -100,7 +111,7 @@ impl CertifyRun {
         let header = self.header(&certifier)?;
         let mut ledger = match file {
             Some(file) => {
-                let open = || Ledger::open(file, &header, &certifier, &self.inputs);
+                let open = || Ledger::open(file, &header, &certifier, &self.inputs, &self.selected);
                 Some(pool.install(open)?)
             }
             None => None,
@@ -110,7 +121,7 @@ impl CertifyRun {
             count(&mut report, done.right, done.ends);
         }
         report.resumed = report.total;
-        let images = self.inputs.images();
+        let images = &self.selected;
         let length: usize = self.inputs.fit().input().iter().product();
         let most = match self.distances() {
             Some(_) => LOCAL_BLOCK,
@@ -126,12 +137,12 @@ impl CertifyRun {
             }
             // A run that was interrupted goes on with the same blocks.
             let end = (report.total / block + 1) * block;
-            let places = report.total..end.min(images.len());
-            let Done { lines, seconds } =
-                pool.install(|| self.lines(&certifier, places, deadline))?;
-            report.local = report.local.map(|sum| sum + seconds);
+            let places = &images[report.total..end.min(images.len())];
+            let done = pool.install(|| self.lines(&certifier, places, deadline))?;
+            report.local = report.local.map(|sum| sum + done.seconds);
+            report.unfinished += done.unfinished;
             let mut text = String::new();
-            for (right, ends, line) in lines {
+            for (right, ends, line) in done.lines {
                 count(&mut report, right, ends);
                 if ledger.is_some() {
                     text += &line.line();
@@ -158,6 +169,52 @@ impl CertifyRun {
 
     /// The certifier, and whether it knows the curvature.
     fn certifier(&self, deadline: Option<Instant>) -> Result<(Certifier, SecondOrder), Error> {
+        let found = match &self.request.constants {
+            Some(path) => self.stated_certifier(path, deadline)?,
+            None => self.own_certifier(deadline)?,
+        };
+        self.check_labels(found.0.classes())?;
+        Ok(found)
+    }
+
+    /// One with constants that a file states, once they are confirmed.
+    fn stated_certifier(
+        &self,
+        path: &Path,
+        deadline: Option<Instant>,
+    ) -> Result<(Certifier, SecondOrder), Error> {
+        let file = File::open(path).map_err(|error| Error::read(path, error))?;
+        let input = &mut BufReader::new(file);
+        let (certifier, line) = confirm_constants(path, input, self.model.file(), deadline)?;
+        let wanted = |certifier: &Certifier| {
+            certifier.arithmetic() == self.request.arithmetic
+                && Some(certifier.range()) == self.range().ok()
+                && match self.request.methods {
+                    Methods::Best => true,
+                    Methods::Curvature => certifier.curvature().is_some(),
+                    Methods::Global | Methods::Local => certifier.curvature().is_none(),
+                }
+        };
+        if !wanted(&certifier) || self.header(&certifier)?.line() != line {
+            return Err(Error::Constants {
+                file: path.to_owned(),
+            });
+        }
+        let second_order = match (certifier.curvature(), self.request.methods) {
+            (Some(_), _) => SecondOrder::Used,
+            (None, Methods::Best) => SecondOrder::NotKnown("the constants state none".to_owned()),
+            (None, _) => SecondOrder::NotAsked,
+        };
+        Ok((certifier, second_order))
+    }
+
+    /// Between which the pixels lie of the inputs that are spoken of.
+    fn range(&self) -> Result<Option<[f64; 2]>, Error> {
+        inputs::range(&self.request, self.inputs.images().units())
+    }
+
+    /// One whose constants are proved now.
+    fn own_certifier(&self, deadline: Option<Instant>) -> Result<(Certifier, SecondOrder), Error> {
         let options = Options {
             tolerance: self.request.tolerance,
             // The other half is for the images.
@@ -165,6 +222,9 @@ impl CertifyRun {
         };
         let mut certifier = Certifier::new(&self.network, &options, self.request.arithmetic)
             .map_err(|error| self.core(error))?;
+        if let Some(range) = self.range()? {
+            certifier = certifier.within(range).map_err(|error| self.core(error))?;
+        }
         let mut second_order = SecondOrder::NotAsked;
         if matches!(self.request.methods, Methods::Best | Methods::Curvature) {
             let left = |deadline: Instant| deadline.saturating_duration_since(Instant::now()) / 2;
@@ -190,9 +250,13 @@ impl CertifyRun {
                 Err(error) => return Err(self.core(error)),
             }
         }
-        let (images, classes) = (self.inputs.images(), certifier.classes());
+        Ok((certifier, second_order))
+    }
+
+    fn check_labels(&self, classes: usize) -> Result<(), Error> {
+        let images = self.inputs.images();
         match (0..images.len()).find(|&i| images.label(i) >= classes) {
-            None => Ok((certifier, second_order)),
+            None => Ok(()),
             Some(i) => {
                 let file = self.request.labels.as_ref().unwrap_or(&self.request.images);
                 Err(Error::Label {
@@ -231,16 +295,19 @@ impl CertifyRun {
             images: self.request.images.display().to_string(),
             fit: self.inputs.fit().clone(),
             units: self.inputs.images().units(),
+            range: certifier.range(),
             arithmetic: self.request.arithmetic.name().to_owned(),
             mean: self.request.mean.clone(),
             std: self.request.std.clone(),
             lipschitz: certifier.bounds().upper(),
-            asked: self.inputs.images().len(),
+            part: self.request.shard.map(Shard::numbers),
+            asked: self.selected.len(),
             total: 0,
             resumed: 0,
             correct: 0,
             second_order,
             local: self.distances().map(|_| 0.0),
+            unfinished: 0,
             ends: Vec::new(),
             eps: self.request.eps.clone(),
             seconds: 0.0,
@@ -277,32 +344,42 @@ impl CertifyRun {
     fn lines(
         &self,
         certifier: &Certifier,
-        places: std::ops::Range<usize>,
+        places: &[usize],
         deadline: Option<Instant>,
     ) -> Result<Done, Error> {
         let images = self.inputs.images();
-        let pixels: Vec<f64> = places.clone().flat_map(|i| self.inputs.values(i)).collect();
-        let labels: Vec<usize> = places.clone().map(|i| images.label(i)).collect();
+        let pixels: Vec<f64> = places.iter().flat_map(|&i| self.inputs.values(i)).collect();
+        let labels: Vec<usize> = places.iter().map(|&i| images.label(i)).collect();
         let exact = images.is_exact();
         let mut certificates = certifier
             .search(&pixels, &labels, exact, self.effort())
             .map_err(|error| self.core(error))?;
         let started = Instant::now();
+        let mut unfinished = 0;
         if let Some(distances) = self.distances() {
-            certifier
-                .enlarge(&pixels, exact, &mut certificates, &distances, deadline)
+            let time = TimeLimit {
+                until: deadline,
+                each: self.request.image_budget,
+            };
+            unfinished = certifier
+                .enlarge(&pixels, exact, &mut certificates, &distances, time)
                 .map_err(|error| self.core(error))?;
         }
         let seconds = started.elapsed().as_secs_f64();
         let lines = places
+            .iter()
             .zip(&certificates)
-            .map(|(index, found)| {
+            .map(|(&index, found)| {
                 let right = found.prediction() == found.label();
                 let line = Line::new(found, &self.inputs, index);
                 (right, Ends::new(found, &line), line)
             })
             .collect();
-        Ok(Done { lines, seconds })
+        Ok(Done {
+            lines,
+            seconds,
+            unfinished,
+        })
     }
 }
 
@@ -311,8 +388,9 @@ struct Done {
     /// Of each, whether its class is right as evaluated, between what the nearest input of another
     /// class lies, and its line.
     lines: Vec<(bool, Ends, Line)>,
-    /// What bounds around them took.
+    /// What bounds around them took, and of how many they were not finished.
     seconds: f64,
+    unfinished: usize,
 }
 
 fn count(report: &mut CertifyReport, right: bool, ends: Ends) {

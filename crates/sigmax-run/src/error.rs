@@ -102,6 +102,16 @@ pub enum Error {
         /// How many classes there are.
         classes: usize,
     },
+    /// Constants of something else than what is to be certified.
+    #[error(
+        "--constants {}: its first line is not that of these options and this version: give the options that \
+         it was made with, or leave --constants out",
+        file.display()
+    )]
+    Constants {
+        /// The file of certificates.
+        file: PathBuf,
+    },
     /// Certificates that a run cannot go on with. The reason is a text, as it may be any that a reader
     /// of certificates gives.
     #[error("{}: line {line}: {reason}; start without --resume", file.display())]

@@ -44,6 +44,25 @@ pub(crate) fn prepare(
     Ok((network, inputs, normalisation))
 }
 
+/// Between which the values of an input are, where others do not count.
+pub(crate) fn range(request: &CertifyRequest, units: Units) -> Result<Option<[f64; 2]>, Error> {
+    if !request.valid_pixels {
+        return Ok(None);
+    }
+    let range = request.pixel_range.unwrap_or([0.0, 1.0]);
+    match units {
+        Units::Floats { least, most } if least < range[0] || range[1] < most => {
+            Err(Error::PixelRange {
+                images: request.images.clone(),
+                least,
+                most,
+                stated: request.pixel_range,
+            })
+        }
+        _ => Ok(Some(range)),
+    }
+}
+
 /// Refuses values that distances would not be meant for.
 fn check_units(request: &CertifyRequest, units: Units) -> Result<(), Error> {
     let images = || request.images.clone();

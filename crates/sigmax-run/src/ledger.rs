@@ -59,6 +59,7 @@ impl Ledger {
         header: &Header,
         certifier: &Certifier,
         inputs: &Inputs,
+        selected: &[usize],
     ) -> Result<Self, Error> {
         let resumed = to.existing == Existing::Resumed;
         let exists = to.path.exists();
@@ -75,7 +76,7 @@ impl Ledger {
             done: Vec::new(),
         };
         let end = if resumed && exists {
-            ledger.read(header, certifier, inputs)?
+            ledger.read(header, certifier, inputs, selected)?
         } else {
             0
         };
@@ -98,6 +99,7 @@ impl Ledger {
         header: &Header,
         certifier: &Certifier,
         inputs: &Inputs,
+        selected: &[usize],
     ) -> Result<u64, Error> {
         let path = self.path.clone();
         let wrong = |number: usize, reason: String| Error::Resume {
@@ -133,14 +135,16 @@ impl Ledger {
                 }
                 continue;
             }
-            let index = number - 2;
+            let Some(&index) = selected.get(number - 2) else {
+                let reason = "there are no more images that it could be of";
+                return Err(wrong(number, reason.to_owned()));
+            };
             let found = std::str::from_utf8(&line)
                 .map_err(|error| error.to_string())
                 .and_then(Line::parse)
                 .map_err(|error| wrong(number, format!("no certificate: {error}")))?;
             let images = inputs.images();
-            let same = index < images.len()
-                && found.index == index
+            let same = found.index == index
                 && found.label == images.label(index)
                 && found.exact == images.is_exact()
                 && found.has_pixels_of(inputs, index);
@@ -156,7 +160,7 @@ impl Ledger {
     }
 
     fn confirm(&mut self, certifier: &Certifier, block: &[Line]) -> Result<(), (usize, String)> {
-        let found = confirm_lines(certifier, block)?;
+        let found = confirm_lines(certifier, block, None)?;
         let done = block.iter().zip(found).map(|(line, found)| Done {
             right: found.prediction() == line.label,
             ends: Ends::new(&found, line),

@@ -41,7 +41,7 @@ pub use audit::{AuditRun, NetworkPart};
 pub use certify::CertifyRun;
 pub use compare::compare;
 pub use error::Error;
-pub use request::{CertificateFile, CertifyRequest, Existing, Methods, Radii};
+pub use request::{CertificateFile, CertifyRequest, Existing, Methods, Radii, Shard};
 pub use resources::{Cancel, Resources};
 pub use spectra::spectra_of_worst;
 pub use watch::Watch;

@@ -1,6 +1,7 @@
 //! [`CertifyRequest`]: what a certification is asked for, and where its certificates go.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use sigmax::network::{Arithmetic, Channels};
 
@@ -14,6 +15,10 @@ pub struct CertifyRequest {
     pub labels: Option<PathBuf>,
     /// Only so many of them, the first.
     pub limit: Option<usize>,
+    /// Only a part of them.
+    pub shard: Option<Shard>,
+    /// A file of certificates, of whose model the first line states the constants to use.
+    pub constants: Option<PathBuf>,
     /// Distances at which to count what is certified.
     pub eps: Vec<f64>,
     /// What is subtracted from the pixels: nothing, one value, or one per channel.
@@ -24,6 +29,8 @@ pub struct CertifyRequest {
     pub layout: Option<Channels>,
     /// Between which numbers floats lie, where that is not 0 to 1.
     pub pixel_range: Option<[f64; 2]>,
+    /// Whether only inputs count whose values are in that range, as those of pictures are.
+    pub valid_pixels: bool,
     /// Spatial input size, where the model leaves it open.
     pub input_size: Option<Vec<usize>>,
     /// Relative width to which norms are proved.
@@ -34,6 +41,34 @@ pub struct CertifyRequest {
     pub methods: Methods,
     /// How large the radii should be.
     pub radii: Radii,
+    /// Time for bounds around each image.
+    pub image_budget: Option<Duration>,
+}
+
+/// One of several parts of a set of images.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Shard {
+    part: usize,
+    parts: usize,
+}
+
+impl Shard {
+    /// Part `part` of `parts`, from 1: of images that are numbered from 1, those with number ≡ `part` modulo
+    /// `parts`. `None` where there is no such part.
+    #[must_use]
+    pub fn new(part: usize, parts: usize) -> Option<Self> {
+        (1..=parts).contains(&part).then_some(Self { part, parts })
+    }
+
+    /// Which part, of how many.
+    pub(crate) fn numbers(self) -> (usize, usize) {
+        (self.part, self.parts)
+    }
+
+    /// The images of so many that are in it, from 0.
+    pub(crate) fn images(self, count: usize) -> impl Iterator<Item = usize> {
+        (self.part - 1..count).step_by(self.parts)
+    }
 }
 
 /// What radii may follow from.
@@ -88,16 +123,20 @@ impl CertifyRequest {
             images,
             labels: None,
             limit: None,
+            shard: None,
+            constants: None,
             eps: Vec::new(),
             mean: Vec::new(),
             std: Vec::new(),
             layout: None,
             pixel_range: None,
+            valid_pixels: false,
             input_size: None,
             tolerance: 1e-3,
             arithmetic: Arithmetic::Real,
             methods: Methods::Best,
             radii: Radii::Full,
+            image_budget: None,
         }
     }
 }

@@ -22,6 +22,16 @@ pub enum Error {
         /// The entry: NaN, +∞ or −∞.
         value: f64,
     },
+    /// A range of inputs is none.
+    #[error(
+        "inputs between {least} and {most}: expected two finite numbers, the smaller one first"
+    )]
+    Range {
+        /// The lower end as given.
+        least: f64,
+        /// The upper end as given.
+        most: f64,
+    },
     /// The shape is not that of a layer's weight.
     #[error("kernel shape {shape:?}: {reason}")]
     Shape {

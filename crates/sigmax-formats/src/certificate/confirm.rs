@@ -11,27 +11,30 @@ use sigmax::network::{
     Arithmetic, Certificate, Certifier, Channels, Network, confirm_bounds_until,
 };
 
+use super::lines::Lines;
 use super::tangent::misfit;
-use super::{CLAIM, Header, Line, ModelFile, assumptions_of};
+use super::{Header, Line, ModelFile, assumptions_of, claim, slopes};
 use crate::error::Error;
 use crate::images::is_arranged;
 use crate::model::Model;
 use crate::model::format::Format;
 use crate::model::network::NetworkError;
 
-/// Longest line.
-const MAX_LINE: usize = 1 << 28;
 /// Lines that are confirmed at a time, and their length.
 const BLOCK: usize = 256;
 const BLOCK_BYTES: usize = 1 << 27;
 
 /// What was confirmed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Confirmed {
     /// Images; 0 where the first line is alone, of which nothing but what it states of the model is confirmed.
     pub images: usize,
     /// Images with a radius above 0.
     pub certified: usize,
+    /// Between which the pixels lie of the inputs that the radii speak of; `None`: of all inputs.
+    pub range: Option<[f64; 2]>,
+    /// The arithmetic that they speak of.
+    pub arithmetic: Arithmetic,
 }
 
 /// Confirms the certificates that `input`, called `name`, holds for the model at `model`.
@@ -57,42 +60,13 @@ pub fn confirm_until(
     model: &Path,
     deadline: Option<Instant>,
 ) -> Result<Confirmed, Error> {
-    let mut lines = Lines {
-        name,
-        input,
-        number: 0,
-    };
-    let Some(first) = lines.next()? else {
-        return Err(lines.malformed("it is empty"));
-    };
-    let header = Header::parse(&first).map_err(|reason| lines.malformed(reason))?;
-    let arithmetic = check_header(&lines, &header)?;
-    let network = rebuild(&lines, &header, arithmetic, model)?;
-    check_nodes(&lines, &header, &network)?;
-    let refuse = |error: sigmax::Error| lines.refuse(error.to_string());
-    let bounds = confirm_bounds_until(&network, &header.stated(), deadline).map_err(refuse)?;
-    if header.lipschitz < bounds.upper().get() {
-        return Err(lines.refuse("its constant is smaller than that of its nodes"));
-    }
-    let mut certifier = Certifier::with_bounds(bounds, arithmetic).map_err(refuse)?;
-    let logits = &network.node(certifier.logits()).name;
-    if (logits, certifier.classes()) != (&header.logits, header.classes) {
-        return Err(lines.refuse(format!(
-            "it compares {} entries of node {:?}; the classes are the {} entries of {logits:?}",
-            header.classes,
-            header.logits,
-            certifier.classes()
-        )));
-    }
-    let stated = header.stated_curvature(certifier.classes());
-    if let Some(stated) = stated.map_err(|reason| lines.refuse(reason))? {
-        certifier
-            .confirm_curvature(&stated, deadline)
-            .map_err(refuse)?;
-    }
+    let mut lines = Lines::new(name, input);
+    let certifier = confirm_first(&mut lines, model, deadline)?.0;
     let mut confirmed = Confirmed {
         images: 0,
         certified: 0,
+        range: certifier.range(),
+        arithmetic: certifier.arithmetic(),
     };
     let mut last = None;
     loop {
@@ -117,7 +91,7 @@ pub fn confirm_until(
         if deadline.is_some_and(|deadline| Instant::now() >= deadline) {
             return Err(lines.refuse(sigmax::Error::OutOfTime.to_string()));
         }
-        if let Err((place, reason)) = confirm_lines(&certifier, &block) {
+        if let Err((place, reason)) = confirm_lines(&certifier, &block, deadline) {
             lines.number = start + place + 1;
             return Err(lines.refuse(reason));
         }
@@ -127,13 +101,66 @@ pub fn confirm_until(
     }
 }
 
+/// Confirms what the first line of a file of certificates states of the model at `model`: a certifier with these
+/// constants, and the line.
+///
+/// # Errors
+/// As [`confirm`].
+pub fn confirm_constants(
+    name: &Path,
+    input: &mut dyn BufRead,
+    model: &Path,
+    deadline: Option<Instant>,
+) -> Result<(Certifier, String), Error> {
+    confirm_first(&mut Lines::new(name, input), model, deadline)
+}
+
+fn confirm_first(
+    lines: &mut Lines<'_>,
+    model: &Path,
+    deadline: Option<Instant>,
+) -> Result<(Certifier, String), Error> {
+    let Some(first) = lines.next()? else {
+        return Err(lines.malformed("it is empty"));
+    };
+    let header = Header::parse(&first).map_err(|reason| lines.malformed(reason))?;
+    let arithmetic = check_header(lines, &header)?;
+    let network = rebuild(lines, &header, arithmetic, model)?;
+    check_nodes(lines, &header, &network)?;
+    let refuse = |error: sigmax::Error| lines.refuse(error.to_string());
+    let bounds = confirm_bounds_until(&network, &header.stated(), deadline).map_err(refuse)?;
+    if header.lipschitz < bounds.upper().get() {
+        return Err(lines.refuse("its constant is smaller than that of its nodes"));
+    }
+    let mut certifier = Certifier::with_bounds(bounds, arithmetic).map_err(refuse)?;
+    if let Some(range) = header.range {
+        certifier = certifier.within(range).map_err(refuse)?;
+    }
+    let logits = &network.node(certifier.logits()).name;
+    if (logits, certifier.classes()) != (&header.logits, header.classes) {
+        return Err(lines.refuse(format!(
+            "it compares {} entries of node {:?}; the classes are the {} entries of {logits:?}",
+            header.classes,
+            header.logits,
+            certifier.classes()
+        )));
+    }
+    let stated = header.stated_curvature(certifier.classes());
+    if let Some(stated) = stated.map_err(|reason| lines.refuse(reason))? {
+        certifier
+            .confirm_curvature(&stated, deadline)
+            .map_err(refuse)?;
+    }
+    Ok((certifier, first))
+}
+
 fn check_header(lines: &Lines<'_>, header: &Header) -> Result<Arithmetic, Error> {
     let arithmetic = match header.arithmetic.as_str() {
         "real" => Arithmetic::Real,
         "float32" => Arithmetic::Float32,
         other => return Err(lines.malformed(format!("its arithmetic {other:?} is not known"))),
     };
-    if header.claim != CLAIM {
+    if header.claim != claim(header.range) {
         return Err(lines.refuse("its claim is not the one that certificates make"));
     }
     Ok(arithmetic)
@@ -271,19 +298,22 @@ fn check_nodes(lines: &Lines<'_>, header: &Header, network: &Network) -> Result<
     Ok(())
 }
 
-/// Confirms what lines state, for bounds that are proved; the evaluations that it follows from.
+/// Confirms what lines state, for bounds that are proved; the evaluations that it follows from. Bounds
+/// around images are tried until a point in time.
 ///
 /// # Errors
 /// The place of a line that is not confirmed, and what of it is not.
 pub fn confirm_lines(
     certifier: &Certifier,
     lines: &[Line],
+    deadline: Option<Instant>,
 ) -> Result<Vec<Certificate>, (usize, String)> {
     let expected = certifier.bounds().network().input().len();
     let mut all = Vec::with_capacity(lines.len());
     for run in lines.chunk_by(|a, b| a.exact == b.exact) {
         let start = all.len();
         let (mut pixels, mut labels, mut tangents) = (Vec::new(), Vec::new(), Vec::new());
+        let mut stated = Vec::new();
         for (place, line) in run.iter().enumerate() {
             let refuse = |reason| Err((start + place, format!("image {}: {reason}", line.index)));
             let image = line.pixels().unwrap_or_default();
@@ -307,22 +337,28 @@ pub fn confirm_lines(
             if let Some(reason) = misfit(&points, line.label, certifier.classes()) {
                 return refuse(reason);
             }
+            if let Some([least, most]) = certifier.range()
+                && let Some(v) = image.iter().find(|v| !(least..=most).contains(v))
+            {
+                return refuse(format!("its pixel {v} is not between {least} and {most}"));
+            }
+            if let Some(reason) = slopes::misfit(&line.slopes, line.label, certifier) {
+                return refuse(reason);
+            }
+            let slopes = line.slopes().unwrap_or_default();
             pixels.extend(image);
             labels.push(line.label);
             tangents.push(points);
+            stated.push((if line.local { line.radius } else { 0.0 }, slopes));
         }
         let exact = run[0].exact;
         let failed = |error: sigmax::Error| (start, error.to_string());
         let mut found = certifier
             .certify_by(&pixels, &labels, exact, &tangents)
             .map_err(failed)?;
-        let stated: Vec<f64> = run
-            .iter()
-            .map(|line| if line.local { line.radius } else { 0.0 })
-            .collect();
-        if stated.iter().any(|&radius| radius > 0.0) {
+        if stated.iter().any(|(radius, _)| *radius > 0.0) {
             certifier
-                .confirm_around(&pixels, exact, &mut found, &stated)
+                .confirm_around(&pixels, exact, &mut found, &stated, deadline)
                 .map_err(failed)?;
         }
         for (place, (line, found)) in run.iter().zip(&found).enumerate() {
@@ -350,53 +386,5 @@ fn unconfirmed(line: &Line, found: &Certificate) -> Option<&'static str> {
         Some("list of logits, or their error,")
     } else {
         None
-    }
-}
-
-/// The lines of a file, one at a time, with the number of the current one.
-struct Lines<'a> {
-    name: &'a Path,
-    input: &'a mut dyn BufRead,
-    number: usize,
-}
-
-impl Lines<'_> {
-    fn next(&mut self) -> Result<Option<String>, Error> {
-        let mut line = Vec::new();
-        let io = |source| Error::Io {
-            file: self.name.to_owned(),
-            action: "read",
-            source,
-        };
-        let mut limited = std::io::Read::take(&mut *self.input, MAX_LINE as u64);
-        limited.read_until(b'\n', &mut line).map_err(io)?;
-        if line.is_empty() {
-            return Ok(None);
-        }
-        self.number += 1;
-        if line.last() != Some(&b'\n') {
-            return Err(self.malformed("the line is cut short, or longer than any certificate"));
-        }
-        String::from_utf8(line)
-            .map(Some)
-            .map_err(|_| self.malformed("it is no text in UTF-8"))
-    }
-
-    /// What is well-formed, and not confirmed.
-    fn refuse(&self, reason: impl Into<String>) -> Error {
-        Error::NotConfirmed {
-            file: self.name.to_owned(),
-            line: self.number.max(1),
-            reason: reason.into(),
-        }
-    }
-
-    /// What `sigmax certify` does not write.
-    fn malformed(&self, reason: impl Into<String>) -> Error {
-        Error::NoCertificate {
-            file: self.name.to_owned(),
-            line: self.number.max(1),
-            reason: reason.into(),
-        }
     }
 }

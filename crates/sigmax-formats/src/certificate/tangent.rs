@@ -3,10 +3,10 @@
 use serde::{Deserialize, Serialize};
 use sigmax::network::Tangent;
 
+use super::digits::{DIGITS, value};
+
 /// Most digits of a step.
 const MOST_DIGITS: usize = 4;
-
-const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 
 /// Exponents that a step may have: no step is 0, and the square of a length is a number.
 const EXPONENTS: std::ops::RangeInclusive<i32> = -1000..=500;
@@ -67,12 +67,6 @@ impl TangentEntry {
 /// What is added to a step of so many digits, so that it is a number.
 fn middle(digits: usize) -> i32 {
     1 << (6 * digits - 1)
-}
-
-/// Of a digit of base 64.
-fn value(digit: u8) -> Option<i32> {
-    let place = DIGITS.iter().position(|&known| known == digit)?;
-    i32::try_from(place).ok()
 }
 
 /// Why tangents are none for an image of `label`, if they are not.

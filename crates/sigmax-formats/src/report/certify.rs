@@ -34,6 +34,8 @@ pub struct CertifyReport {
     pub fit: Fit,
     /// What their values are: the units of radii.
     pub units: Units,
+    /// Between which the pixels of the inputs are that radii speak of; `None`: of all inputs.
+    pub range: Option<[f64; 2]>,
     /// The arithmetic that the radii speak of: `real` or `float32`.
     pub arithmetic: String,
     /// What is subtracted from each channel of an image; empty: nothing.
@@ -42,6 +44,8 @@ pub struct CertifyReport {
     pub std: Vec<f64>,
     /// The Lipschitz constant of the network that the radii rest on.
     pub lipschitz: Upper,
+    /// Which of how many parts of the images was asked for, where it is one of them.
+    pub part: Option<(usize, usize)>,
     /// Number of images that were asked for.
     pub asked: usize,
     /// Number of images that were done.
@@ -54,6 +58,8 @@ pub struct CertifyReport {
     pub second_order: SecondOrder,
     /// Seconds that bounds around images took, where they were used.
     pub local: Option<f64>,
+    /// Of how many images these were given up because their time was over.
+    pub unfinished: usize,
     /// What is proved of each image.
     pub ends: Vec<Ends>,
     /// The radii that were asked about.
@@ -113,10 +119,14 @@ impl CertifyReport {
         let mut out = String::new();
         let mut paragraph = |text: &str| out.push_str(&wrap(text, width, 2));
         paragraph(&format!(
-            "{} on {}: {} images in {}.",
+            "{} on {}: {} images{} in {}.",
             printable(&self.file),
             printable(&self.images),
             self.total,
+            match self.part {
+                Some((part, parts)) => format!(", part {part} of {parts},"),
+                None => String::new(),
+            },
             seconds(self.seconds)
         ));
         if !self.complete {
@@ -128,6 +138,10 @@ impl CertifyReport {
             );
             paragraph(&paint(&text, Some(YELLOW).filter(|_| style.colour)));
         }
+        if self.total == 0 {
+            paragraph("No image was certified.");
+            return out;
+        }
         paragraph(&format!(
             "Clean accuracy (as evaluated): {} of {} = {} %.",
             self.correct,
@@ -136,13 +150,13 @@ impl CertifyReport {
         ));
         for (eps, text) in self.claims() {
             let count = self.certified(eps);
-            let by_curvature = self.by_methods(eps);
+            let by_methods = self.by_methods(eps);
             paragraph(&format!(
-                "Certified {text}: {count} of {} = {} %{by_curvature}. PROVED.",
+                "Certified {text}: {count} of {} = {} %{by_methods}. PROVED.",
                 self.total,
                 percent_down(count, self.total)
             ));
-            if self.second_order == SecondOrder::Used && eps > 0.0 {
+            if self.is_searched() && eps > 0.0 {
                 let found = self.adversarial(eps);
                 paragraph(&format!(
                     "Not certifiable {text}: {found} of {}, for which an input there is another class \
@@ -167,6 +181,7 @@ impl CertifyReport {
             paragraph(&format!("{}.", printable(text.trim_end_matches('.'))));
         }
         paragraph(&format!("Pixels: {}.", self.units_text()));
+        paragraph(&format!("Inputs: {}.", self.range_text()));
         paragraph(&format!("Layout: {}.", self.fit));
         paragraph(&format!("Arithmetic: {}.", self.arithmetic_text()));
         let network = NetworkReport {
@@ -206,11 +221,18 @@ impl CertifyReport {
     /// What bounds around images cost, in words.
     pub(crate) fn local_text(&self) -> Option<String> {
         let time = self.local?;
-        Some(format!(
-            "Bounds around images: {} in all, {} an image.",
-            seconds(time),
-            seconds(time / (self.total - self.resumed).max(1) as f64)
-        ))
+        Some(
+            format!(
+                "Bounds around images: {} in all, {} an image.",
+                seconds(time),
+                seconds(time / (self.total - self.resumed).max(1) as f64)
+            ) + &match self.unfinished {
+                0 => String::new(),
+                count => {
+                    format!(" Of {count} images they were not finished when their time was over.")
+                }
+            },
+        )
     }
 
     /// The radii to speak of, each with its words; the first is 0.
@@ -224,6 +246,16 @@ impl CertifyReport {
     /// The units in words.
     pub(crate) fn units_text(&self) -> String {
         format!("{}; radii and ε are in these units", self.units)
+    }
+
+    /// What inputs radii speak of, in words.
+    pub(crate) fn range_text(&self) -> String {
+        match self.range {
+            None => "all, also those with pixels that no picture has".to_owned(),
+            Some([least, most]) => {
+                format!("only those whose pixels are all between {least} and {most}")
+            }
+        }
     }
 
     /// The arithmetic in words.

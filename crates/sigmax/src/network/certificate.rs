@@ -3,6 +3,7 @@
 use crate::claim::{Lower, Upper};
 use crate::named::named;
 use crate::network::eval::rounds::norm_up;
+use crate::network::local::slopes::Slopes;
 use crate::network::tangent::Tangent;
 use crate::rounding::{add_up, mul_up};
 
@@ -59,6 +60,7 @@ pub struct Certificate {
     pub(crate) error: Upper,
     pub(crate) method: Method,
     pub(crate) tangents: Vec<Tangent>,
+    pub(crate) slopes: Vec<Slopes>,
     pub(crate) adversarial: Option<Upper>,
     /// What is proved of the prediction, before it was made smaller so that others can confirm it.
     pub(crate) proved: Proved,
@@ -97,7 +99,7 @@ impl Certificate {
         self.by_network
     }
 
-    /// The class that limits the radius by these; `None` where no other class does.
+    /// The class that limits the radius that follows from these; `None` where no other class does.
     #[must_use]
     pub fn rival(&self) -> Option<usize> {
         self.rival
@@ -138,6 +140,12 @@ impl Certificate {
     #[must_use]
     pub fn tangents(&self) -> &[Tangent] {
         &self.tangents
+    }
+
+    /// The slopes that the radius follows from, where bounds around the image need others than a rule gives.
+    #[must_use]
+    pub fn slopes(&self) -> &[Slopes] {
+        &self.slopes
     }
 
     /// An upper bound of the distance to the nearest input of another class than the label, where one

@@ -63,6 +63,8 @@ pub struct Certifier {
     /// An upper bound of the Lipschitz constant of z_y − z_t for every pair (y, t).
     pairs: Vec<f64>,
     pub(crate) curvature: Option<Curvature>,
+    /// Between which the entries of the input are, where nothing is said of others.
+    pub(crate) range: Option<[f64; 2]>,
     /// What bounds around images need, once they were asked for.
     pub(crate) prepared: OnceLock<Prepared>,
 }
@@ -172,8 +174,29 @@ impl Certifier {
             last,
             pairs,
             curvature: None,
+            range: None,
             prepared: OnceLock::new(),
         })
+    }
+
+    /// Certificates that speak only of inputs whose entries lie between two numbers, as those of pictures do:
+    /// bounds around an image make use of that. An image that lies elsewhere counts too.
+    ///
+    /// # Errors
+    /// [`Error::Range`] for what is not two finite numbers, the smaller one first.
+    pub fn within(mut self, range: [f64; 2]) -> Result<Self, Error> {
+        let [least, most] = range;
+        if !(least.is_finite() && most.is_finite() && least < most) {
+            return Err(Error::Range { least, most });
+        }
+        self.range = Some(range);
+        Ok(self)
+    }
+
+    /// Between which the entries of the inputs lie that the certificates speak of; `None`: of all inputs.
+    #[must_use]
+    pub fn range(&self) -> Option<[f64; 2]> {
+        self.range
     }
 
     /// What the certificates speak of.
@@ -317,6 +340,7 @@ impl Certifier {
             logits: at.logits.values,
             method,
             tangents,
+            slopes: Vec::new(),
             adversarial: wrong.then(|| Upper::claim(0.0)),
             proved,
         }

@@ -1,20 +1,24 @@
 //! Radii from bounds around one image: the ball and the box of every node in one Lagrangian (T38).
 
 mod around;
+mod ascent;
 mod back;
 mod bend;
 mod boxes;
+mod guide;
 mod pieces;
 mod pool;
 pub(crate) mod prepared;
 mod reach;
 mod rows;
 mod scatter;
+pub(crate) mod slopes;
 #[cfg(test)]
 mod tests;
 
-use std::cell::OnceCell;
-use std::time::Instant;
+use std::cell::{Cell, OnceCell};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
 
 use rayon::prelude::*;
 
@@ -22,19 +26,25 @@ use crate::claim::Lower;
 use crate::error::Error;
 use crate::network::certificate::{Certificate, Method};
 use crate::network::certify::{Certifier, RADIUS_SLACK, inexactness, largest};
-use crate::network::eval::backward::differentials;
+use crate::network::eval::backward::{Differential, differentials};
 use crate::network::eval::forward::{Evaluated, Inexact};
 use crate::network::eval::rounds::norm_up;
 use crate::network::graph::NodeId;
 use crate::network::local::around::Around;
+use crate::network::local::boxes::Narrowed;
 use crate::network::local::prepared::Prepared;
 use crate::network::local::rows::Rows;
-use crate::rounding::{mul_up, sub_down};
+use crate::network::local::slopes::Slopes;
+use crate::network::op::Op;
+use crate::rounding::{larger, mul_up, sub_down};
 
 /// Most distances that are tried for one image.
 const MOST_TRIES: usize = 64;
 /// Steps of the attack before a proof is tried.
 const STEPS: usize = 3;
+
+/// All numbers.
+const EVERYWHERE: [f64; 2] = [f64::NEG_INFINITY, f64::INFINITY];
 
 /// What is asked of bounds around images.
 #[derive(Clone, Debug, PartialEq)]
@@ -48,6 +58,22 @@ pub enum Distances {
     },
 }
 
+/// A radius, and the slopes that prove it where a rule does not.
+#[derive(Default)]
+struct Proof {
+    radius: f64,
+    slopes: Vec<Slopes>,
+}
+
+/// How long bounds around images may take: what is proved by then counts.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct TimeLimit {
+    /// A point in time that ends all of them.
+    pub until: Option<Instant>,
+    /// For each image.
+    pub each: Option<Duration>,
+}
+
 /// Whether margins leave room for others to confirm them, who round in other places.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Room {
@@ -55,46 +81,73 @@ enum Room {
     Some,
 }
 
+/// Images, and how they are worked on.
+#[derive(Clone, Copy)]
+struct Task<'a> {
+    pixels: &'a [f64],
+    exact: bool,
+    room: Room,
+    /// When to give up all images, and after what time each.
+    deadline: Option<Instant>,
+    each: Option<Duration>,
+}
+
+impl Task<'_> {
+    /// When to give up an image that is begun now.
+    fn deadline_of_image(&self) -> Option<Instant> {
+        let own = self.each.and_then(|each| Instant::now().checked_add(each));
+        self.deadline.into_iter().chain(own).min()
+    }
+}
+
 /// An image whose certificate may be made better.
 struct Image<'a> {
     certifier: &'a Certifier,
     certificate: &'a Certificate,
     pixels: &'a [f64],
-    exact: bool,
-    room: Room,
+    task: Task<'a>,
     /// The values of all nodes, once they are needed.
     at: OnceCell<Vec<Evaluated>>,
+    /// When to give it up.
+    deadline: Option<Instant>,
+    /// Whether that was so.
+    is_given_up: Cell<bool>,
 }
 
 impl Image<'_> {
     /// The largest of the distances that are reached; as they rise, the first that is not ends it.
-    fn reached(&self, distances: &[f64], late: &dyn Fn() -> bool) -> f64 {
-        let mut proved = self.certificate.radius.get();
+    fn reached(&self, distances: &[f64]) -> Proof {
+        let mut proved = self.known();
         let mut rising = distances.to_vec();
         rising.sort_by(f64::total_cmp);
         for distance in rising {
             // Whatever its decimal digits are rounded to.
             let enough = distance * (1.0 + 4.0 * RADIUS_SLACK);
-            if proved >= enough {
+            if proved.radius >= enough {
                 continue;
             }
-            if late() || self.is_lost(enough) || !self.keeps(enough) {
+            let Some(proof) = self.gets(enough) else {
                 break;
-            }
-            proved = enough;
+            };
+            proved = proof;
         }
         proved
     }
 
+    /// What is known before.
+    fn known(&self) -> Proof {
+        Proof {
+            radius: self.certificate.radius.get(),
+            slopes: Vec::new(),
+        }
+    }
+
     /// A radius between which and the next that was tried there is this relative distance.
-    fn largest(&self, resolution: f64, late: &dyn Fn() -> bool) -> f64 {
-        let most = self
-            .certificate
-            .adversarial
-            .map_or(f64::INFINITY, |a| a.get());
-        let (mut low, mut high) = (self.certificate.radius.get(), most);
+    fn full(&self, resolution: f64) -> Proof {
+        let (mut proved, mut high) = (self.known(), self.lost());
         for _ in 0..MOST_TRIES {
-            if late() || low <= 0.0 || high <= low * (1.0 + resolution.max(1e-6)) {
+            let low = proved.radius;
+            if low <= 0.0 || high <= low * (1.0 + resolution.max(1e-6)) {
                 break;
             }
             let next = if high < 3.0 * low {
@@ -102,71 +155,107 @@ impl Image<'_> {
             } else {
                 2.0 * low
             };
-            if !self.is_lost(next) && self.keeps(next) {
-                low = next;
-            } else {
-                high = next;
+            match self.gets(next) {
+                Some(proof) => proved = proof,
+                None => high = next,
             }
         }
-        low
+        proved
+    }
+
+    /// A proof of a radius, where there is time for it and it succeeds.
+    fn gets(&self, radius: f64) -> Option<Proof> {
+        let open = radius < self.lost() && !self.is_lost(radius);
+        let tried = open && !is_past(self.deadline);
+        let slopes = tried.then(|| self.keeps(radius, None)).flatten();
+        if open && slopes.is_none() && is_past(self.deadline) {
+            self.is_given_up.set(true);
+        }
+        Some(Proof {
+            radius,
+            slopes: slopes?,
+        })
+    }
+
+    /// A distance at which an input of another class is known.
+    fn lost(&self) -> f64 {
+        let known = self.certificate.adversarial;
+        known.map_or(f64::INFINITY, |distance| distance.get())
     }
 
     /// Whether an input of another class seems to be near, so that a proof need not be tried: a few steps
     /// down the gradient of the margin.
     fn is_lost(&self, radius: f64) -> bool {
-        let certifier = self.certifier;
         let y = self.certificate.prediction;
         let mut x = self.pixels.to_vec();
-        for _ in 0..STEPS {
-            let Some(slope) = certifier.slope(&x, y) else {
+        for left in (0..=STEPS).rev() {
+            // What leaves the range of f64 is an error.
+            let found = differentials(&self.certifier.forward, &x);
+            let Some(at) = found.ok().and_then(|mut found| found.pop()) else {
+                return false;
+            };
+            if largest(at.value(self.certifier.logits)) != y {
+                return true;
+            }
+            let Some(slope) = self.slope(&at).filter(|_| left > 0) else {
                 return false;
             };
             let ahead = x.iter().zip(&slope).zip(self.pixels);
             let step: Vec<f64> = ahead.map(|((x, s), from)| x - from - radius * s).collect();
-            let length = norm_up(&step);
-            if !(length > 0.0) {
-                return false;
-            }
-            x = self
-                .pixels
-                .iter()
-                .zip(step)
-                .map(|(from, d)| from + d * (radius / length))
+            let factor = radius / norm_up(&step);
+            let moved = self.pixels.iter().zip(step);
+            let [least, most] = self.certifier.range.unwrap_or(EVERYWHERE);
+            x = moved
+                .map(|(from, d)| (from + factor * d).max(least).min(most))
                 .collect();
-            let inexact = Inexact::Relative(0.0);
-            let found = certifier
-                .forward
-                .evaluated(&x, inexact, &[certifier.logits]);
-            let logits = found.first().and_then(|kept| kept.first());
-            if logits.is_some_and(|logits| largest(&logits.values) != y) {
-                return true;
-            }
         }
         false
     }
 
-    /// Whether the class is proved to be the same within `radius` (T38), in the arithmetic of the
-    /// certificate.
-    fn keeps(&self, radius: f64) -> bool {
+    /// The gradient of the margin over the nearest class, of length 1, as far as it is known.
+    fn slope(&self, at: &Differential<'_>) -> Option<Vec<f64>> {
+        let y = self.certificate.prediction;
+        let values = at.value(self.certifier.bounds().network().outputs()[0]);
+        let rival = (0..values.len())
+            .filter(|&t| t != y)
+            .max_by(|&a, &b| values[a].total_cmp(&values[b]))?;
+        let mut direction = vec![0.0; values.len()];
+        (direction[y], direction[rival]) = (1.0, -1.0);
+        let mut slope = at.apply_transpose(&direction);
+        let length = norm_up(&slope);
+        if !(length > 1e-200 && length < 1e200) {
+            return None;
+        }
+        slope.iter_mut().for_each(|s| *s /= length);
+        Some(slope)
+    }
+
+    /// The slopes that prove the class to be the same within `radius` (T38), in the arithmetic of the
+    /// certificate; none where it is not proved. Those that are stated, or what a search finds.
+    fn keeps(&self, radius: f64, stated: Option<&[Slopes]>) -> Option<Vec<Slopes>> {
         if !(radius > 0.0 && radius.is_finite()) {
-            return false;
+            return None;
         }
         let at = self.at.get_or_init(|| {
             let all: Vec<NodeId> = (0..=self.certifier.logits.0).map(NodeId).collect();
-            let inexact = Inexact::Relative(inexactness(self.exact));
+            let inexact = Inexact::Relative(inexactness(self.task.exact));
             let mut found = self.certifier.forward.evaluated(self.pixels, inexact, &all);
             found.pop().unwrap_or_default()
         });
-        let y = self.certificate.prediction;
-        self.certifier.is_kept(at, y, radius, self.room)
+        self.certifier.keeps(at, self, radius, stated)
     }
 }
 
+/// Whether a point in time is over.
+fn is_past(deadline: Option<Instant>) -> bool {
+    deadline.is_some_and(|deadline| Instant::now() >= deadline)
+}
+
 impl Certifier {
-    /// Enlarges the radii of certificates by bounds around their images (T38), until a point in time. One
+    /// Enlarges the radii of certificates by bounds around their images (T38), as long as there is time. One
     /// certificate for every image, as [`Certifier::search`] returns them.
     ///
-    /// A radius is only replaced by one that is proved: whatever is not covered, or not reached in time,
+    /// Returns of how many images time was over before this was finished. A radius is only replaced by one that is proved: whatever is not covered, or not reached in time,
     /// stays as it is.
     ///
     /// # Cost
@@ -175,21 +264,50 @@ impl Certifier {
     ///
     /// # Errors
     /// As [`Certifier::certify`].
+    ///
+    /// # Source
+    /// T38.
     pub fn enlarge(
         &self,
         images: &[f64],
         exact: bool,
         certificates: &mut [Certificate],
         distances: &Distances,
-        deadline: Option<Instant>,
-    ) -> Result<(), Error> {
-        self.around_all(images, exact, certificates, Room::Some, |_, image| {
-            let late = || deadline.is_some_and(|deadline| Instant::now() >= deadline);
-            match distances {
-                Distances::Only(all) => image.reached(all, &late),
-                Distances::Largest { resolution } => image.largest(*resolution, &late),
-            }
+        time: TimeLimit,
+    ) -> Result<usize, Error> {
+        let task = Task {
+            pixels: images,
+            exact,
+            room: Room::Some,
+            deadline: time.until,
+            each: time.each,
+        };
+        self.around_all(task, certificates, |_, image| match distances {
+            Distances::Only(all) => image.reached(all),
+            Distances::Largest { resolution } => image.full(*resolution),
         })
+    }
+
+    /// At most how many functions of one variable a node is made of where it bends, for which a certificate may
+    /// state slopes; 0 for a node that does not, and for none.
+    #[must_use]
+    pub fn functions(&self, node: usize) -> usize {
+        let Some(found) = self.bounds().network().nodes().get(node) else {
+            return 0;
+        };
+        match &found.op {
+            Op::Activation(_) | Op::PRelu(_) => found.len(),
+            Op::MaxPool(_) => {
+                let windows = &self.prepared().windows[node];
+                windows.iter().map(|window| window.len() + 1).sum()
+            }
+            _ => 0,
+        }
+    }
+
+    fn prepared(&self) -> &Prepared {
+        self.prepared
+            .get_or_init(|| Prepared::new(&self.forward, self.logits))
     }
 
     /// Confirms radii that others state by bounds around the images, one for every certificate: where one
@@ -197,46 +315,64 @@ impl Certifier {
     /// states nothing.
     ///
     /// # Errors
-    /// As [`Certifier::certify`].
+    /// As [`Certifier::certify`]; [`Error::OutOfTime`] where a radius is not confirmed until the deadline.
     pub fn confirm_around(
         &self,
         images: &[f64],
         exact: bool,
         certificates: &mut [Certificate],
-        stated: &[f64],
+        stated: &[(f64, Vec<Slopes>)],
+        deadline: Option<Instant>,
     ) -> Result<(), Error> {
-        self.around_all(images, exact, certificates, Room::None, |place, around| {
-            let radius = stated.get(place).copied().unwrap_or(0.0);
-            let known = around.certificate.confirms_radius(radius);
-            if !known && around.keeps(radius) {
-                radius
-            } else {
-                0.0
+        let task = Task {
+            pixels: images,
+            exact,
+            room: Room::None,
+            deadline,
+            each: None,
+        };
+        self.around_all(task, certificates, |place, image| {
+            let Some((radius, slopes)) = stated.get(place) else {
+                return Proof::default();
+            };
+            let known = image.certificate.confirms_radius(*radius);
+            let proof = (!known).then(|| image.keeps(*radius, Some(slopes)));
+            match proof.flatten() {
+                Some(slopes) => Proof {
+                    radius: *radius,
+                    slopes,
+                },
+                None => Proof::default(),
             }
-        })
+        })?;
+        let mut pairs = certificates.iter().zip(stated);
+        match is_past(deadline) && pairs.any(|(found, (radius, _))| !found.confirms_radius(*radius))
+        {
+            true => Err(Error::OutOfTime),
+            false => Ok(()),
+        }
     }
 
     /// Finds a radius for every certificate of a right prediction with a margin, and takes it where it is
     /// larger.
     fn around_all(
         &self,
-        images: &[f64],
-        exact: bool,
+        task: Task<'_>,
         certificates: &mut [Certificate],
-        room: Room,
-        find: impl Fn(usize, &Image<'_>) -> f64 + Sync,
-    ) -> Result<(), Error> {
+        find: impl Fn(usize, &Image<'_>) -> Proof + Sync,
+    ) -> Result<usize, Error> {
         let length = self.bounds().network().input().len();
-        self.forward.check_images(images)?;
-        if images.len() != certificates.len() * length {
+        self.forward.check_images(task.pixels)?;
+        if task.pixels.len() != certificates.len() * length {
             return Err(Error::Labels {
                 labels: certificates.len(),
-                images: images.len() / length,
+                images: task.pixels.len() / length,
             });
         }
+        let given_up = AtomicUsize::new(0);
         certificates
             .par_iter_mut()
-            .zip(images.par_chunks(length))
+            .zip(task.pixels.par_chunks(length))
             .enumerate()
             .for_each(|(place, (certificate, pixels))| {
                 if certificate.label != certificate.prediction || !(certificate.proved.margin > 0.0)
@@ -247,67 +383,88 @@ impl Certifier {
                     certifier: self,
                     certificate,
                     pixels,
-                    exact,
-                    room,
+                    task,
                     at: OnceCell::new(),
+                    deadline: task.deadline_of_image(),
+                    is_given_up: Cell::new(false),
                 };
-                let radius = find(place, &image);
+                let Proof { radius, slopes } = find(place, &image);
+                given_up.fetch_add(usize::from(image.is_given_up.get()), Ordering::Relaxed);
                 if radius > certificate.radius.get() {
                     certificate.radius = Lower::claim(radius);
                     certificate.method = Method::Local;
+                    certificate.slopes = slopes;
                 }
                 if radius > certificate.proved.radius {
                     certificate.proved.radius = radius;
                 }
             });
-        Ok(())
+        Ok(given_up.into_inner())
     }
 
-    /// Whether class y is proved to be the largest logit for all inputs within `radius` of an image, the
-    /// values of whose nodes are `at` (T38), in the arithmetic of the certificates.
-    fn is_kept(&self, at: &[Evaluated], y: usize, radius: f64, room: Room) -> bool {
-        let prepared = self
-            .prepared
-            .get_or_init(|| Prepared::new(&self.forward, self.logits));
-        let mut around = Around::new(&self.forward, prepared, at, radius);
-        around.spread(self.logits.0);
+    /// The slopes that prove the prediction to be the largest logit for all inputs within `radius` of an image,
+    /// the values of whose nodes are `at` (T38), in the arithmetic of the certificates.
+    fn keeps(
+        &self,
+        at: &[Evaluated],
+        image: &Image<'_>,
+        radius: f64,
+        stated: Option<&[Slopes]>,
+    ) -> Option<Vec<Slopes>> {
+        let y = image.certificate.prediction;
+        let prepared = self.prepared();
         let z = &at[self.logits.0].values;
         let rivals: Vec<usize> = (0..z.len()).filter(|&t| t != y).collect();
-        let mut seeds = vec![0.0; rivals.len() * z.len()];
-        for (row, &t) in seeds.chunks_mut(z.len()).zip(&rivals) {
-            row[y] = 1.0;
-            row[t] = -1.0;
-        }
         let node = self.bounds().network().node(self.logits);
-        let lower = around.lower(self.logits.0, Rows::of_entries(node, &seeds));
+        let seeds = |rivals: &[usize]| {
+            let mut seeds = vec![0.0; rivals.len() * z.len()];
+            for (row, &t) in seeds.chunks_mut(z.len()).zip(rivals) {
+                row[y] = 1.0;
+                row[t] = -1.0;
+            }
+            Rows::of_entries(node, &seeds)
+        };
         let (features, logits) = (&at[self.features.0], &at[self.logits.0]);
-        rivals.iter().zip(lower).all(|(&t, lower)| {
+        // How much a bound of z_y − z_t, less its value at the image, is too small.
+        let missing = |t: usize, lower: f64| {
             let margin = sub_down(sub_down(z[y], z[t]), -lower);
-            let margin = match room {
+            let margin = match image.task.room {
                 Room::None => margin,
                 Room::Some => sub_down(margin, mul_up(RADIUS_SLACK, (z[y] - z[t]).abs())),
             };
-            self.survives(features, logits, [y, t], margin, radius)
-        })
-    }
-
-    /// The gradient of the margin over the nearest class, of length 1, as far as it is known.
-    fn slope(&self, x: &[f64], y: usize) -> Option<Vec<f64>> {
-        let network = self.bounds().network();
-        let differential = differentials(&self.forward, x).ok()?.pop()?;
-        let output = network.outputs()[0];
-        let values = differential.value(output);
-        let rival = (0..values.len())
-            .filter(|&t| t != y)
-            .max_by(|&a, &b| values[a].total_cmp(&values[b]))?;
-        let mut direction = vec![0.0; values.len()];
-        (direction[y], direction[rival]) = (1.0, -1.0);
-        let mut slope = differential.apply_transpose(&direction);
-        let length = norm_up(&slope);
-        if !(length > 1e-200 && length < 1e200) {
-            return None;
+            match self.survives(features, logits, [y, t], margin, radius) {
+                true => 0.0,
+                // More than nothing, also where only rounding is in the way.
+                false => (-margin).max(1e-3 * lower.abs()).max(f64::MIN_POSITIVE),
+            }
+        };
+        let around = |narrowed: Narrowed| {
+            let (range, deadline) = (self.range, image.deadline);
+            let mut around = Around::new(&self.forward, prepared, at, radius, range, deadline);
+            around.spread(self.logits.0, narrowed).then_some(around)
+        };
+        if stated.is_none_or(<[Slopes]>::is_empty) {
+            // What is known without a pass back may do, or show that nothing will.
+            let lower = around(Narrowed::None)?.lower(self.logits.0, seeds(&rivals));
+            let pairs = rivals.iter().zip(lower);
+            let worst = pairs
+                .map(|(&t, lower)| missing(t, lower) / lower.abs())
+                .fold(0.0, larger);
+            if worst <= 0.0 {
+                return Some(Vec::new());
+            }
+            if stated.is_none() && !(worst <= prepared.hope) {
+                return None;
+            }
         }
-        slope.iter_mut().for_each(|s| *s /= length);
-        Some(slope)
+        let around = around(Narrowed::All)?;
+        let Some(stated) = stated else {
+            return around.ascend(self.logits.0, &rivals, seeds, missing);
+        };
+        let bounds = around.lower_with(self.logits.0, &rivals, seeds, stated);
+        let mut pairs = rivals.iter().zip(bounds);
+        pairs
+            .all(|(&t, lower)| missing(t, lower) <= 0.0)
+            .then(|| stated.to_vec())
     }
 }

@@ -48,19 +48,6 @@ impl<'t> Request<'t> {
 /// Against a class, or to it.
 type Offset = (usize, Vec<f64>);
 
-/// What the search found for an image.
-#[derive(Default)]
-struct Proposal {
-    /// The offsets without which the radius would be smaller, per class.
-    offsets: Vec<Offset>,
-    /// The class with the least radius.
-    nearest: Option<usize>,
-    /// One to another class.
-    adversarial: Option<Offset>,
-    /// One towards the class with the least radius, and that radius.
-    towards: Option<(usize, f64, Vec<f64>)>,
-}
-
 /// Images that are worked on together.
 #[derive(Clone, Copy)]
 struct Set<'i> {
@@ -139,7 +126,7 @@ impl Certifier {
     }
 
     /// As [`Certifier::certify`], and searches for the points that prove the largest radii; what it
-    /// finds on the other side is in [`Certificate::adversarial`]. Without a curvature nothing is searched.
+    /// finds on the other side is in [`Certificate::adversarial`], if inputs may be anything. Without a curvature nothing is searched.
     ///
     /// # Errors
     /// As [`Certifier::certify`].
@@ -161,7 +148,11 @@ impl Certifier {
             };
             let closed = self.closed(&path, curvature, set, effort.enough);
             let found = self.proposals(&path, curvature, set, &closed, effort);
-            let adversarial = self.adversarial(set, &found);
+            let adversarial = match self.range {
+                None => self.adversarial(set, &found),
+                // What is found has entries beyond any range.
+                Some(_) => vec![None; set.all.len()],
+            };
             let (evidence, tangents) = self.written(&path, curvature, set, closed, &found, effort);
             let certificates = self.certificates(all, evidence, tangents);
             certificates
@@ -282,7 +273,7 @@ impl Certifier {
         curvature: &Curvature,
         set: Set<'_>,
         mut evidence: Vec<Vec<Evidence>>,
-        found: &[Proposal],
+        found: &[Found],
         effort: Effort,
     ) -> (Vec<Vec<Evidence>>, Vec<Vec<Tangent>>) {
         let targets = self.targets(path, curvature, set, &evidence, found, effort);
@@ -329,14 +320,14 @@ impl Certifier {
         curvature: &Curvature,
         set: Set<'_>,
         evidence: &[Vec<Evidence>],
-        found: &[Proposal],
+        found: &[Found],
         effort: Effort,
     ) -> Vec<f64> {
         let finest = found.iter().map(|found| {
             let of_nearest = found
                 .offsets
                 .iter()
-                .filter(|(t, _)| found.nearest == Some(*t));
+                .filter(|(t, _)| found.nearest.is_some_and(|(nearest, _)| nearest == *t));
             let finest = of_nearest.map(|(t, offset)| Tangent::near(*t, offset, MOST_DIGITS));
             finest.collect()
         });
@@ -345,7 +336,7 @@ impl Certifier {
         let all = found.iter().zip(&evidence).zip(set.all);
         all.map(|((found, evidence), at)| {
             let against = |t| self.against(at, t, evidence, Errors::Thrice).radius;
-            let least = found.nearest.map_or(0.0, against);
+            let least = found.nearest.map_or(0.0, |(t, _)| against(t));
             least.min(effort.enough) * (1.0 - LOSS)
         })
         .collect()
@@ -469,7 +460,7 @@ impl Certifier {
         set: Set<'_>,
         closed: &[Vec<Evidence>],
         effort: Effort,
-    ) -> Vec<Proposal> {
+    ) -> Vec<Found> {
         let length = self.bounds().network().input().len();
         let mut places = Vec::new();
         let mut starts = Vec::new();
@@ -492,16 +483,19 @@ impl Certifier {
             });
         }
         let found = search(path, curvature, &starts, effort);
-        let mut proposals: Vec<Proposal> = set.all.iter().map(|_| Proposal::default()).collect();
-        for ((place, start), found) in places.into_iter().zip(&starts).zip(found) {
-            proposals[place] = proposal(start, found);
+        let mut proposals: Vec<Found> = set.all.iter().map(|_| Found::default()).collect();
+        for ((place, start), mut found) in places.into_iter().zip(&starts).zip(found) {
+            // An offset whose class has the least radius without it, too, is not needed.
+            let least = found.nearest.map_or(f64::INFINITY, |(_, radius)| radius);
+            found.offsets.retain(|(t, _)| start.radii[*t] < least);
+            proposals[place] = found;
         }
         proposals
     }
 
     /// Upper bounds of the distance of images of another class, as far as that is proved of what was
     /// found.
-    fn adversarial(&self, set: Set<'_>, found: &[Proposal]) -> Vec<Option<Upper>> {
+    fn adversarial(&self, set: Set<'_>, found: &[Found]) -> Vec<Option<Upper>> {
         let mut bounds = vec![None; set.all.len()];
         for factor in BEYOND {
             let candidates: Vec<(usize, usize, Vec<f64>)> = found
@@ -509,7 +503,7 @@ impl Certifier {
                 .enumerate()
                 .filter(|(i, _)| bounds[*i].is_none())
                 .filter_map(|(i, found)| {
-                    let (t, offset) = found.beyond(factor)?;
+                    let (t, offset) = beyond(found, factor)?;
                     Some((i, t, offset))
                 })
                 .collect();
@@ -548,36 +542,14 @@ impl Certifier {
     }
 }
 
-impl Proposal {
-    /// An offset to another class: the one that was met, or one that is longer by a factor than the least
-    /// radius, in the direction in which that was found.
-    fn beyond(&self, factor: f64) -> Option<(usize, Vec<f64>)> {
-        if let Some((t, offset)) = &self.adversarial {
-            return (factor <= 1.0).then(|| (*t, offset.clone()));
-        }
-        let (t, radius, offset) = self.towards.as_ref().filter(|_| factor > 1.0)?;
-        let factor = factor * radius / norm_up(offset);
-        let finite = factor.is_finite();
-        finite.then(|| (*t, offset.iter().map(|d| factor * d).collect()))
+/// An offset to another class: the one that was met, or one that is longer by a factor than the least
+/// radius, in the direction in which that was found.
+fn beyond(found: &Found, factor: f64) -> Option<Offset> {
+    if found.adversarial.is_some() {
+        return found.adversarial.clone().filter(|_| factor <= 1.0);
     }
-}
-
-/// What of that is needed: an offset whose class has that radius without it, too, is not.
-fn proposal(start: &Start<'_>, found: Found) -> Proposal {
-    let mut radii = start.radii.clone();
-    for (t, radius, _) in &found.offsets {
-        radii[*t] = radii[*t].max(*radius);
-    }
-    let nearest = (0..radii.len()).min_by(|&a, &b| radii[a].total_cmp(&radii[b]));
-    let least = nearest.map_or(f64::INFINITY, |t| radii[t]);
-    let offsets = found.offsets.into_iter();
-    Proposal {
-        offsets: offsets
-            .filter(|(t, ..)| start.radii[*t] < least)
-            .map(|(t, _, offset)| (t, offset))
-            .collect(),
-        nearest,
-        adversarial: found.adversarial,
-        towards: found.towards,
-    }
+    let ((t, radius), offset) = found.nearest.zip(found.towards.as_ref())?;
+    let scale = factor * radius / norm_up(offset);
+    let longer = factor > 1.0 && scale.is_finite();
+    longer.then(|| (t, offset.iter().map(|d| scale * d).collect()))
 }

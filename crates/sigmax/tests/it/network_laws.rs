@@ -4,8 +4,8 @@ use proptest::prelude::*;
 use proptest::test_runner::RngSeed;
 use sigmax::bound::dense_norm;
 use sigmax::network::{
-    Arithmetic, Certifier, Distances, Forward, Lipschitz, Network, Op, StatedBound, confirm_bounds,
-    jacobian_norm, lipschitz,
+    Arithmetic, Certifier, Distances, Forward, Lipschitz, Network, Op, StatedBound, TimeLimit,
+    confirm_bounds, jacobian_norm, lipschitz,
 };
 use sigmax::{Conv, Kernel, Options};
 
@@ -273,6 +273,18 @@ pub(crate) fn check_certificates(seed: u64) -> usize {
         let logits = certifier.logits().index();
         for size in [0.1, 1.0, 10.0] {
             let x = draw.reals(n, size);
+            // All inputs, or only those whose entries are between its own.
+            let all = [f64::NEG_INFINITY, f64::INFINITY];
+            let own = x
+                .iter()
+                .fold([f64::INFINITY, f64::NEG_INFINITY], |[low, high], &x| {
+                    [low.min(x), high.max(x)]
+                });
+            let certifier = Certifier::new(&graph.net, &coarse(), arithmetic).unwrap();
+            let (certifier, [low, high]) = match n > 1 && draw.below(3) == 0 {
+                true => (certifier.within(own).unwrap(), own),
+                false => (certifier, all),
+            };
             let z = &graph.evaluate::<f64>(&x, None)[logits];
             let label = best(z);
             for wrong in (0..classes).filter(|&t| t != label) {
@@ -285,7 +297,7 @@ pub(crate) fn check_certificates(seed: u64) -> usize {
             let global = found[0].radius();
             let largest = Distances::Largest { resolution: 0.05 };
             certifier
-                .enlarge(&x, true, &mut found, &largest, None)
+                .enlarge(&x, true, &mut found, &largest, TimeLimit::default())
                 .unwrap();
             let certificate = &found[0];
             assert!(certificate.radius() >= global, "seed {seed}");
@@ -296,15 +308,16 @@ pub(crate) fn check_certificates(seed: u64) -> usize {
             }
             certified += 1;
             let mut again = certifier.certify(&x, &[label], true).unwrap();
-            let stated = [certificate.radius().get()];
+            let stated = [(certificate.radius().get(), certificate.slopes().to_vec())];
             certifier
-                .confirm_around(&x, true, &mut again, &stated)
+                .confirm_around(&x, true, &mut again, &stated, None)
                 .unwrap();
-            assert!(again[0].confirms_radius(stated[0]), "seed {seed}");
+            assert!(again[0].confirms_radius(stated[0].0), "seed {seed}");
             let inside = radius * (1.0 - 1e-9);
             let mut points: Vec<Vec<f64>> = (0..3).map(|_| moved(&x, inside, &mut draw)).collect();
             points.push(attacked(&graph, logits, &x, label, inside, &mut draw));
-            for y in points {
+            for mut y in points {
+                y.iter_mut().for_each(|y| *y = y.max(low).min(high));
                 if arithmetic == Arithmetic::Float32 {
                     let shuffle = Some(seed ^ draw.below(1 << 20) as u64);
                     let z = graph.evaluate::<f32>(&y, shuffle)[logits].clone();

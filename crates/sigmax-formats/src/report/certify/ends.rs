@@ -70,6 +70,11 @@ impl CertifyReport {
         self.ends.iter().filter(needed).count()
     }
 
+    /// Whether inputs of another class were looked for.
+    pub(crate) fn is_searched(&self) -> bool {
+        self.second_order == SecondOrder::Used && self.range.is_none()
+    }
+
     /// The number of images for which an input of another class, in real arithmetic, is proved to lie
     /// within distance `eps`, the decimal number as which it is printed.
     #[must_use]
@@ -98,11 +103,11 @@ impl CertifyReport {
     /// What follows from both ends, in words; none where nothing was searched.
     pub(crate) fn two_sided_text(&self) -> Option<String> {
         let (count, mean) = self.two_sided();
-        if self.second_order != SecondOrder::Used {
+        if !self.is_searched() {
             return None;
         }
         let mut text = match count {
-            0 => "The search for inputs of another class met none beside the radii above 0"
+            0 => "Both ends: of no image with a radius above 0 was an input of another class met"
                 .to_owned(),
             _ => format!(
                 "Both ends: of {count} of {} images the nearest input of another class is proved to lie \

@@ -38,11 +38,12 @@ fn about(report: &CertifyReport) -> String {
         ("Proved", page::PROVED.to_owned()),
         (
             "Radius of an image",
-            "Every image within that distance in ℓ₂ is given the correct class. That is proved, not \
+            "Every input within that distance in ℓ₂ is given the correct class. That is proved, not \
              sampled. Radii are those of the images in the input units named below."
                 .to_owned(),
         ),
         ("Pixels", sentence(&report.units_text())),
+        ("Inputs", sentence(&report.range_text())),
         ("Layout", sentence(&report.fit.to_string())),
         ("Arithmetic", sentence(&report.arithmetic_text())),
     ];
@@ -170,9 +171,9 @@ fn curve(report: &CertifyReport) -> String {
     let right = 1.04 * asked.fold(largest, f64::max);
     let x = Linear::new(0.0, if right > 0.0 { right } else { 1.0 });
     let mut path = points;
-    let above: Vec<(f64, f64)> = match report.second_order {
-        SecondOrder::Used => steps_above(report, right),
-        _ => Vec::new(),
+    let above: Vec<(f64, f64)> = match report.is_searched() {
+        true => steps_above(report, right),
+        false => Vec::new(),
     }
     .into_iter()
     .map(|(eps, count)| (eps, share(count)))
@@ -204,12 +205,12 @@ fn curve(report: &CertifyReport) -> String {
             "The share of images whose correct class is proved to be kept by every change of at most \
              ε. The ring at ε = 0 is the clean accuracy as evaluated; the curve is never above what is \
              proved.{}",
-            match report.second_order {
-                SecondOrder::Used =>
+            match report.is_searched() {
+                true =>
                     " The dashed curve is the share that can be certified at most: for all other images an \
                      input within ε was found and is proved to be another class in real arithmetic. It may \
                      lie beyond the range of pixels.",
-                _ => "",
+                false => "",
             }
         ),
         &format!("{drawing}{}{}", accuracies(report), second_order(report)),
@@ -225,7 +226,7 @@ fn accuracies(report: &CertifyReport) -> String {
     if report.local.is_some() {
         head.push("#by bounds around them");
     }
-    if used {
+    if report.is_searched() {
         head.extend(["#adversarial", "#certifiable at most"]);
     }
     let mut rows = vec![vec![
@@ -250,7 +251,7 @@ fn accuracies(report: &CertifyReport) -> String {
         if report.local.is_some() {
             row.push(report.certified_locally(eps).to_string());
         }
-        if used {
+        if report.is_searched() {
             let found = report.adversarial(eps);
             let most = percent_up(report.total.saturating_sub(found), report.total);
             row.push(found.to_string());

@@ -10,6 +10,8 @@ use crate::report::{CertifyReport, SecondOrder};
 /// The certification as a JSON document, one key per line.
 #[must_use]
 pub fn certify_json(report: &CertifyReport) -> String {
+    // With a curvature and a range, inputs of another class are not looked for.
+    let searched = report.range.is_none();
     let eps: Vec<Eps> = report
         .eps
         .iter()
@@ -18,15 +20,15 @@ pub fn certify_json(report: &CertifyReport) -> String {
             certified: report.certified(eps),
             by_curvature: report.certified_by_curvature(eps),
             by_bounds_around: report.certified_locally(eps),
-            adversarial: report.adversarial(eps),
+            adversarial: searched.then(|| report.adversarial(eps)),
         })
         .collect();
     let median = report.median_radius();
     let (count, mean) = report.two_sided();
-    let two_sided = TwoSided {
+    let two_sided = searched.then_some(TwoSided {
         images: count,
         mean_ratio: (count > 0).then_some(Number(mean)),
-    };
+    });
     let (used, reason) = match &report.second_order {
         SecondOrder::NotAsked => (false, None),
         SecondOrder::Used => (true, None),
@@ -39,6 +41,7 @@ pub fn certify_json(report: &CertifyReport) -> String {
         ("sha256", line(&report.sha256)),
         ("images", line(&report.images)),
         ("units", line(&units(report.units))),
+        ("range", line(&report.range)),
         ("input", line(&report.fit.input())),
         ("layout", line(&report.fit.layout().map(Channels::name))),
         ("picture", line(&report.fit.picture())),
@@ -61,6 +64,11 @@ pub fn certify_json(report: &CertifyReport) -> String {
         ("curvature", line(&Curvature { used, reason })),
         ("two_sided", line(&two_sided)),
         ("local_seconds", line(&report.local)),
+        (
+            "local_unfinished",
+            line(&report.local.map(|_| report.unfinished)),
+        ),
+        ("part", line(&report.part)),
         ("resumed", line(&report.resumed)),
         ("complete", line(&report.complete)),
         ("assumptions", line(&report.assumptions)),
@@ -97,7 +105,7 @@ struct Eps {
     certified: usize,
     by_curvature: usize,
     by_bounds_around: usize,
-    adversarial: usize,
+    adversarial: Option<usize>,
 }
 
 /// Whether curvature was used, and why not where it was to be.

@@ -146,7 +146,8 @@ fn of_node(key: &str, value: &Value, place: usize) -> Changes {
 }
 
 /// How the key of an image's line may be changed.
-fn of_line(key: &str, line: &Value, classes: u64) -> Changes {
+fn of_line(key: &str, line: &Value, header: &Value) -> Changes {
+    let classes = header["classes"].as_u64().unwrap();
     let value = &line[key];
     let classes_but = |p: Option<u64>| {
         let others = (0..=classes).filter(move |&t| Some(t) != p);
@@ -169,11 +170,12 @@ fn of_line(key: &str, line: &Value, classes: u64) -> Changes {
             if let Some(radius) = value.as_f64() {
                 // What is stated subtracts the errors three times, what is confirmed once. Where m is
                 // 10⁻¹⁵ the search goes so far that z_y − z_t is not much larger than these.
-                let beyond = if line["tangents"].is_array() {
-                    2e-2
-                } else {
-                    1e-5
-                };
+                let label = line["label"].as_u64().unwrap() as usize;
+                let flat = header["curvature"][label].as_array().is_some_and(|row| {
+                    let m = |t: usize| row[t].as_f64().unwrap_or(f64::INFINITY);
+                    (0..row.len()).any(|t| t != label && m(t) > 0.0 && m(t) < 1e-12)
+                });
+                let beyond = if flat { 2e-2 } else { 1e-5 };
                 changes.extend(refused([
                     json!(radius * (1.0 + beyond) + 1e-9),
                     json!(1e9),
@@ -351,19 +353,13 @@ fn try_all(case: &Case, seed: u64, tried: &mut [usize; 2]) {
             },
         );
     }
-    let classes = header["classes"].as_u64().unwrap();
     for (place, line) in case.lines.iter().enumerate() {
         let what = format!("image {place}");
-        of_object(
-            &what,
-            line,
-            &|key| of_line(key, line, classes),
-            &|changed| {
-                let mut lines = case.lines.clone();
-                lines[place] = changed;
-                (header.clone(), lines)
-            },
-        );
+        of_object(&what, line, &|key| of_line(key, line, header), &|changed| {
+            let mut lines = case.lines.clone();
+            lines[place] = changed;
+            (header.clone(), lines)
+        });
     }
 }
 

@@ -1,7 +1,10 @@
 //! [`Around`]: balls and boxes of all nodes, around their values at an image.
 
+use std::time::Instant;
+
 use crate::network::eval::apply::Map;
 use crate::network::eval::forward::{Evaluated, Forward};
+use crate::network::eval::linear::is_affine;
 use crate::network::graph::NodeId;
 use crate::network::local::pieces::Bends;
 use crate::network::local::pool::PoolBends;
@@ -25,12 +28,16 @@ pub(super) struct Around<'p> {
     pub(super) prepared: &'p Prepared,
     /// The distance from the image.
     pub(super) radius: f64,
+    /// Between which the entries of the input are, where only such inputs count.
+    pub(super) range: Option<[f64; 2]>,
     /// The values at the image.
     pub(super) at: &'p [Evaluated],
     pub(super) reaches: Vec<Reach>,
     pub(super) bent: Vec<Bent<'p>>,
     /// The rounding of every node in its own evaluation.
-    pub(super) local: Vec<f64>,
+    pub(super) rounding: Vec<f64>,
+    /// When to give up.
+    pub(super) deadline: Option<Instant>,
 }
 
 impl<'p> Around<'p> {
@@ -40,21 +47,29 @@ impl<'p> Around<'p> {
         prepared: &'p Prepared,
         at: &'p [Evaluated],
         radius: f64,
+        range: Option<[f64; 2]>,
+        deadline: Option<Instant>,
     ) -> Self {
         let ball = add_up(at[0].error.get(), radius);
-        let length = at[0].values.len();
+        // An image that is outside of the range is not left out.
+        let [least, most] = range.unwrap_or([f64::NEG_INFINITY, f64::INFINITY]);
+        let x = &at[0].values;
+        let low = x.iter().map(|&x| sub_down(least, x).min(0.0).max(-ball));
+        let high = x.iter().map(|&x| add_up(most, -x).max(0.0).min(ball));
         Self {
             forward,
             prepared,
             radius,
+            range,
             at,
             reaches: vec![Reach {
                 ball,
-                low: vec![-ball; length],
-                high: vec![ball; length],
+                low: low.collect(),
+                high: high.collect(),
             }],
             bent: vec![Bent::No],
-            local: vec![0.0],
+            rounding: vec![0.0],
+            deadline,
         }
     }
 
@@ -79,32 +94,34 @@ impl<'p> Around<'p> {
         reach.cut();
         self.reaches.push(reach);
         self.bent.push(bent);
-        self.local.push(rounding);
+        self.rounding.push(rounding);
     }
 
-    /// What a max-pool is a function of: what the ReLU before it reads, where there is one.
-    pub(super) fn pooled(&self, index: usize) -> NodeId {
-        let input = self.input(index);
-        let node = self.forward.network().node(input);
-        match node.op {
-            Op::Activation(Activation::Relu) => node.inputs[0],
-            _ => input,
+    /// What a node is a function of: its first input; of a max-pool, what the ReLU before it reads,
+    /// where there is one.
+    pub(super) fn source(&self, index: usize) -> NodeId {
+        let network = self.forward.network();
+        let node = &network.nodes()[index];
+        let before = network.node(node.inputs[0]);
+        match (&node.op, &before.op) {
+            (Op::MaxPool(_), Op::Activation(Activation::Relu)) => before.inputs[0],
+            _ => node.inputs[0],
         }
     }
 
-    fn input(&self, index: usize) -> NodeId {
-        self.forward.network().nodes()[index].inputs[0]
-    }
-
+    /// How a node bends: where nothing is known of what it reads, there is nothing to take apart.
     pub(super) fn bent_of(&self, index: usize) -> Bent<'p> {
         let forward = self.forward;
         let node = &forward.network().nodes()[index];
         if !self.prepared.used[index] || node.inputs.is_empty() {
             return Bent::No;
         }
-        let input = self.input(index).0;
-        let reach = &self.reaches[input];
-        let values = [&self.at[input].values[..], &self.at[index].values[..]];
+        let source = self.source(index);
+        let reach = &self.reaches[source.0];
+        if !reach.ball.is_finite() {
+            return Bent::No;
+        }
+        let values = [&self.at[source.0].values[..], &self.at[index].values[..]];
         let bounds = [&reach.low[..], &reach.high[..]];
         match (&node.op, forward.map(index)) {
             (Op::Activation(activation), _) => {
@@ -112,14 +129,10 @@ impl<'p> Around<'p> {
             }
             (_, Map::PRelu(slopes)) => Bent::Entries(Bends::of_slopes(slopes, values, bounds)),
             (_, Map::MaxPool(windows)) => {
-                let source = self.pooled(index);
-                let (floor, reach) = (source.0 != input, &self.reaches[source.0]);
-                let shape = &forward.network().node(source).shape;
-                let bounds = [&reach.low[..], &reach.high[..]];
-                let x = &self.at[source.0].values;
-                let winners = argmax(windows, x, shape);
+                let floor = source != node.inputs[0];
+                let winners = argmax(windows, values[0], &forward.network().node(source).shape);
                 let windows = &self.prepared.windows[index];
-                Bent::Pool(PoolBends::new(windows, winners, floor, x, bounds))
+                Bent::Pool(PoolBends::new(windows, winners, floor, values[0], bounds))
             }
             _ => Bent::No,
         }
@@ -131,8 +144,10 @@ impl<'p> Around<'p> {
         let node = &forward.network().nodes()[index];
         let rounding = match (&node.op, bent) {
             (_, Bent::Entries(bends)) => bends.error,
-            (Op::Softmax { .. } | Op::LogSoftmax { .. } | Op::Input, _) => f64::INFINITY,
-            _ => rounding,
+            (Op::MaxPool(_) | Op::Max | Op::Min, _) => rounding,
+            (op, _) if is_affine(op) => rounding,
+            // That of a function is not known here: the constant from the input to it counts.
+            _ => f64::INFINITY,
         };
         let balls: Vec<f64> = node
             .inputs
@@ -160,7 +175,7 @@ impl<'p> Around<'p> {
         match (&node.op, bent, forward.map(index)) {
             (_, Bent::Entries(bends), _) => bends.ranges(),
             (_, Bent::Pool(pool), _) => {
-                let source = self.pooled(index).0;
+                let source = self.source(index).0;
                 let x = &self.at[source].values;
                 pool.ranges(&self.at[index].values, x, &self.reaches[source])
             }

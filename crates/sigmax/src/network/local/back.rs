@@ -4,8 +4,10 @@ use std::collections::BTreeMap;
 
 use crate::network::eval::apply::Map;
 use crate::network::eval::linear;
+use crate::network::eval::rounds::norm_up;
 use crate::network::local::around::{Around, Bent};
-use crate::network::local::bend::bend;
+use crate::network::local::bend::{bend, least};
+use crate::network::local::guide::{Guide, Met};
 use crate::network::local::rows::{Rows, extent};
 use crate::network::op::Op;
 use crate::rounding::{U, add_up, mul_up, sub_down};
@@ -18,11 +20,21 @@ impl Around<'_> {
     /// replaced by what it reads:
     /// - an affine node has d = Σ W·d_i + δ, ‖δ‖ its own rounding: Wᵀrow goes on, less what its rounding
     ///   and δ may cost;
-    /// - an activation is replaced by a linear function that is below (L1);
+    /// - an activation is replaced by a linear function that is below;
     /// - anything else, and the input, by −‖row‖·ball.
     ///
     /// Wherever one node alone is pending, k − ‖row‖·ball is a bound too: the best one counts.
     pub(super) fn lower(&self, from: usize, rows: Rows) -> Vec<f64> {
+        self.lower_by(from, rows, None)
+    }
+
+    /// The same with slopes that somebody chose, and what came of them.
+    pub(super) fn lower_by(
+        &self,
+        from: usize,
+        rows: Rows,
+        mut guide: Option<&mut Guide<'_>>,
+    ) -> Vec<f64> {
         let forward = self.forward;
         let nodes = forward.network().nodes();
         let mut sums = vec![0.0; rows.count];
@@ -48,7 +60,7 @@ impl Around<'_> {
                 Bent::No if linear::is_affine(&node.op) => {
                     let rounds = forward.rounds(i);
                     for (sum, &norm) in sums.iter_mut().zip(&norms) {
-                        let mut cost = mul_up(norm, self.local[i]);
+                        let mut cost = mul_up(norm, self.rounding[i]);
                         for input in &node.inputs {
                             let off =
                                 mul_up(rounds.reversed(0.0, norm), self.reaches[input.0].ball);
@@ -61,21 +73,35 @@ impl Around<'_> {
                     }
                 }
                 Bent::No => {
-                    for (sum, &norm) in sums.iter_mut().zip(&norms) {
-                        *sum = by_ball(*sum, norm);
+                    let places = rows.places(node);
+                    for (row, (sum, &norm)) in rows.rows().zip(sums.iter_mut().zip(&norms)) {
+                        let by_box = sub_down(*sum, -self.end(i, row, &places).0);
+                        *sum = larger_bound(by_ball(*sum, norm), by_box);
+                    }
+                    if let Some(guide) = &mut guide {
+                        let touches = Vec::new();
+                        guide.met.insert(i, Met { rows, touches });
                     }
                 }
                 Bent::Entries(bends) => {
                     let ball = self.reaches[node.inputs[0].0].ball;
                     let places = rows.places(node);
                     let mut part = Rows::zeros(rows.count, rows.channels, rows.pixels.clone());
-                    for ((c, g), sum) in rows.rows().zip(part.rows_mut()).zip(&mut sums) {
-                        *sum = sub_down(*sum, -bend(bends, c, &places, ball, g));
+                    let mut touches = vec![Vec::new(); rows.count];
+                    let each = rows.rows().zip(part.rows_mut()).zip(&mut sums);
+                    for (row, ((c, g), sum)) in each.enumerate() {
+                        let chosen = guide.as_ref().map(|g| g.steps(row, i));
+                        let chosen = chosen.zip(touches.get_mut(row));
+                        let bound = bend(bends, c, &places, ball, g, chosen);
+                        *sum = sub_down(*sum, -bound);
+                    }
+                    if let Some(guide) = &mut guide {
+                        guide.met.insert(i, Met { rows, touches });
                     }
                     parts.push(part);
                 }
                 Bent::Pool(pool) => {
-                    let input = self.pooled(i);
+                    let input = self.source(i);
                     to = vec![input];
                     let places = rows.places(node);
                     let (channels, pixels) = extent(&nodes[input.0]);
@@ -95,8 +121,16 @@ impl Around<'_> {
                     }
                     let ball = self.reaches[input.0].ball;
                     let mut part = Rows::zeros(rows.count, channels, read);
-                    for ((c, g), sum) in rows.rows().zip(part.rows_mut()).zip(&mut sums) {
-                        *sum = sub_down(*sum, -pool.bend(c, &places, &at, ball, g));
+                    let mut touches = vec![Vec::new(); rows.count];
+                    let each = rows.rows().zip(part.rows_mut()).zip(&mut sums);
+                    for (row, ((c, g), sum)) in each.enumerate() {
+                        let chosen = guide.as_ref().map(|g| g.steps(row, i));
+                        let chosen = chosen.zip(touches.get_mut(row));
+                        let bound = pool.bend(c, &places, &at, ball, g, chosen);
+                        *sum = sub_down(*sum, -bound);
+                    }
+                    if let Some(guide) = &mut guide {
+                        guide.met.insert(i, Met { rows, touches });
                     }
                     parts.push(part);
                 }
@@ -124,6 +158,24 @@ impl Around<'_> {
             }
         }
         best
+    }
+
+    /// A lower bound of ⟨row, d⟩ for the difference d of a node that is replaced by what is known of it; and
+    /// about where it is attained.
+    pub(super) fn end(&self, i: usize, row: &[f64], places: &[u32]) -> (f64, Vec<f64>) {
+        let reach = &self.reaches[i];
+        if i == 0 && self.range.is_some() {
+            let side =
+                |of: &[f64]| -> Vec<f64> { places.iter().map(|&p| of[p as usize]).collect() };
+            return least(row, [&side(&reach.low), &side(&reach.high)], reach.ball);
+        }
+        let length = norm_up(row);
+        let factor = match length > 0.0 {
+            true => -reach.ball / length,
+            false => 0.0,
+        };
+        let at = row.iter().map(|v| factor * v).collect();
+        (-mul_up(length, reach.ball), at)
     }
 
     /// What input `place` of an affine node receives.
@@ -159,4 +211,9 @@ impl Around<'_> {
             }
         }
     }
+}
+
+/// The larger one of two lower bounds, where one that is NaN says nothing.
+fn larger_bound(a: f64, b: f64) -> f64 {
+    if b > a || a.is_nan() { b } else { a }
 }

@@ -1,25 +1,44 @@
 //! Boxes of nodes around an image, by a pass back from the entries that they leave undecided (T38).
 
+use std::time::Instant;
+
 use rayon::prelude::*;
 
+use crate::network::graph::Node;
 use crate::network::local::around::{Around, Bent};
-use crate::network::local::pieces::Bends;
 use crate::network::local::rows::{Rows, extent};
-use crate::network::op::Op;
 
 /// Most numbers in the rows of a pass.
 const PASS: usize = 1 << 21;
 
+/// Which boxes are narrowed by passes back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Narrowed {
+    None,
+    /// Those that somebody reads who bends.
+    All,
+}
+
 impl Around<'_> {
-    /// Finds boxes and balls of all nodes up to `last`.
-    pub(super) fn spread(&mut self, last: usize) {
+    /// Finds boxes and balls of all nodes up to `last`; false where time was over before.
+    pub(super) fn spread(&mut self, last: usize, narrowed: Narrowed) -> bool {
         while self.reaches.len() <= last {
             let index = self.reaches.len();
             self.next();
-            if self.prepared.wanted[index] {
+            let says_more = self.prepared.behind[index] || self.range.is_some();
+            if narrowed == Narrowed::All && self.prepared.wanted[index] && says_more {
                 self.narrow(index);
             }
+            if self.is_late() {
+                return false;
+            }
         }
+        true
+    }
+
+    pub(super) fn is_late(&self) -> bool {
+        self.deadline
+            .is_some_and(|deadline| Instant::now() >= deadline)
     }
 
     /// Narrows the box of a node where somebody reads it who bends.
@@ -41,6 +60,10 @@ impl Around<'_> {
         let found: Vec<Vec<f64>> = passes
             .par_iter()
             .map(|&(pixel, entries)| {
+                if self.is_late() {
+                    // Nothing is narrowed.
+                    return Vec::new();
+                }
                 let mut rows = Rows::zeros(2 * entries.len(), channels, vec![pixel as u32]);
                 for (i, &entry) in entries.iter().enumerate() {
                     let channel = entry as usize / pixels;
@@ -63,35 +86,20 @@ impl Around<'_> {
 
     /// Entries whose activation is no straight line on their box.
     fn undecided(&self, index: usize) -> Vec<u32> {
-        let forward = self.forward;
-        let nodes = forward.network().nodes();
-        let reach = &self.reaches[index];
+        let nodes = self.forward.network().nodes();
         let mut found = vec![false; nodes[index].len()];
         for (node, next) in nodes.iter().enumerate().skip(index + 1) {
             if !self.prepared.used[node] || !next.inputs.iter().any(|id| id.0 == index) {
                 continue;
             }
-            let x = &self.at[index].values;
-            match &next.op {
-                Op::Activation(activation) => {
-                    let bends = Bends::of_activation(activation, [x, x], [&reach.low, &reach.high]);
+            match self.bent_of(node) {
+                Bent::Entries(bends) => {
                     for (entry, found) in found.iter_mut().enumerate() {
-                        let straight = matches!(bends.of(entry), [piece] if piece.is_straight());
-                        *found |= !straight;
+                        *found |= bends.is_bent(entry);
                     }
                 }
-                Op::PRelu(_) => {
-                    for (entry, found) in found.iter_mut().enumerate() {
-                        *found |=
-                            x[entry] + reach.low[entry] < 0.0 && x[entry] + reach.high[entry] > 0.0;
-                    }
-                }
-                Op::MaxPool(_) if self.pooled(node).0 == index => {
-                    if let Bent::Pool(pool) = self.bent_of(node) {
-                        pool.undecided(&mut found);
-                    }
-                }
-                _ => {}
+                Bent::Pool(pool) if self.source(node).0 == index => pool.undecided(&mut found),
+                Bent::Pool(_) | Bent::No => {}
             }
         }
         (0..found.len() as u32)
@@ -102,10 +110,6 @@ impl Around<'_> {
     /// The most entries of a node before one.
     fn widest(&self, index: usize) -> usize {
         let nodes = self.forward.network().nodes();
-        nodes[..=index]
-            .iter()
-            .map(crate::network::graph::Node::len)
-            .max()
-            .unwrap_or(1)
+        nodes[..=index].iter().map(Node::len).max().unwrap_or(1)
     }
 }

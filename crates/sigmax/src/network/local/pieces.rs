@@ -1,7 +1,7 @@
 //! [`Bends`]: what an activation does around the values that it has at an image, in pieces.
 
 use crate::network::op::activation::Activation;
-use crate::rounding::{U, add_up, mul_up, sub_down};
+use crate::rounding::{U, add_up, larger, mul_up, sub_down};
 
 /// Pieces of the interval of an entry where the function is known by its slope and its curvature.
 const SMOOTH_PIECES: usize = 4;
@@ -24,7 +24,7 @@ pub(super) struct Piece {
 
 impl Piece {
     /// A line: slope·t + value.
-    fn line(from: f64, to: f64, slope: f64, value: f64, error: f64) -> Self {
+    pub(super) fn line(from: f64, to: f64, slope: f64, value: f64, error: f64) -> Self {
         Self {
             from,
             to,
@@ -65,7 +65,7 @@ impl Piece {
 
 /// An entry: the value x that was computed, the result y, and where x + t may be.
 #[derive(Clone, Copy)]
-struct Around {
+struct Entry {
     x: f64,
     y: f64,
     low: f64,
@@ -82,6 +82,7 @@ pub(super) struct Bends {
 }
 
 impl Bends {
+    /// Whether an entry is more than one straight line.
     pub(super) fn is_bent(&self, entry: usize) -> bool {
         !matches!(self.of(entry), [piece] if piece.is_straight())
     }
@@ -114,13 +115,13 @@ impl Bends {
         let mut bends = Self::default();
         for (i, &slope) in slopes.iter().enumerate() {
             bends.start();
-            let around = Around {
+            let entry = Entry {
                 x: x[i],
                 y: y[i],
                 low: low[i],
                 high: high[i],
             };
-            bends.lines(&[slope, 1.0], &[(0.0, 0.0)], around);
+            bends.lines(&[slope, 1.0], &[(0.0, 0.0)], entry);
             // The product of the slope is one rounding.
             let rounding = if x[i] < 0.0 {
                 2.0 * U * y[i].abs() + 1e-300
@@ -149,10 +150,10 @@ impl Bends {
             let (x, low, high) = (x[place], low[place], high[place]);
             let value = kink.map_or(x, |kink| (x - kink).max(0.0));
             let y = if i < first { value } else { 0.0 };
-            let around = Around { x, y, low, high };
+            let entry = Entry { x, y, low, high };
             match kink {
-                None => bends.lines(&[1.0], &[(0.0, 0.0)], around),
-                Some(kink) => bends.lines(&[0.0, 1.0], &[(kink, 0.0)], around),
+                None => bends.lines(&[1.0], &[(0.0, 0.0)], entry),
+                Some(kink) => bends.lines(&[0.0, 1.0], &[(kink, 0.0)], entry),
             }
         }
         bends.start();
@@ -169,43 +170,46 @@ impl Bends {
         (0..entries)
             .map(|i| {
                 let ranges = self.of(i).iter().map(Piece::range);
-                ranges.fold((f64::INFINITY, f64::NEG_INFINITY), |(l, h), (low, high)| {
-                    (l.min(low), h.max(high))
-                })
+                // Of the negative of the low end, so that a NaN stays.
+                let (low, high) = ranges.fold(
+                    (f64::NEG_INFINITY, f64::NEG_INFINITY),
+                    |(l, h), (low, high)| (larger(l, -low), larger(h, high)),
+                );
+                (-low, high)
             })
             .unzip()
     }
 
     fn activation(&mut self, activation: &Activation, x: f64, y: f64, low: f64, high: f64) {
-        let around = Around { x, y, low, high };
+        let entry = Entry { x, y, low, high };
         match *activation {
-            Activation::Relu => self.lines(&[0.0, 1.0], &[(0.0, 0.0)], around),
-            Activation::LeakyRelu { alpha } => self.lines(&[alpha, 1.0], &[(0.0, 0.0)], around),
-            Activation::Abs => self.lines(&[-1.0, 1.0], &[(0.0, 0.0)], around),
+            Activation::Relu => self.lines(&[0.0, 1.0], &[(0.0, 0.0)], entry),
+            Activation::LeakyRelu { alpha } => self.lines(&[alpha, 1.0], &[(0.0, 0.0)], entry),
+            Activation::Abs => self.lines(&[-1.0, 1.0], &[(0.0, 0.0)], entry),
             Activation::Clip { low, high } if low < high => {
                 match (low.is_finite(), high.is_finite()) {
                     (true, true) => {
-                        self.lines(&[0.0, 1.0, 0.0], &[(low, low), (high, high)], around);
+                        self.lines(&[0.0, 1.0, 0.0], &[(low, low), (high, high)], entry);
                     }
-                    (true, false) => self.lines(&[0.0, 1.0], &[(low, low)], around),
-                    (false, true) => self.lines(&[1.0, 0.0], &[(high, high)], around),
-                    (false, false) => self.lines(&[1.0], &[(0.0, 0.0)], around),
+                    (true, false) => self.lines(&[0.0, 1.0], &[(low, low)], entry),
+                    (false, true) => self.lines(&[1.0, 0.0], &[(high, high)], entry),
+                    (false, false) => self.lines(&[1.0], &[(0.0, 0.0)], entry),
                 }
             }
             Activation::SoftShrink { lambd } if lambd > 0.0 => {
-                self.lines(&[1.0, 0.0, 1.0], &[(-lambd, 0.0), (lambd, 0.0)], around);
+                self.lines(&[1.0, 0.0, 1.0], &[(-lambd, 0.0), (lambd, 0.0)], entry);
             }
             _ => match activation.curvature() {
-                Ok(range) => self.smooth(activation, range, around),
-                Err(_) => self.steep(activation, around),
+                Ok(range) => self.smooth(activation, range, entry),
+                Err(_) => self.steep(activation, entry),
             },
         }
     }
 
     /// A function of straight lines with these slopes, which meet at `kinks`, given with the value there.
     /// A single line goes through the one that is given.
-    fn lines(&mut self, slopes: &[f64], kinks: &[(f64, f64)], around: Around) {
-        let Around { x, y, low, high } = around;
+    fn lines(&mut self, slopes: &[f64], kinks: &[(f64, f64)], entry: Entry) {
+        let Entry { x, y, low, high } = entry;
         let steepest = slopes.iter().fold(1.0f64, |m, s| m.max(s.abs()));
         let mut from = low;
         for (i, &slope) in slopes.iter().enumerate() {
@@ -242,9 +246,9 @@ impl Bends {
 
     /// A function whose difference quotients of σ' are in `curvature`: Taylor's formula at the middle of
     /// every piece.
-    fn smooth(&mut self, activation: &Activation, curvature: (f64, f64), around: Around) {
-        let Around { x, y, low, high } = around;
-        let steep = add_up(activation.slope(), 0.0);
+    fn smooth(&mut self, activation: &Activation, curvature: (f64, f64), entry: Entry) {
+        let Entry { x, y, low, high } = entry;
+        let steep = activation.slope();
         self.split(SMOOTH_PIECES, low, high, |from, to| {
             let point = x + (0.5 * from + 0.5 * to);
             let (value, value_error) = activation.value(point);
@@ -275,8 +279,8 @@ impl Bends {
     }
 
     /// A function of which only the largest slope is known.
-    fn steep(&mut self, activation: &Activation, around: Around) {
-        let Around { x, y, low, high } = around;
+    fn steep(&mut self, activation: &Activation, entry: Entry) {
+        let Entry { x, y, low, high } = entry;
         let steep = activation.slope();
         self.split(STEEP_PIECES, low, high, |from, to| {
             let point = x + (0.5 * from + 0.5 * to);

@@ -4,7 +4,7 @@
 //! x_{w*} ≤ max_w x_w ≤ θ + Σ_w max(x_w − θ, 0): each term is a function of one entry. Behind a ReLU, x is
 //! what that reads, x_{w*} is max(x_{w*}, 0), and θ ≥ 0.
 
-use crate::network::local::bend::bend;
+use crate::network::local::bend::{Steps, Touch, bend, value};
 use crate::network::local::pieces::Bends;
 use crate::network::local::reach::Reach;
 use crate::rounding::{U, add_up, gamma, mul_up, sqrt_int_up, sqrt_up};
@@ -116,6 +116,42 @@ impl<'p> PoolBends<'p> {
         }
     }
 
+    /// How many terms there are.
+    pub(super) fn terms(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// The entry that a term is a function of.
+    pub(super) fn entry(&self, term: usize) -> usize {
+        self.entries[term] as usize
+    }
+
+    /// For every row that was bent at `touches`, with coefficients `c` of the windows in `places`, how its
+    /// bound changes with them, where it changes by `ahead` with those of what the pool reads.
+    pub(super) fn change(
+        &self,
+        [c, ahead]: [&[f64]; 2],
+        places: &[u32],
+        touches: &[Touch],
+        out: &mut [f64],
+    ) {
+        let mut of_terms: Vec<f64> = (0..self.entries.len())
+            .map(|term| value(self.terms.of(term), ahead[self.entry(term)]))
+            .collect();
+        for touch in touches {
+            of_terms[touch.term] = touch.ahead(ahead[self.entry(touch.term)]);
+        }
+        // Of the largest entry, as where a coefficient is above 0.
+        out.copy_from_slice(&of_terms[..self.windows.len()]);
+        for (&c, &place) in c.iter().zip(places) {
+            let window = place as usize;
+            let range = self.starts[window] as usize..self.starts[window + 1] as usize;
+            if c < 0.0 && !range.is_empty() {
+                out[window] = self.above[window] + of_terms[range].iter().sum::<f64>();
+            }
+        }
+    }
+
     /// The entries of a window.
     pub(super) fn window(&self, window: u32) -> &'p [u32] {
         &self.windows[window as usize]
@@ -130,6 +166,7 @@ impl<'p> PoolBends<'p> {
         at: &[u32],
         ball: f64,
         g: &mut [f64],
+        chosen: Option<(&Steps, &mut Vec<Touch>)>,
     ) -> f64 {
         let (mut terms, mut factors) = (Vec::new(), Vec::new());
         let (mut constant, mut size) = (0.0, 0.0);
@@ -149,7 +186,14 @@ impl<'p> PoolBends<'p> {
         let mut slopes = vec![0.0; factors.len()];
         // Every entry may occur in as many terms as windows hold it.
         let ball_of_terms = mul_up(sqrt_int_up(self.held), ball);
-        let bound = bend(&self.terms, &factors, &terms, ball_of_terms, &mut slopes);
+        let bound = bend(
+            &self.terms,
+            &factors,
+            &terms,
+            ball_of_terms,
+            &mut slopes,
+            chosen,
+        );
         let mut squares = 0.0;
         for (&term, slope) in terms.iter().zip(&slopes) {
             g[at[self.entries[term as usize] as usize] as usize] += slope;

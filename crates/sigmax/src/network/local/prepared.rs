@@ -7,8 +7,11 @@ use crate::network::eval::rounds::norm_up;
 use crate::network::graph::NodeId;
 use crate::network::local::scatter::Scatter;
 use crate::network::op::Op;
-use crate::network::op::pool::Windows;
+use crate::network::op::pool::entries;
 use crate::rounding::{add_up, gamma, mul_up, scale_up};
+
+/// How small a bound becomes for every node whose box is narrowed, at best: of trained networks about 0.77.
+const NARROWING: f64 = 0.4;
 
 /// A network made ready for bounds around images.
 ///
@@ -16,9 +19,13 @@ use crate::rounding::{add_up, gamma, mul_up, scale_up};
 pub(crate) struct Prepared {
     /// Whether the logits depend on a node.
     pub(super) used: Vec<bool>,
-    /// Whether a node is read where the network bends, and lies behind another such place: boxes of it
-    /// are worth a pass back.
+    /// Whether a node is read where the network bends, so that its box matters.
     pub(super) wanted: Vec<bool>,
+    /// Whether a node lies behind such a place: only then a pass back says more than a row's length, if
+    /// the input may be anything within the radius.
+    pub(super) behind: Vec<bool>,
+    /// The share of a bound that may be missing before boxes are narrowed, if that is to be of use.
+    pub(super) hope: f64,
     pub(super) scatters: Vec<Option<Scatter>>,
     /// For convolutions and dense layers, ‖row‖₂ from above of every channel of the output.
     pub(super) lengths: Vec<Vec<f64>>,
@@ -42,7 +49,7 @@ impl Prepared {
             behind[i] = bends(&nodes[i].op) || nodes[i].inputs.iter().any(|id| behind[id.0]);
         }
         let mut wanted = vec![false; nodes.len()];
-        for i in (1..=logits.0).rev().filter(|&i| i > 0) {
+        for i in (1..=logits.0).rev() {
             if !used[i] {
                 continue;
             }
@@ -51,10 +58,10 @@ impl Prepared {
                 wanted[input.0] |= matches!(
                     nodes[i].op,
                     Op::Activation(_) | Op::PRelu(_) | Op::MaxPool(_)
-                ) && behind[input.0]
-                    && is_affine(&nodes[input.0].op);
+                ) && is_affine(&nodes[input.0].op);
             }
         }
+        let layers = (0..nodes.len()).filter(|&i| wanted[i] && behind[i]).count();
         let scatters = (0..nodes.len())
             .map(|i| match forward.map(i) {
                 Map::Conv(map, _) => Scatter::new(map),
@@ -71,6 +78,8 @@ impl Prepared {
         Self {
             used,
             wanted,
+            hope: 1.0 - NARROWING.powi(layers as i32),
+            behind,
             scatters,
             lengths,
             windows,
@@ -95,30 +104,4 @@ fn lengths(op: &Op) -> Vec<f64> {
             mul_up(add_up(norm, lost), padding)
         })
         .collect()
-}
-
-/// The entries of every window.
-pub(super) fn entries(windows: &[Windows], input: &[usize]) -> Vec<Vec<u32>> {
-    let mut shape = input.to_vec();
-    let count = input.iter().product::<usize>() as u32;
-    let mut all: Vec<Vec<u32>> = (0..count).map(|i| vec![i]).collect();
-    for (axis, windows) in windows.iter().enumerate() {
-        let outer: usize = shape[..=axis].iter().product();
-        let inner: usize = shape[axis + 2..].iter().product();
-        let n = shape[axis + 1];
-        let mut next = Vec::with_capacity(outer * windows.len() * inner);
-        for block in 0..outer {
-            for window in windows {
-                for offset in 0..inner {
-                    let pixels = window
-                        .iter()
-                        .map(|i| &all[(block * n + i) * inner + offset]);
-                    next.push(pixels.flatten().copied().collect());
-                }
-            }
-        }
-        shape[axis + 1] = windows.len();
-        all = next;
-    }
-    all
 }

@@ -169,8 +169,32 @@ pub(crate) type Windows = Vec<Vec<usize>>;
 
 /// For every output entry, the input entry that is the largest of its window.
 pub(crate) fn argmax(windows: &[Windows], x: &[f64], input: &[usize]) -> Vec<u32> {
+    let places = (0..x.len() as u32).collect();
+    over(windows, input, places, |best: &mut u32, &place| {
+        // A NaN wins, so that it is not lost.
+        if !(x[place as usize] <= x[*best as usize]) {
+            *best = place;
+        }
+    })
+}
+
+/// For every output entry, all entries of its window.
+pub(crate) fn entries(windows: &[Windows], input: &[usize]) -> Vec<Vec<u32>> {
+    let count = input.iter().product::<usize>() as u32;
+    let each = (0..count).map(|i| vec![i]).collect();
+    over(windows, input, each, |all: &mut Vec<u32>, more| {
+        all.extend(more)
+    })
+}
+
+/// Combines what belongs to the pixels of every window, axis by axis.
+fn over<T: Clone>(
+    windows: &[Windows],
+    input: &[usize],
+    mut values: Vec<T>,
+    combine: impl Fn(&mut T, &T),
+) -> Vec<T> {
     let mut shape = input.to_vec();
-    let mut places: Vec<u32> = (0..x.len() as u32).collect();
     for (axis, windows) in windows.iter().enumerate() {
         let outer: usize = shape[..=axis].iter().product();
         let inner: usize = shape[axis + 2..].iter().product();
@@ -181,23 +205,19 @@ pub(crate) fn argmax(windows: &[Windows], x: &[f64], input: &[usize]) -> Vec<u32
                 for offset in 0..inner {
                     let mut pixels = window
                         .iter()
-                        .map(|i| places[(block * n + i) * inner + offset]);
+                        .map(|i| &values[(block * n + i) * inner + offset]);
                     // A window holds at least one pixel.
-                    let Some(mut best) = pixels.next() else {
+                    let Some(first) = pixels.next() else {
                         unreachable!("a window without a pixel was refused when the node was added")
                     };
-                    for place in pixels {
-                        // A NaN wins, so that it is not lost.
-                        if !(x[place as usize] <= x[best as usize]) {
-                            best = place;
-                        }
-                    }
-                    next.push(best);
+                    let mut all = first.clone();
+                    pixels.for_each(|pixel| combine(&mut all, pixel));
+                    next.push(all);
                 }
             }
         }
         shape[axis + 1] = windows.len();
-        places = next;
+        values = next;
     }
-    places
+    values
 }

@@ -71,13 +71,17 @@ pub(crate) struct Start<'i> {
     pub(crate) radii: Vec<f64>,
 }
 
-/// What was found for an image: per class, the radius that an offset gives, and the offset; one to another
-/// class; and the class with the least radius, which that radius is, and an offset towards it.
+/// What was found for an image.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Found {
-    pub(crate) offsets: Vec<(usize, f64, Vec<f64>)>,
+    /// Offsets against classes.
+    pub(crate) offsets: Vec<(usize, Vec<f64>)>,
+    /// One to another class.
     pub(crate) adversarial: Option<(usize, Vec<f64>)>,
-    pub(crate) towards: Option<(usize, f64, Vec<f64>)>,
+    /// The class with the least radius, and that radius.
+    pub(crate) nearest: Option<(usize, f64)>,
+    /// Where the search for it ended.
+    pub(crate) towards: Option<Vec<f64>>,
 }
 
 /// A class of an image.
@@ -213,12 +217,16 @@ impl<'i> Image<'i> {
         }
     }
 
-    /// The class with the least radius, unless nothing more can come of it.
-    fn next(&self, effort: Effort) -> Option<usize> {
-        let classes = 0..self.start.radii.len();
-        let least = classes
+    /// The class with the least radius.
+    fn nearest(&self) -> Option<usize> {
+        (0..self.rivals.len())
             .filter(|&t| t != self.start.label)
-            .min_by(|&a, &b| self.radius(a).total_cmp(&self.radius(b)))?;
+            .min_by(|&a, &b| self.radius(a).total_cmp(&self.radius(b)))
+    }
+
+    /// The same, unless nothing more can come of it.
+    fn next(&self, effort: Effort) -> Option<usize> {
+        let least = self.nearest()?;
         let reached = self.radius(least) >= effort.enough;
         let attacked = self
             .adversarial
@@ -232,17 +240,13 @@ impl<'i> Image<'i> {
         let best = |(t, state): (usize, &Option<Rival>)| {
             state
                 .as_ref()
-                .and_then(|state| Some((t, state.radius, state.best.clone()?)))
+                .and_then(|state| Some((t, state.best.clone()?)))
         };
-        let least = (0..self.rivals.len())
-            .filter(|&t| t != self.start.label)
-            .min_by(|&a, &b| self.radius(a).total_cmp(&self.radius(b)));
-        let towards = least.and_then(|t| {
-            let last = self.rivals[t].as_ref()?.last.as_ref()?;
-            Some((t, self.radius(t), last.next.clone()))
-        });
+        let nearest = self.nearest();
+        let last = nearest.and_then(|t| self.rivals[t].as_ref()?.last.as_ref());
         Found {
-            towards,
+            nearest: nearest.map(|t| (t, self.radius(t))),
+            towards: last.map(|last| last.next.clone()),
             offsets: self.rivals.iter().enumerate().filter_map(best).collect(),
             adversarial: self
                 .adversarial
