@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use clap::{Parser, Subcommand, ValueEnum};
 use sigmax_formats::report::{Rounding, limit};
+use sigmax_run::Shard;
 
 /// Proved bounds on the norms of the convolutions of a trained model, on the Lipschitz constant of
 /// the whole network, and radii inside which a classification cannot change.
@@ -20,6 +21,7 @@ pub(crate) enum Command {
     Audit(AuditArgs),
     Certify(CertifyArgs),
     Check(CheckArgs),
+    Merge(MergeArgs),
     Compare(CompareArgs),
 }
 
@@ -219,18 +221,43 @@ pub(crate) struct CertifyArgs {
     #[arg(long, value_name = "A,B", value_parser = range, allow_hyphen_values = true)]
     pub(crate) pixel_range: Option<Range>,
 
+    /// Speak only of inputs that are pictures: with all pixels between 0 and 1, or in --pixel-range
+    ///
+    /// Without this, radii hold for all inputs, also those with pixels that no picture has. Bounds around
+    /// images are larger with it; constants and curvature make no use of it, and inputs of another class
+    /// are not looked for.
+    #[arg(long)]
+    pub(crate) valid_pixels: bool,
+
     /// Only the first N images
     #[arg(long, value_name = "N")]
     pub(crate) limit: Option<usize>,
 
+    /// Only part M of N of the images: numbered from 1, those with number ≡ M modulo N
+    ///
+    /// For many machines: each writes the --certificates of its part, and `sigmax merge` puts them together.
+    #[arg(long, value_name = "M/N", value_parser = shard)]
+    pub(crate) shard: Option<Shard>,
+
+    /// Take the constants from the first line of certificates of this model, and confirm them only
+    ///
+    /// It has to be made with the same options (a part of the images, or --limit 1, will do). Parts that are
+    /// made with the same constants have the same first line, on any machine.
+    #[arg(long, value_name = "FILE", conflicts_with = "tolerance")]
+    pub(crate) constants: Option<PathBuf>,
+
     /// What radii follow from
     ///
-    /// Bounds around an image take about a second for every image and distance, for a network of some
-    /// thousand neurons, and far longer for large ones: --budget ends that, and what is proved by then
-    /// counts. With best, a network without a known curvature does without, and the summary says why;
+    /// Bounds around an image take about a tenth of a second for every image and distance, for a network
+    /// of some thousand neurons, and far longer for large ones: --image-budget ends that, and what is
+    /// proved by then counts. With best, a network without a known curvature does without, and the summary says why;
     /// with curvature it is refused.
     #[arg(long, value_enum, default_value_t)]
     pub(crate) method: MethodName,
+
+    /// Seconds for bounds around each image; what is proved by then counts
+    #[arg(long, value_name = "SECONDS", value_parser = duration)]
+    pub(crate) image_budget: Option<Duration>,
 
     /// Only whether radii reach the largest of --eps, which is faster than full radii
     ///
@@ -299,7 +326,7 @@ pub(crate) struct CertifyArgs {
 ///
 /// The norms are confirmed on a cover of the frequencies that is made anew, without the search that
 /// found them, the curvature is proved again, and every image is evaluated again, with a gradient for
-/// every point that is given as evidence.
+/// every point that is given as evidence, or bounds around it by the slopes that are.
 ///
 /// Exit codes: 0 all confirmed, 1 something is not, 2 wrong input or usage (also: what is no file of
 /// certificates, or one without an image).
@@ -318,6 +345,25 @@ pub(crate) struct CheckArgs {
     /// Threads to compute with; by default all cores
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
     pub(crate) threads: Option<u16>,
+}
+
+/// Put the certificates of parts of a set of images together.
+///
+/// The parts are files that `sigmax certify --shard` wrote: their first lines are the same, and every image
+/// is in one of them. How many images there are is not stated, so the last ones of a part that was not
+/// finished are not missed: that part's run says whether it was. Nothing is confirmed: `sigmax check` does
+/// that. Without --output, lines are written before all are read.
+///
+/// Exit codes: 0 done, 2 wrong input or usage (also: an image that is in two files or in none).
+#[derive(Debug, clap::Args)]
+pub(crate) struct MergeArgs {
+    /// Files that `sigmax certify --certificates` wrote
+    #[arg(required = true)]
+    pub(crate) parts: Vec<PathBuf>,
+
+    /// Write the certificates to FILE, all of them or nothing, instead of standard output
+    #[arg(long, short, value_name = "FILE")]
+    pub(crate) output: Option<PathBuf>,
 }
 
 /// Compare two models layer by layer: before and after regularisation, say.
@@ -479,6 +525,14 @@ fn at_least(text: &str) -> Result<f64, String> {
 
 fn duration(text: &str) -> Result<Duration, String> {
     Duration::try_from_secs_f64(positive(text)?).map_err(|_| "expected fewer seconds".to_owned())
+}
+
+fn shard(text: &str) -> Result<Shard, String> {
+    let wrong = || "expected M/N with 1 ≤ M ≤ N, e.g. 3/16".to_owned();
+    let (part, parts) = text.split_once('/').ok_or_else(wrong)?;
+    let numbers = part.parse().ok().zip(parts.parse().ok());
+    let shard = numbers.and_then(|(part, parts)| Shard::new(part, parts));
+    shard.ok_or_else(wrong)
 }
 
 fn size(text: &str) -> Result<Size, String> {

@@ -18,8 +18,10 @@ use crate::{resources, screen};
 /// Runs the command.
 pub(crate) fn run(args: &CertifyArgs) -> Result<ExitCode, Failure> {
     let started = Instant::now();
-    let files: Vec<&Path> = [Some(&args.model), Some(&args.images), args.labels.as_ref()]
+    let others = [args.labels.as_ref(), args.constants.as_ref()];
+    let files: Vec<&Path> = [Some(&args.model), Some(&args.images)]
         .into_iter()
+        .chain(others)
         .flatten()
         .map(PathBuf::as_path)
         .collect();
@@ -59,6 +61,8 @@ fn request(args: &CertifyArgs) -> CertifyRequest {
     let mut request = CertifyRequest::new(args.images.clone());
     request.labels.clone_from(&args.labels);
     request.limit = args.limit;
+    request.shard = args.shard;
+    request.constants.clone_from(&args.constants);
     request.eps.clone_from(&args.eps);
     request.mean.clone_from(&args.mean);
     request.std.clone_from(&args.std);
@@ -67,6 +71,8 @@ fn request(args: &CertifyArgs) -> CertifyRequest {
         LayoutName::Hwc => Channels::Last,
     });
     request.pixel_range = args.pixel_range.map(|range| range.0);
+    request.valid_pixels = args.valid_pixels;
+    request.image_budget = args.image_budget;
     request.input_size = args.input_size.as_ref().map(|size| size.0.clone());
     request.tolerance = args.tolerance;
     request.methods = match args.method {

@@ -7,6 +7,7 @@ mod check;
 mod compare;
 mod failure;
 mod interrupt;
+mod merge;
 mod output;
 mod progress;
 mod resources;
@@ -26,6 +27,7 @@ fn main() -> ExitCode {
         Command::Audit(args) => audit::run(&args),
         Command::Certify(args) => certify::run(&args),
         Command::Check(args) => check::run(&args),
+        Command::Merge(args) => merge::run(&args),
         Command::Compare(args) => compare::run(&args),
     };
     match outcome {

@@ -4,7 +4,7 @@
 use serde_json::{Value, json};
 
 use crate::certify::npy;
-use crate::graph::hidden;
+use crate::graph::{chain, hidden};
 use crate::run::{Files, Outcome};
 
 /// Entries of an image, units and images.
@@ -24,14 +24,31 @@ fn draws(seed: u32, count: usize) -> Vec<f32> {
 
 /// A network with this activation, and images with the labels that it gives them, but for two.
 pub(crate) fn files(activation: &str) -> Files {
-    let files = Files::new();
     let first: Vec<f32> = draws(1, UNITS * INPUTS).iter().map(|w| 2.0 * w).collect();
     let model = hidden(INPUTS, &first, activation, &draws(2, 3 * UNITS));
+    files_of(model, |x| (127.5 * (x + 1.0)) as u8)
+}
+
+/// The same with pixels that are black or white.
+pub(crate) fn files_of_extremes(activation: &str) -> Files {
+    let first: Vec<f32> = draws(1, UNITS * INPUTS).iter().map(|w| 2.0 * w).collect();
+    let model = hidden(INPUTS, &first, activation, &draws(2, 3 * UNITS));
+    files_of(model, |x| if x < 0.0 { 0 } else { 255 })
+}
+
+/// The same of a network of three hidden layers.
+pub(crate) fn deep_files(activation: &str) -> Files {
+    let first = draws(1, 8 * UNITS * INPUTS);
+    let (second, third) = (draws(4, 64 * UNITS * UNITS), draws(5, 64 * UNITS * UNITS));
+    let layers = [&first[..], &second, &third, &draws(2, 3 * 8 * UNITS)];
+    let model = chain(INPUTS, &layers, activation);
+    files_of(model, |x| (127.5 * (x + 1.0)) as u8)
+}
+
+fn files_of(model: Vec<u8>, pixel: fn(f32) -> u8) -> Files {
+    let files = Files::new();
     files.write("model.onnx", model);
-    let pixels: Vec<u8> = draws(3, COUNT * INPUTS)
-        .iter()
-        .map(|x| (127.5 * (x + 1.0)) as u8)
-        .collect();
+    let pixels: Vec<u8> = draws(3, COUNT * INPUTS).iter().map(|&x| pixel(x)).collect();
     let shape = format!("({COUNT}, {INPUTS})");
     files.write("x.npy", npy("|u1", &shape, &pixels));
     let shape = format!("({COUNT},)");

@@ -44,38 +44,59 @@ pub(crate) fn two_classes(input: &[usize], weights: &[f32]) -> Vec<u8> {
 /// A classifier of `inputs` numbers into 3 classes with one hidden layer: `first` has a row of weights per
 /// unit, `activation` is an operator without attributes, `last` has a row per class.
 pub(crate) fn hidden(inputs: usize, first: &[f32], activation: &str, last: &[f32]) -> Vec<u8> {
-    let units = first.len() / inputs;
-    let weight = |name: &str, rows: usize, columns: usize, values: &[f32]| {
-        let raw: Vec<u8> = values.iter().flat_map(|v| v.to_le_bytes()).collect();
-        Message::default()
-            .int(1, rows)
-            .int(1, columns)
-            .int(2, 1)
-            .bytes(8, name.as_bytes())
-            .bytes(9, &raw)
-    };
+    chain(inputs, &[first, last], activation)
+}
+
+/// The same of any number of layers.
+pub(crate) fn chain(inputs: usize, layers: &[&[f32]], activation: &str) -> Vec<u8> {
     let rows_are_outputs = Message::default().bytes(1, b"transB").int(3, 1).int(20, 2);
-    let gemm = |from: &str, by: &str, to: &str| {
-        Message::default()
+    let mut graph = Message::default();
+    let (mut weights, mut width) = (Vec::new(), inputs);
+    for (i, values) in layers.iter().enumerate() {
+        let last = i + 1 == layers.len();
+        let from = if i == 0 {
+            "x".to_owned()
+        } else {
+            format!("s{i}")
+        };
+        let to = if last {
+            "z".to_owned()
+        } else {
+            format!("h{i}")
+        };
+        let by = format!("w{i}");
+        let gemm = Message::default()
             .bytes(1, from.as_bytes())
             .bytes(1, by.as_bytes())
             .bytes(2, to.as_bytes())
             .bytes(4, b"Gemm")
-            .bytes(5, &rows_are_outputs.0)
-    };
-    let curved = Message::default()
-        .bytes(1, b"h")
-        .bytes(2, b"s")
-        .bytes(4, activation.as_bytes());
-    let graph = Message::default()
-        .bytes(1, &gemm("x", "v", "h").0)
-        .bytes(1, &curved.0)
-        .bytes(1, &gemm("s", "w", "z").0)
-        .bytes(2, b"g")
-        .bytes(5, &weight("v", units, inputs, first).0)
-        .bytes(5, &weight("w", last.len() / units, units, last).0)
+            .bytes(5, &rows_are_outputs.0);
+        graph = graph.bytes(1, &gemm.0);
+        if !last {
+            let curved = Message::default()
+                .bytes(1, to.as_bytes())
+                .bytes(2, format!("s{}", i + 1).as_bytes())
+                .bytes(4, activation.as_bytes());
+            graph = graph.bytes(1, &curved.0);
+        }
+        let raw: Vec<u8> = values.iter().flat_map(|v| v.to_le_bytes()).collect();
+        let rows = values.len() / width;
+        let weight = Message::default()
+            .int(1, rows)
+            .int(1, width)
+            .int(2, 1)
+            .bytes(8, by.as_bytes())
+            .bytes(9, &raw);
+        weights.push(weight);
+        width = rows;
+    }
+    graph = graph.bytes(2, b"g");
+    for weight in &weights {
+        graph = graph.bytes(5, &weight.0);
+    }
+    graph = graph
         .bytes(11, &value("x", &[inputs]).0)
-        .bytes(12, &value("z", &[last.len() / units]).0);
+        .bytes(12, &value("z", &[width]).0);
     let opset = Message::default().int(2, 13);
     Message::default()
         .int(1, 8)

@@ -13,4 +13,5 @@ mod output;
 mod precision;
 mod report;
 mod run;
+mod shards;
 mod table;

@@ -1,0 +1,26 @@
+//! `sigmax merge`.
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use sigmax_formats::certificate::merge;
+
+use crate::args::MergeArgs;
+use crate::failure::Failure;
+use crate::output::Output;
+
+/// Runs the command.
+pub(crate) fn run(args: &MergeArgs) -> Result<ExitCode, Failure> {
+    let files: Vec<&Path> = args.parts.iter().map(PathBuf::as_path).collect();
+    let mut output = Output::open(args.output.as_deref(), &files)?;
+    let images = merge(&args.parts, |line| output.write(line))?;
+    output.finish()?;
+    // There is nobody to tell if stderr is closed.
+    let _ = writeln!(
+        std::io::stderr(),
+        "{images} images in {} files; not confirmed",
+        args.parts.len()
+    );
+    Ok(ExitCode::SUCCESS)
+}
