@@ -14,8 +14,8 @@ pixels rounded to f32, 2e-7 away, can fail by 1e-8.
 
 Every claim is attacked inside its ball by --restarts runs of --steps normalised gradient steps on a
 difference of logits z_p - z_t, t in turn the classes nearest to p. The first run starts at the image,
-the others at random points of the ball. An image that is reached need not be in [0, 1], as the claim
-does not ask for it. All is in f64, in PyTorch; the graph is run by the interpreter below.
+the others at random points of the ball. An image that is reached need not be in [0, 1], if the claim
+does not ask for it (`range` in the first line). All is in f64, in PyTorch; the graph is run by the interpreter below.
 
 An attack that fails proves nothing by itself, so it is repeated at 1.5, 2 and 4 times the radius, where
 it should succeed. --scale multiplies all claimed radii first, to see a false claim found.
@@ -138,6 +138,7 @@ class Graph:
             sys.exit(f"{path}: {len(inputs)} inputs, expected one")
         self.input, self.output = inputs[0].name, graph.output[0].name
         self.mean, self.std = torch.zeros(1).double(), torch.ones(1).double()
+        self.range = -math.inf, math.inf
         self.shape = [d.dim_value for d in inputs[0].type.tensor_type.shape.dim][1:]
         self.nodes = []
         for node in graph.node:
@@ -153,6 +154,7 @@ class Graph:
     def behind(self, header):
         """Puts the normalisation of the first line before the graph, and takes the input's shape from it."""
         self.shape = header["nodes"][0]["shape"]
+        self.range = header.get("range", self.range)
         if header["mean"] is not None:
             self.mean, self.std = (torch.from_numpy(per_channel(header[k], self.shape, header["layout"])).double() for k in ("mean", "std"))
 
@@ -177,6 +179,12 @@ def row_norms(x):
     return x.flatten(1).norm(dim=1).clamp_min(1e-300).reshape(-1, *[1] * (x.ndim - 1))
 
 
+def inside(model, x, delta):
+    """What leaves no range that the claim is restricted to."""
+    least, most = getattr(model, "range", (-math.inf, math.inf))
+    return (x + delta).clamp(least, most) - x if least > -math.inf else delta
+
+
 def attack(model, x, p, radius, steps, restarts):
     """The smallest margin found for each image within `radius`; 0 or less is a success."""
     radius = radius.reshape(-1, *[1] * (x.ndim - 1))
@@ -188,7 +196,7 @@ def attack(model, x, p, radius, steps, restarts):
         target = nearest[:, restart % (logits.shape[1] - 1)][:, None]
         delta = torch.randn_like(x)
         length = torch.rand(len(x), dtype=x.dtype).reshape(radius.shape) if restart else 0.0
-        delta = delta / row_norms(delta) * radius * length
+        delta = inside(model, x, delta / row_norms(delta) * radius * length)
         for step in range(steps + 1):
             delta.requires_grad_()
             logits = model(x + delta)
@@ -200,6 +208,7 @@ def attack(model, x, p, radius, steps, restarts):
             size = radius * (1 + math.cos(math.pi * step / steps)) / 4  # falls from radius / 2 to 0
             delta = delta.detach() - size * gradient / row_norms(gradient)
             delta = delta * (radius * (1 - 1e-12) / row_norms(delta)).clamp_max(1)  # despite rounding inside
+            delta = inside(model, x, delta)
     return best
 
 

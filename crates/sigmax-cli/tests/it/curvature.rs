@@ -29,11 +29,11 @@ pub(crate) fn files(activation: &str) -> Files {
     files_of(model, |x| (127.5 * (x + 1.0)) as u8)
 }
 
-/// The same with pixels that are black or white.
+/// The same with pixels that are about black or white.
 pub(crate) fn files_of_extremes(activation: &str) -> Files {
     let first: Vec<f32> = draws(1, UNITS * INPUTS).iter().map(|w| 2.0 * w).collect();
     let model = hidden(INPUTS, &first, activation, &draws(2, 3 * UNITS));
-    files_of(model, |x| if x < 0.0 { 0 } else { 255 })
+    files_of(model, |x| if x < 0.0 { 1 } else { 254 })
 }
 
 /// The same of a network of three hidden layers.
