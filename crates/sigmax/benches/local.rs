@@ -2,6 +2,8 @@
 //!
 //! `cargo bench -p sigmax --bench local`
 
+#![expect(clippy::print_stdout, reason = "a program that prints a table")]
+
 use std::time::{Duration, Instant};
 
 use sigmax::network::{

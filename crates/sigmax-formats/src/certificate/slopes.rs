@@ -104,7 +104,7 @@ pub(crate) fn misfit(
             entry.functions().unwrap_or(usize::MAX),
             certifier.functions(entry.node),
         );
-        (stated > most).then(|| {
+        (stated == 0 || stated > most).then(|| {
             format!(
                 "it has slopes for {stated} functions at node {}, which is made of at most {most}",
                 entry.node
