@@ -123,9 +123,10 @@ impl CertifyRun {
         report.resumed = report.total;
         let images = &self.selected;
         let length: usize = self.inputs.fit().input().iter().product();
-        let most = match self.distances() {
-            Some(_) => LOCAL_BLOCK,
-            None => BLOCK,
+        let most = match (self.distances(), certifier.curvature()) {
+            (Some(_), None) => LOCAL_BLOCK,
+            // A search by curvature takes many images at once.
+            _ => BLOCK,
         };
         let block = (BLOCK_VALUES / length).clamp(1, most);
         let first = report.total;
