@@ -39,7 +39,8 @@ named!(Method, "method", [Global, Curvature, Local]);
 /// What is proved of one image.
 ///
 /// For every x with ‖x − image‖₂ ≤ radius, in the units of the network's input, the largest logit
-/// of x is that of the label. Nothing is claimed where the radius is 0.
+/// of x is that of the label; where there is a [range](Certificate::range), for every such x whose entries
+/// lie there. Nothing is claimed where the radius is 0.
 ///
 /// ```compile_fail,E0616
 /// fn forge(certificate: &mut sigmax::network::Certificate) {
@@ -61,6 +62,8 @@ pub struct Certificate {
     pub(crate) method: Method,
     pub(crate) tangents: Vec<Tangent>,
     pub(crate) slopes: Vec<Slopes>,
+    /// That of the certifier whose bounds around the image the radius follows from.
+    pub(crate) range: Option<[f64; 2]>,
     pub(crate) adversarial: Option<Upper>,
     /// What is proved of the prediction, before it was made smaller so that others can confirm it.
     pub(crate) proved: Proved,
@@ -79,11 +82,17 @@ impl Certificate {
         self.prediction
     }
 
-    /// A lower bound of the distance to an image of another class; 0 for a wrong prediction, a tie,
-    /// or logits that are not known well enough.
+    /// A lower bound of the distance to an input of another class, within [`Certificate::range`]; 0 for a
+    /// wrong prediction, a tie, or logits that are not known well enough.
     #[must_use]
     pub fn radius(&self) -> Lower {
         self.radius
+    }
+
+    /// Between which the entries of the inputs lie that the radius speaks of; `None`: it speaks of all inputs.
+    #[must_use]
+    pub fn range(&self) -> Option<[f64; 2]> {
+        self.range
     }
 
     /// The part of the radius that follows from Lipschitz constants alone.

@@ -341,6 +341,7 @@ impl Certifier {
             method,
             tangents,
             slopes: Vec::new(),
+            range: None,
             adversarial: wrong.then(|| Upper::claim(0.0)),
             proved,
         }

@@ -30,7 +30,7 @@ use crate::network::eval::backward::{Differential, differentials};
 use crate::network::eval::forward::{Evaluated, Inexact};
 use crate::network::eval::rounds::norm_up;
 use crate::network::graph::NodeId;
-use crate::network::local::around::Around;
+use crate::network::local::around::{Around, is_past};
 use crate::network::local::boxes::Narrowed;
 use crate::network::local::prepared::Prepared;
 use crate::network::local::rows::Rows;
@@ -246,17 +246,12 @@ impl Image<'_> {
     }
 }
 
-/// Whether a point in time is over.
-fn is_past(deadline: Option<Instant>) -> bool {
-    deadline.is_some_and(|deadline| Instant::now() >= deadline)
-}
-
 impl Certifier {
     /// Enlarges the radii of certificates by bounds around their images (T38), as long as there is time. One
     /// certificate for every image, as [`Certifier::search`] returns them.
     ///
-    /// Returns of how many images time was over before this was finished. A radius is only replaced by one that is proved: whatever is not covered, or not reached in time,
-    /// stays as it is.
+    /// Returns of how many images time was over before this was finished. A radius is only replaced by one
+    /// that is proved: whatever is not covered, or not reached in time, stays as it is.
     ///
     /// # Cost
     /// For every distance that is tried, about as many evaluations of the network back from a node as
@@ -394,6 +389,7 @@ impl Certifier {
                     certificate.radius = Lower::claim(radius);
                     certificate.method = Method::Local;
                     certificate.slopes = slopes;
+                    certificate.range = self.range;
                 }
                 if radius > certificate.proved.radius {
                     certificate.proved.radius = radius;

@@ -126,7 +126,8 @@ impl Certifier {
     }
 
     /// As [`Certifier::certify`], and searches for the points that prove the largest radii; what it
-    /// finds on the other side is in [`Certificate::adversarial`], if inputs may be anything. Without a curvature nothing is searched.
+    /// finds on the other side is in [`Certificate::adversarial`], if inputs may be anything. Without a
+    /// curvature nothing is searched.
     ///
     /// # Errors
     /// As [`Certifier::certify`].

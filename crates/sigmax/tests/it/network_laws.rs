@@ -4,8 +4,8 @@ use proptest::prelude::*;
 use proptest::test_runner::RngSeed;
 use sigmax::bound::dense_norm;
 use sigmax::network::{
-    Arithmetic, Certifier, Distances, Forward, Lipschitz, Network, Op, StatedBound, TimeLimit,
-    confirm_bounds, jacobian_norm, lipschitz,
+    Arithmetic, Certifier, Distances, Forward, Lipschitz, Method, Network, Op, StatedBound,
+    TimeLimit, confirm_bounds, jacobian_norm, lipschitz,
 };
 use sigmax::{Conv, Kernel, Options};
 
@@ -301,6 +301,10 @@ pub(crate) fn check_certificates(seed: u64) -> usize {
                 .unwrap();
             let certificate = &found[0];
             assert!(certificate.radius() >= global, "seed {seed}");
+            // What holds of all inputs says so.
+            let around = certificate.method() == Method::Local;
+            let range = certifier.range().filter(|_| around);
+            assert_eq!(certificate.range(), range, "seed {seed}");
             // Where nothing moves, a radius has no end.
             let radius = certificate.radius().get().min(1e6);
             if radius <= 0.0 {

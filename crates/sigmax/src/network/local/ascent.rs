@@ -10,6 +10,7 @@
 use std::collections::BTreeMap;
 
 use crate::network::eval::linear;
+use crate::network::eval::rounds::norm_up;
 use crate::network::graph::Node;
 use crate::network::local::around::{Around, Bent};
 use crate::network::local::bend::{Touch, value};
@@ -235,8 +236,16 @@ impl Around<'_> {
     /// How a bound changes with the coefficients of a node where it ends.
     fn fall(&self, i: usize, node: &Node, met: &Met, place: usize, out: &mut [f64]) {
         let row = met.rows.rows().nth(place).unwrap_or(&[]);
-        let (_, at) = self.end(i, row, &met.rows.places(node));
-        for (place, at) in met.rows.places(node).into_iter().zip(at) {
+        let places = met.rows.places(node);
+        let at = match self.by_box(i, row, &places) {
+            Some((_, at)) => at,
+            None => {
+                let factor = -self.reaches[i].ball / norm_up(row);
+                let factor = if factor.is_finite() { factor } else { 0.0 };
+                row.iter().map(|v| factor * v).collect()
+            }
+        };
+        for (place, at) in places.into_iter().zip(at) {
             out[place as usize] = at;
         }
     }

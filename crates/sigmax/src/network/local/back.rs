@@ -4,9 +4,8 @@ use std::collections::BTreeMap;
 
 use crate::network::eval::apply::Map;
 use crate::network::eval::linear;
-use crate::network::eval::rounds::norm_up;
 use crate::network::local::around::{Around, Bent};
-use crate::network::local::bend::{bend, least};
+use crate::network::local::bend::{Steps, Touch, bend, least};
 use crate::network::local::guide::{Guide, Met};
 use crate::network::local::rows::{Rows, extent};
 use crate::network::op::Op;
@@ -75,8 +74,12 @@ impl Around<'_> {
                 Bent::No => {
                     let places = rows.places(node);
                     for (row, (sum, &norm)) in rows.rows().zip(sums.iter_mut().zip(&norms)) {
-                        let by_box = sub_down(*sum, -self.end(i, row, &places).0);
-                        *sum = larger_bound(by_ball(*sum, norm), by_box);
+                        let by_box = self.by_box(i, row, &places);
+                        let by_box = by_box.map(|(bound, _)| sub_down(*sum, -bound));
+                        *sum = by_ball(*sum, norm);
+                        if let Some(bound) = by_box.filter(|bound| *bound > *sum) {
+                            *sum = bound;
+                        }
                     }
                     if let Some(guide) = &mut guide {
                         let touches = Vec::new();
@@ -87,17 +90,9 @@ impl Around<'_> {
                     let ball = self.reaches[node.inputs[0].0].ball;
                     let places = rows.places(node);
                     let mut part = Rows::zeros(rows.count, rows.channels, rows.pixels.clone());
-                    let mut touches = vec![Vec::new(); rows.count];
-                    let each = rows.rows().zip(part.rows_mut()).zip(&mut sums);
-                    for (row, ((c, g), sum)) in each.enumerate() {
-                        let chosen = guide.as_ref().map(|g| g.steps(row, i));
-                        let chosen = chosen.zip(touches.get_mut(row));
-                        let bound = bend(bends, c, &places, ball, g, chosen);
-                        *sum = sub_down(*sum, -bound);
-                    }
-                    if let Some(guide) = &mut guide {
-                        guide.met.insert(i, Met { rows, touches });
-                    }
+                    bend_rows(i, rows, &mut part, &mut sums, &mut guide, |c, g, chosen| {
+                        bend(bends, c, &places, ball, g, chosen)
+                    });
                     parts.push(part);
                 }
                 Bent::Pool(pool) => {
@@ -121,17 +116,9 @@ impl Around<'_> {
                     }
                     let ball = self.reaches[input.0].ball;
                     let mut part = Rows::zeros(rows.count, channels, read);
-                    let mut touches = vec![Vec::new(); rows.count];
-                    let each = rows.rows().zip(part.rows_mut()).zip(&mut sums);
-                    for (row, ((c, g), sum)) in each.enumerate() {
-                        let chosen = guide.as_ref().map(|g| g.steps(row, i));
-                        let chosen = chosen.zip(touches.get_mut(row));
-                        let bound = pool.bend(c, &places, &at, ball, g, chosen);
-                        *sum = sub_down(*sum, -bound);
-                    }
-                    if let Some(guide) = &mut guide {
-                        guide.met.insert(i, Met { rows, touches });
-                    }
+                    bend_rows(i, rows, &mut part, &mut sums, &mut guide, |c, g, chosen| {
+                        pool.bend(c, &places, &at, ball, g, chosen)
+                    });
                     parts.push(part);
                 }
             }
@@ -160,22 +147,16 @@ impl Around<'_> {
         best
     }
 
-    /// A lower bound of ⟨row, d⟩ for the difference d of a node that is replaced by what is known of it; and
-    /// about where it is attained.
-    pub(super) fn end(&self, i: usize, row: &[f64], places: &[u32]) -> (f64, Vec<f64>) {
-        let reach = &self.reaches[i];
-        if i == 0 && self.range.is_some() {
-            let side =
-                |of: &[f64]| -> Vec<f64> { places.iter().map(|&p| of[p as usize]).collect() };
-            return least(row, [&side(&reach.low), &side(&reach.high)], reach.ball);
+    /// A lower bound of ⟨row, d⟩ in ball and box of the input, and about where it is attained; only where
+    /// the input has a box that says more than its ball.
+    pub(super) fn by_box(&self, i: usize, row: &[f64], places: &[u32]) -> Option<(f64, Vec<f64>)> {
+        if i > 0 || self.range.is_none() {
+            return None;
         }
-        let length = norm_up(row);
-        let factor = match length > 0.0 {
-            true => -reach.ball / length,
-            false => 0.0,
-        };
-        let at = row.iter().map(|v| factor * v).collect();
-        (-mul_up(length, reach.ball), at)
+        let reach = &self.reaches[i];
+        let side = |of: &[f64]| -> Vec<f64> { places.iter().map(|&p| of[p as usize]).collect() };
+        let sides = [&side(&reach.low)[..], &side(&reach.high)];
+        Some(least(row, sides, reach.ball))
     }
 
     /// What input `place` of an affine node receives.
@@ -213,7 +194,24 @@ impl Around<'_> {
     }
 }
 
-/// The larger one of two lower bounds, where one that is NaN says nothing.
-fn larger_bound(a: f64, b: f64) -> f64 {
-    if b > a || a.is_nan() { b } else { a }
+/// Replaces a node that bends, row by row: `bound` writes a linear function of what it reads, and returns the
+/// number that goes with it.
+fn bend_rows(
+    i: usize,
+    rows: Rows,
+    part: &mut Rows,
+    sums: &mut [f64],
+    guide: &mut Option<&mut Guide<'_>>,
+    bound: impl Fn(&[f64], &mut [f64], Option<(&Steps, &mut Vec<Touch>)>) -> f64,
+) {
+    let mut touches = vec![Vec::new(); rows.count];
+    let each = rows.rows().zip(part.rows_mut()).zip(sums);
+    for (row, ((c, g), sum)) in each.enumerate() {
+        let chosen = guide.as_ref().map(|guide| guide.steps(row, i));
+        let number = bound(c, g, chosen.zip(touches.get_mut(row)));
+        *sum = sub_down(*sum, -number);
+    }
+    if let Some(guide) = guide {
+        guide.met.insert(i, Met { rows, touches });
+    }
 }

@@ -56,8 +56,9 @@ struct Sum {
 /// A bound Σ c_k·(σ(x̂_k + t_k) − ŷ_k) ≥ ⟨g, t⟩ + k for all t with ‖t‖ ≤ `ball` that are in the box of
 /// the pieces; writes g, and returns k.
 ///
-/// Slopes may be chosen by somebody; then it also says where the bound is touched. For all g and λ ≥ 0, k = Σ min_t (c_k·(σ(x̂_k + t) − ŷ_k) − g_k·t + ½λt²) − ½λ·ball² is one. The search
-/// for λ is the secular equation Σ t_k(λ)² = ball².
+/// For all g and λ ≥ 0, k = Σ min_t (c_k·(σ(x̂_k + t) − ŷ_k) − g_k·t + ½λt²) − ½λ·ball² is one. The search
+/// for λ is the secular equation Σ t_k(λ)² = ball². Where slopes are `chosen` it also says where the bound is
+/// touched.
 pub(super) fn bend(
     bends: &Bends,
     c: &[f64],

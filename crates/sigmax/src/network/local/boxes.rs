@@ -1,11 +1,9 @@
 //! Boxes of nodes around an image, by a pass back from the entries that they leave undecided (T38).
 
-use std::time::Instant;
-
 use rayon::prelude::*;
 
 use crate::network::graph::Node;
-use crate::network::local::around::{Around, Bent};
+use crate::network::local::around::{Around, Bent, is_past};
 use crate::network::local::rows::{Rows, extent};
 
 /// Most numbers in the rows of a pass.
@@ -37,8 +35,7 @@ impl Around<'_> {
     }
 
     pub(super) fn is_late(&self) -> bool {
-        self.deadline
-            .is_some_and(|deadline| Instant::now() >= deadline)
+        is_past(self.deadline)
     }
 
     /// Narrows the box of a node where somebody reads it who bends.
