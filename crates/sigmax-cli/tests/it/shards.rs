@@ -148,6 +148,12 @@ fn claims_about_pictures_say_so() {
         text.contains("only those whose pixels are all between 0 and 1"),
         "{text}"
     );
+    let words = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    let of_pictures = "PROVED of inputs with pixels between 0 and 1.";
+    assert!(
+        words.contains(of_pictures) && !words.contains("PROVED. "),
+        "{text}"
+    );
 }
 
 /// Slopes are confirmed as they are.

@@ -152,9 +152,10 @@ impl CertifyReport {
             let count = self.certified(eps);
             let by_methods = self.by_methods(eps);
             paragraph(&format!(
-                "Certified {text}: {count} of {} = {} %{by_methods}. PROVED.",
+                "Certified {text}: {count} of {} = {} %{by_methods}. PROVED{}.",
                 self.total,
-                percent_down(count, self.total)
+                percent_down(count, self.total),
+                self.among(" of "),
             ));
             if self.is_searched() && eps > 0.0 {
                 let found = self.adversarial(eps);
@@ -168,8 +169,9 @@ impl CertifyReport {
             }
         }
         paragraph(&format!(
-            "Median radius: {}. PROVED of at least half of the images.",
-            decimal(self.median_radius(), 4, Rounding::Down)
+            "Median radius: {}. PROVED of at least half of the images{}.",
+            decimal(self.median_radius(), 4, Rounding::Down),
+            self.among(", and of "),
         ));
         if let Some(text) = self.two_sided_text() {
             paragraph(&format!("{text}."));
@@ -255,6 +257,14 @@ impl CertifyReport {
             Some([least, most]) => {
                 format!("only those whose pixels are all between {least} and {most}")
             }
+        }
+    }
+
+    /// What a proof is of, where it is not of all inputs.
+    pub(crate) fn among(&self, before: &str) -> String {
+        match self.range {
+            None => String::new(),
+            Some([least, most]) => format!("{before}inputs with pixels between {least} and {most}"),
         }
     }
 

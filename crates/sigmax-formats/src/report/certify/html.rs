@@ -38,7 +38,7 @@ fn about(report: &CertifyReport) -> String {
         ("Proved", page::PROVED.to_owned()),
         (
             "Radius of an image",
-            "Every input within that distance in ℓ₂ is given the correct class. That is proved, not \
+            "Every input of those named below within that distance in ℓ₂ is given the correct class. That is proved, not \
              sampled. Radii are those of the images in the input units named below."
                 .to_owned(),
         ),
@@ -84,7 +84,7 @@ fn verdict(report: &CertifyReport) -> String {
     let within = match asked {
         Some(eps) => format!("for every change up to ε = {eps} in ℓ₂"),
         None => "for some distance above 0 in ℓ₂".to_owned(),
-    };
+    } + &report.among(", to ");
     out += &answer(
         &format!("{} certified", share(count)),
         &format!("{count} of {total} images are proved to keep their correct class {within}"),
@@ -203,8 +203,9 @@ fn curve(report: &CertifyReport) -> String {
         "Certified accuracy",
         &format!(
             "The share of images whose correct class is proved to be kept by every change of at most \
-             ε. The ring at ε = 0 is the clean accuracy as evaluated; the curve is never above what is \
+             ε{}. The ring at ε = 0 is the clean accuracy as evaluated; the curve is never above what is \
              proved.{}",
+            report.among(", to "),
             match report.is_searched() {
                 true =>
                     " The dashed curve is the share that can be certified at most: for all other images an \

@@ -10,7 +10,7 @@ use crate::report::{CertifyReport, SecondOrder};
 /// The certification as a JSON document, one key per line.
 #[must_use]
 pub fn certify_json(report: &CertifyReport) -> String {
-    // With a curvature and a range, inputs of another class are not looked for.
+    // Inputs of another class that are met may lie beyond any range.
     let searched = report.range.is_none();
     let eps: Vec<Eps> = report
         .eps
