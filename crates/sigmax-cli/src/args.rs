@@ -223,9 +223,9 @@ pub(crate) struct CertifyArgs {
 
     /// Speak only of inputs that are pictures: with all pixels between 0 and 1, or in --pixel-range
     ///
-    /// Without this, radii hold for all inputs, also those with pixels that no picture has. Bounds around
-    /// images are larger with it; constants and curvature make no use of it, and inputs of another class
-    /// are not looked for.
+    /// Without this, radii hold for all inputs, also those with pixels that no picture has. Radii by bounds
+    /// around images may be larger with it; constants and curvature make no use of it, and inputs of
+    /// another class are not looked for.
     #[arg(long)]
     pub(crate) valid_pixels: bool,
 
@@ -275,7 +275,7 @@ pub(crate) struct CertifyArgs {
     /// Write a certificate per image as a line of JSON (docs/certificates.md)
     ///
     /// `sigmax check` confirms them. Certificates that are there already are replaced; no other file is.
-    /// Those by curvature hold the points that prove them: two characters per pixel and point.
+    /// Those by curvature hold the points that prove them: one to four characters per pixel and point.
     #[arg(long, value_name = "FILE")]
     pub(crate) certificates: Option<PathBuf>,
 
@@ -350,9 +350,9 @@ pub(crate) struct CheckArgs {
 /// Put the certificates of parts of a set of images together.
 ///
 /// The parts are files that `sigmax certify --shard` wrote: their first lines are the same, and every image
-/// is in one of them. How many images there are is not stated, so the last ones of a part that was not
-/// finished are not missed: that part's run says whether it was. Nothing is confirmed: `sigmax check` does
-/// that. Without --output, lines are written before all are read.
+/// is in one of them. How many images there are is not stated, so nobody notices here that the last ones are
+/// missing: whether a part is complete, its run says. Nothing is confirmed: `sigmax check` does that.
+/// Without --output, lines are written before all are read.
 ///
 /// Exit codes: 0 done, 2 wrong input or usage (also: an image that is in two files or in none).
 #[derive(Debug, clap::Args)]

@@ -4,12 +4,16 @@
 
 #![expect(clippy::print_stdout, reason = "a program that prints a table")]
 
+mod common;
+
 use std::time::{Duration, Instant};
 
 use sigmax::network::{
     Activation, Arithmetic, Certifier, Distances, Network, NetworkBuilder, Op, Pick, TimeLimit,
 };
 use sigmax::{Conv, Kernel, Options};
+
+use crate::common::numbers;
 
 /// How far beyond the radius by constants.
 const FACTORS: [f64; 3] = [4.0, 8.0, 16.0];
@@ -18,7 +22,7 @@ fn main() {
     println!(
         "four convolutions and three dense layers with ReLU, random weights, one image of 3×32×32 at"
     );
-    println!("4, 8 and 16 times the radius by constants\n");
+    println!("{FACTORS:?} times the radius by constants\n");
     println!(
         "width   neurons   constants      proved?         s   proved?         s   proved?         s"
     );
@@ -98,16 +102,4 @@ fn kernel(shape: &[usize]) -> Kernel {
     let size = (12.0 * shape[0] as f64 / count as f64).sqrt();
     let values = numbers(count).into_iter().map(|v| size * v).collect();
     Kernel::new(shape, values).expect("finite")
-}
-
-/// Numbers in [−½, ½) that look random.
-fn numbers(count: usize) -> Vec<f64> {
-    let mut state = 1u64;
-    let step = |_| {
-        state = state
-            .wrapping_mul(6_364_136_223_846_793_005)
-            .wrapping_add(1_442_695_040_888_963_407);
-        (state >> 11) as f64 / (1u64 << 53) as f64 - 0.5
-    };
-    (0..count).map(step).collect()
 }

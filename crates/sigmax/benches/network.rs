@@ -2,6 +2,8 @@
 //!
 //! `cargo bench -p sigmax --bench network`
 
+mod common;
+
 use divan::{Bencher, black_box};
 use sigmax::estimate::Operator;
 use sigmax::network::{
@@ -10,23 +12,13 @@ use sigmax::network::{
 };
 use sigmax::{Conv, Kernel, Options};
 
+use crate::common::numbers;
+
 /// Images per evaluation.
 const IMAGES: usize = 8;
 
 fn main() {
     divan::main();
-}
-
-/// Numbers in [−½, ½) that look random.
-fn numbers(count: usize) -> Vec<f64> {
-    let mut state = 1u64;
-    let step = |_| {
-        state = state
-            .wrapping_mul(6_364_136_223_846_793_005)
-            .wrapping_add(1_442_695_040_888_963_407);
-        (state >> 11) as f64 / (1u64 << 53) as f64 - 0.5
-    };
-    (0..count).map(step).collect()
 }
 
 fn kernel(shape: &[usize], size: f64) -> Kernel {
