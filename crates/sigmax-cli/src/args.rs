@@ -259,6 +259,13 @@ pub(crate) struct CertifyArgs {
     #[arg(long, value_name = "SECONDS", value_parser = duration)]
     pub(crate) image_budget: Option<Duration>,
 
+    /// Memory for bounds around images, in bytes or with k, M or G: 500M
+    ///
+    /// Besides that of the network, its constants and the images. With less of it, fewer images are worked on at once;
+    /// where it is not enough for one, nothing is done.
+    #[arg(long, value_name = "BYTES", value_parser = memory)]
+    pub(crate) memory: Option<usize>,
+
     /// Only whether radii reach the largest of --eps, which is faster than full radii
     ///
     /// Radii by curvature and adversarial inputs are searched until that is decided, so a radius may
@@ -360,6 +367,10 @@ pub(crate) struct MergeArgs {
     /// Files that `sigmax certify --certificates` wrote
     #[arg(required = true)]
     pub(crate) parts: Vec<PathBuf>,
+
+    /// Number of images that there have to be: the last ones are not missed otherwise
+    #[arg(long, value_name = "N")]
+    pub(crate) images: Option<usize>,
 
     /// Write the certificates to FILE, all of them or nothing, instead of standard output
     #[arg(long, short, value_name = "FILE")]
@@ -525,6 +536,17 @@ fn at_least(text: &str) -> Result<f64, String> {
 
 fn duration(text: &str) -> Result<Duration, String> {
     Duration::try_from_secs_f64(positive(text)?).map_err(|_| "expected fewer seconds".to_owned())
+}
+
+/// Bytes, with k, M or G for 2¹⁰, 2²⁰ or 2³⁰ of them.
+fn memory(text: &str) -> Result<usize, String> {
+    let units = [('k', 10), ('K', 10), ('M', 20), ('G', 30)];
+    let unit = units.iter().find(|(unit, _)| text.ends_with(*unit));
+    let digits = unit.map_or(text, |(unit, _)| text.trim_end_matches(*unit));
+    let number: Option<usize> = digits.parse().ok().filter(|number| *number > 0);
+    number
+        .and_then(|number| number.checked_mul(1 << unit.map_or(0, |(_, power)| *power)))
+        .ok_or_else(|| "expected a number of bytes above 0, with k, M or G".to_owned())
 }
 
 fn shard(text: &str) -> Result<Shard, String> {

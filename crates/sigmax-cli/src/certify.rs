@@ -18,6 +18,16 @@ use crate::{resources, screen};
 /// Runs the command.
 pub(crate) fn run(args: &CertifyArgs) -> Result<ExitCode, Failure> {
     let started = Instant::now();
+    let around = matches!(args.method, MethodName::Best | MethodName::Local);
+    let options = [
+        ("--image-budget", args.image_budget.is_some()),
+        ("--memory", args.memory.is_some()),
+    ];
+    if let Some((option, _)) = options.iter().find(|(_, given)| *given && !around) {
+        let text =
+            format!("{option} is for bounds around images, which this --method does not try");
+        return Err(Failure::Input(text));
+    }
     let others = [args.labels.as_ref(), args.constants.as_ref()];
     let files: Vec<&Path> = [Some(&args.model), Some(&args.images)]
         .into_iter()
@@ -73,6 +83,7 @@ fn request(args: &CertifyArgs) -> CertifyRequest {
     request.pixel_range = args.pixel_range.map(|range| range.0);
     request.valid_pixels = args.valid_pixels;
     request.image_budget = args.image_budget;
+    request.memory = args.memory;
     request.input_size = args.input_size.as_ref().map(|size| size.0.clone());
     request.tolerance = args.tolerance;
     request.methods = match args.method {

@@ -5,7 +5,7 @@ use std::io::BufReader;
 use std::path::Path;
 use std::time::Instant;
 
-use sigmax::network::{Certifier, Distances, Effort, Network, TimeLimit};
+use sigmax::network::{Certifier, Distances, Effort, Limits, Network};
 use sigmax::{Budget, Options};
 use sigmax_formats::certificate::{Header, Line, ModelFile, assumptions_of, confirm_constants};
 use sigmax_formats::images::{Images, Inputs};
@@ -111,7 +111,10 @@ impl CertifyRun {
         let header = self.header(&certifier)?;
         let mut ledger = match file {
             Some(file) => {
-                let open = || Ledger::open(file, &header, &certifier, &self.inputs, &self.selected);
+                let open = || {
+                    let (inputs, selected) = (&self.inputs, &self.selected);
+                    Ledger::open(file, &header, &certifier, inputs, selected, deadline)
+                };
                 Some(pool.install(open)?)
             }
             None => None,
@@ -358,12 +361,13 @@ impl CertifyRun {
         let started = Instant::now();
         let mut unfinished = 0;
         if let Some(distances) = self.distances() {
-            let time = TimeLimit {
+            let limits = Limits {
                 until: deadline,
                 each: self.request.image_budget,
+                memory: self.request.memory,
             };
             unfinished = certifier
-                .enlarge(&pixels, exact, &mut certificates, &distances, time)
+                .enlarge(&pixels, exact, &mut certificates, &distances, limits)
                 .map_err(|error| self.core(error))?;
         }
         let seconds = started.elapsed().as_secs_f64();

@@ -3,6 +3,7 @@
 use std::fs::{File, OpenOptions};
 use std::io::{BufRead, BufReader, Read, Seek, SeekFrom, Write};
 use std::path::PathBuf;
+use std::time::Instant;
 
 use sigmax::network::Certifier;
 use sigmax_formats::certificate::{Header, Line, confirm_lines};
@@ -15,7 +16,7 @@ use crate::request::{CertificateFile, Existing};
 /// Longest line.
 const MAX_LINE: u64 = 1 << 28;
 /// Lines that are confirmed at a time.
-const BLOCK: usize = 256;
+const BLOCK: usize = 64;
 
 /// Refuses to overwrite a file that is there and does not begin as those of certificates do, of any
 /// version and however short they were cut.
@@ -60,6 +61,7 @@ impl Ledger {
         certifier: &Certifier,
         inputs: &Inputs,
         selected: &[usize],
+        deadline: Option<Instant>,
     ) -> Result<Self, Error> {
         let resumed = to.existing == Existing::Resumed;
         let exists = to.path.exists();
@@ -76,7 +78,7 @@ impl Ledger {
             done: Vec::new(),
         };
         let end = if resumed && exists {
-            ledger.read(header, certifier, inputs, selected)?
+            ledger.read(header, certifier, inputs, selected, deadline)?
         } else {
             0
         };
@@ -93,13 +95,15 @@ impl Ledger {
     }
 
     /// Reads what is there already; returns the length of its whole lines. The header has to be that
-    /// of this run; and a file may have been altered since, so nothing else in it is believed.
+    /// of this run; and a file may have been altered since, so nothing else in it is believed. What is not
+    /// confirmed until the deadline stays in the file, and does not count.
     fn read(
         &mut self,
         header: &Header,
         certifier: &Certifier,
         inputs: &Inputs,
         selected: &[usize],
+        deadline: Option<Instant>,
     ) -> Result<u64, Error> {
         let path = self.path.clone();
         let wrong = |number: usize, reason: String| Error::Resume {
@@ -119,6 +123,11 @@ impl Ledger {
             read.map_err(|error| Error::read(&path, error))?;
             let whole = line.last() == Some(&b'\n');
             if block.len() == BLOCK || !whole {
+                if !block.is_empty() && deadline.is_some_and(|deadline| Instant::now() >= deadline)
+                {
+                    let length = self.file.metadata();
+                    return Ok(length.map_err(|error| Error::read(&path, error))?.len());
+                }
                 self.confirm(certifier, &block)
                     .map_err(|(place, reason)| wrong(self.done.len() + place + 2, reason))?;
                 block.clear();

@@ -43,6 +43,8 @@ pub struct CertifyRequest {
     pub radii: Radii,
     /// Time for bounds around each image.
     pub image_budget: Option<Duration>,
+    /// Bytes for them, besides those of the network and the images.
+    pub memory: Option<usize>,
 }
 
 /// One of several parts of a set of images.
@@ -137,6 +139,7 @@ impl CertifyRequest {
             methods: Methods::Best,
             radii: Radii::Full,
             image_budget: None,
+            memory: None,
         }
     }
 }

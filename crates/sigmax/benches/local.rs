@@ -9,7 +9,7 @@ mod common;
 use std::time::{Duration, Instant};
 
 use sigmax::network::{
-    Activation, Arithmetic, Certifier, Distances, Network, NetworkBuilder, Op, Pick, TimeLimit,
+    Activation, Arithmetic, Certifier, Distances, Limits, Network, NetworkBuilder, Op, Pick,
 };
 use sigmax::{Conv, Kernel, Options};
 
@@ -41,9 +41,9 @@ fn main() {
         for factor in FACTORS {
             let mut found = certify();
             let only = Distances::Only(vec![factor * radius]);
-            let time = TimeLimit {
+            let time = Limits {
                 each: Some(Duration::from_secs(120)),
-                ..TimeLimit::default()
+                ..Limits::default()
             };
             let began = Instant::now();
             certifier

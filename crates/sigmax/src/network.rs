@@ -38,7 +38,7 @@ pub use hessian::{Hessian, LogitHessian, hessian, hessian_norms};
 pub use jacobian::jacobian_norm;
 pub use lipschitz::{lipschitz, lipschitz_with_audits};
 pub use local::slopes::Slopes;
-pub use local::{Distances, TimeLimit};
+pub use local::{Distances, Limits};
 pub use op::Op;
 pub use op::activation::Activation;
 pub use op::activation::curvature::NoCurvature;

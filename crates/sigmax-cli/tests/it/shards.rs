@@ -42,6 +42,16 @@ fn parts_make_the_whole() {
                 .contains(&format!("{COUNT} images in 3 files; not confirmed"))
         );
         assert_eq!(std::fs::read(files.path("all.jsonl")).unwrap(), text);
+        // The last image is missed only by who knows how many there are.
+        let counted =
+            |number: usize| merge(&[&all[..], &["--images", &number.to_string()]].concat());
+        assert_eq!(counted(COUNT).code, 0);
+        let outcome = counted(COUNT + 1);
+        assert!(
+            outcome.code == 2 && outcome.stderr.contains(&COUNT.to_string()),
+            "{}",
+            outcome.stderr
+        );
         // An interrupted part is taken up again.
         let lines: Vec<&str> = std::str::from_utf8(&text).unwrap().lines().collect();
         let begun = [lines[0], lines[2], ""].join("\n");
@@ -101,6 +111,41 @@ fn parts_make_the_whole() {
                 "{shard}"
             );
         }
+    }
+}
+
+/// With less memory the same is proved, one image after the other; with too little nothing is done.
+#[test]
+fn memory_is_bounded() {
+    let files = files("Relu");
+    let local = ["--method", "local", "--eps", "0.05"];
+    let freely = certified(&files, &local);
+    let tightly = certified(&files, &[&local[..], &["--memory", "20M"]].concat());
+    let pairs = freely[1..].iter().zip(&tightly[1..]);
+    // In other blocks, sums are rounded in other places.
+    assert!(
+        pairs
+            .clone()
+            .all(|(a, b)| (radius(a) / radius(b) - 1.0).abs() < 0.05 || radius(a) == radius(b))
+    );
+    assert_eq!(check(&files, &tightly).code, 0);
+    let outcome = certify(&files, &[&local[..], &["--memory", "64k"]].concat());
+    assert!(
+        outcome.code == 2 && outcome.stderr.contains("memory"),
+        "{}",
+        outcome.stderr
+    );
+    for memory in ["0", "M", "1.5G", "-1", "99999999999G"] {
+        let outcome = certify(&files, &[&format!("--memory={memory}")]);
+        assert_eq!(outcome.code, 2, "{memory}");
+    }
+    for option in [["--memory", "1G"], ["--image-budget", "1"]] {
+        let outcome = certify(&files, &[&option[..], &["--method", "global"]].concat());
+        assert!(
+            outcome.code == 2 && outcome.stderr.contains(option[0]),
+            "{}",
+            outcome.stderr
+        );
     }
 }
 

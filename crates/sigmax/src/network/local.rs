@@ -6,12 +6,14 @@ mod back;
 mod bend;
 mod boxes;
 mod guide;
+mod pair;
 mod pieces;
 mod pool;
 pub(crate) mod prepared;
 mod reach;
 mod rows;
 mod scatter;
+mod share;
 pub(crate) mod slopes;
 #[cfg(test)]
 mod tests;
@@ -34,6 +36,7 @@ use crate::network::local::around::{Around, is_past};
 use crate::network::local::boxes::Narrowed;
 use crate::network::local::prepared::Prepared;
 use crate::network::local::rows::Rows;
+use crate::network::local::share::Share;
 use crate::network::local::slopes::Slopes;
 use crate::network::op::Op;
 use crate::rounding::{larger, mul_up, sub_down};
@@ -65,13 +68,16 @@ struct Proof {
     slopes: Vec<Slopes>,
 }
 
-/// How long bounds around images may take: what is proved by then counts.
+/// How long bounds around images may take, and how much memory: what is proved within it counts.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct TimeLimit {
+pub struct Limits {
     /// A point in time that ends all of them.
     pub until: Option<Instant>,
     /// For each image.
     pub each: Option<Duration>,
+    /// Bytes, besides those of the network, its constants and the images: fewer images, and fewer rows of each, are worked
+    /// on at once.
+    pub memory: Option<usize>,
 }
 
 /// Whether margins leave room for others to confirm them, who round in other places.
@@ -90,6 +96,7 @@ struct Task<'a> {
     /// When to give up all images, and after what time each.
     deadline: Option<Instant>,
     each: Option<Duration>,
+    share: Share,
 }
 
 impl Task<'_> {
@@ -258,7 +265,7 @@ impl Certifier {
     /// entries of it are not decided by what is known cheaply.
     ///
     /// # Errors
-    /// As [`Certifier::certify`].
+    /// As [`Certifier::certify`]; [`Error::TooLarge`] where the memory is not enough for one image.
     ///
     /// # Source
     /// T38.
@@ -268,14 +275,15 @@ impl Certifier {
         exact: bool,
         certificates: &mut [Certificate],
         distances: &Distances,
-        time: TimeLimit,
+        limits: Limits,
     ) -> Result<usize, Error> {
         let task = Task {
             pixels: images,
             exact,
             room: Room::Some,
-            deadline: time.until,
-            each: time.each,
+            deadline: limits.until,
+            each: limits.each,
+            share: Share::new(&self.forward, self.prepared(), limits.memory)?,
         };
         self.around_all(task, certificates, |_, image| match distances {
             Distances::Only(all) => image.reached(all),
@@ -291,7 +299,7 @@ impl Certifier {
             return 0;
         };
         match &found.op {
-            Op::Activation(_) | Op::PRelu(_) => found.len(),
+            Op::Activation(_) | Op::PRelu(_) | Op::Max | Op::Min => found.len(),
             Op::MaxPool(_) => {
                 let windows = &self.prepared().windows[node];
                 windows.iter().map(|window| window.len() + 1).sum()
@@ -325,6 +333,7 @@ impl Certifier {
             room: Room::None,
             deadline,
             each: None,
+            share: Share::new(&self.forward, self.prepared(), None)?,
         };
         self.around_all(task, certificates, |place, image| {
             let Some((radius, slopes)) = stated.get(place) else {
@@ -365,36 +374,42 @@ impl Certifier {
             });
         }
         let given_up = AtomicUsize::new(0);
-        certificates
-            .par_iter_mut()
-            .zip(task.pixels.par_chunks(length))
-            .enumerate()
-            .for_each(|(place, (certificate, pixels))| {
-                if certificate.label != certificate.prediction || !(certificate.proved.margin > 0.0)
-                {
-                    return;
-                }
-                let image = Image {
-                    certifier: self,
-                    certificate,
-                    pixels,
-                    task,
-                    at: OnceCell::new(),
-                    deadline: task.deadline_of_image(),
-                    is_given_up: Cell::new(false),
-                };
-                let Proof { radius, slopes } = find(place, &image);
-                given_up.fetch_add(usize::from(image.is_given_up.get()), Ordering::Relaxed);
-                if radius > certificate.radius.get() {
-                    certificate.radius = Lower::claim(radius);
-                    certificate.method = Method::Local;
-                    certificate.slopes = slopes;
-                    certificate.range = self.range;
-                }
-                if radius > certificate.proved.radius {
-                    certificate.proved.radius = radius;
-                }
-            });
+        let at_once = task.share.images.min(certificates.len()).max(1);
+        let blocks = certificates.chunks_mut(at_once);
+        let blocks = blocks.zip(task.pixels.chunks(at_once * length)).enumerate();
+        blocks.for_each(|(block, (certificates, pixels))| {
+            let images = certificates.par_iter_mut().zip(pixels.par_chunks(length));
+            images
+                .enumerate()
+                .for_each(|(place, (certificate, pixels))| {
+                    let place = block * at_once + place;
+                    if certificate.label != certificate.prediction
+                        || !(certificate.proved.margin > 0.0)
+                    {
+                        return;
+                    }
+                    let image = Image {
+                        certifier: self,
+                        certificate,
+                        pixels,
+                        task,
+                        at: OnceCell::new(),
+                        deadline: task.deadline_of_image(),
+                        is_given_up: Cell::new(false),
+                    };
+                    let Proof { radius, slopes } = find(place, &image);
+                    given_up.fetch_add(usize::from(image.is_given_up.get()), Ordering::Relaxed);
+                    if radius > certificate.radius.get() {
+                        certificate.radius = Lower::claim(radius);
+                        certificate.method = Method::Local;
+                        certificate.slopes = slopes;
+                        certificate.range = self.range;
+                    }
+                    if radius > certificate.proved.radius {
+                        certificate.proved.radius = radius;
+                    }
+                });
+        });
         Ok(given_up.into_inner())
     }
 
@@ -410,7 +425,10 @@ impl Certifier {
         let y = image.certificate.prediction;
         let prepared = self.prepared();
         let z = &at[self.logits.0].values;
-        let rivals: Vec<usize> = (0..z.len()).filter(|&t| t != y).collect();
+        let mut rivals: Vec<usize> = (0..z.len()).filter(|&t| t != y).collect();
+        // The nearest first, which is where a proof fails.
+        rivals.sort_by(|&a, &b| z[b].total_cmp(&z[a]));
+        let share = image.task.share;
         let node = self.bounds().network().node(self.logits);
         let seeds = |rivals: &[usize]| {
             let mut seeds = vec![0.0; rivals.len() * z.len()];
@@ -436,31 +454,51 @@ impl Certifier {
         };
         let around = |narrowed: Narrowed| {
             let (range, deadline) = (self.range, image.deadline);
-            let mut around = Around::new(&self.forward, prepared, at, radius, range, deadline);
+            let mut around = Around::new(
+                &self.forward,
+                prepared,
+                at,
+                radius,
+                range,
+                share.numbers,
+                deadline,
+            );
             around.spread(self.logits.0, narrowed).then_some(around)
         };
         if stated.is_none_or(<[Slopes]>::is_empty) {
             // What is known without a pass back may do, or show that nothing will.
-            let lower = around(Narrowed::None)?.lower(self.logits.0, seeds(&rivals));
-            let pairs = rivals.iter().zip(lower);
-            let worst = pairs
-                .map(|(&t, lower)| missing(t, lower) / lower.abs())
-                .fold(0.0, larger);
+            let around = around(Narrowed::None)?;
+            let mut worst = 0.0;
+            for rivals in rivals.chunks((share.numbers / prepared.widest).max(1)) {
+                let lower = around.lower(self.logits.0, seeds(rivals));
+                let pairs = rivals.iter().zip(lower);
+                let missing = pairs.map(|(&t, lower)| missing(t, lower) / lower.abs());
+                worst = missing.fold(worst, larger);
+                if stated.is_none() && !(worst <= prepared.hope) {
+                    return None;
+                }
+                if around.is_late() {
+                    return None;
+                }
+            }
             if worst <= 0.0 {
                 return Some(Vec::new());
             }
-            if stated.is_none() && !(worst <= prepared.hope) {
+        }
+        let around = around(Narrowed::All)?;
+        let mut found = Vec::new();
+        for rivals in rivals.chunks(share.chosen) {
+            let Some(stated) = stated else {
+                found.extend(around.ascend(self.logits.0, rivals, seeds, missing)?);
+                continue;
+            };
+            let bounds = around.lower_with(self.logits.0, rivals, seeds, stated);
+            let mut pairs = rivals.iter().zip(bounds);
+            if around.is_late() || !pairs.all(|(&t, lower)| missing(t, lower) <= 0.0) {
                 return None;
             }
         }
-        let around = around(Narrowed::All)?;
-        let Some(stated) = stated else {
-            return around.ascend(self.logits.0, &rivals, seeds, missing);
-        };
-        let bounds = around.lower_with(self.logits.0, &rivals, seeds, stated);
-        let mut pairs = rivals.iter().zip(bounds);
-        pairs
-            .all(|(&t, lower)| missing(t, lower) <= 0.0)
-            .then(|| stated.to_vec())
+        found.sort_by_key(|slopes| (slopes.rival(), slopes.node()));
+        Some(stated.map_or(found, <[Slopes]>::to_vec))
     }
 }

@@ -156,6 +156,8 @@ const RANKS: &[&str] = &[
     "network/local/pieces.rs",
     "network/local/bend.rs",
     "network/local/pool.rs",
+    "network/local/pair.rs",
+    "network/local/share.rs",
     "network/local/guide.rs",
     "network/local/around.rs",
     "network/local/back.rs",

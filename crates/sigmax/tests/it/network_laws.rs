@@ -4,8 +4,8 @@ use proptest::prelude::*;
 use proptest::test_runner::RngSeed;
 use sigmax::bound::dense_norm;
 use sigmax::network::{
-    Arithmetic, Certifier, Distances, Forward, Lipschitz, Method, Network, Op, StatedBound,
-    TimeLimit, confirm_bounds, jacobian_norm, lipschitz,
+    Arithmetic, Certifier, Distances, Forward, Limits, Lipschitz, Method, Network, Op, StatedBound,
+    confirm_bounds, jacobian_norm, lipschitz,
 };
 use sigmax::{Conv, Kernel, Options};
 
@@ -297,7 +297,7 @@ pub(crate) fn check_certificates(seed: u64) -> usize {
             let global = found[0].radius();
             let largest = Distances::Largest { resolution: 0.05 };
             certifier
-                .enlarge(&x, true, &mut found, &largest, TimeLimit::default())
+                .enlarge(&x, true, &mut found, &largest, Limits::default())
                 .unwrap();
             let certificate = &found[0];
             assert!(certificate.radius() >= global, "seed {seed}");

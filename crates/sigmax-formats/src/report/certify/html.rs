@@ -9,7 +9,7 @@ use crate::report::ink::text::{down, name, plain, sentence, up};
 use crate::report::ink::words::seconds;
 use crate::report::network::tables::nodes;
 use crate::report::network::waterfall::waterfall;
-use crate::report::{CertifyReport, SecondOrder};
+use crate::report::{CertifyReport, Ends, SecondOrder};
 
 /// Digits of constants and radii.
 const DIGITS: usize = 5;
@@ -117,10 +117,12 @@ fn verdict(report: &CertifyReport) -> String {
     out + "</section>\n"
 }
 
-/// The radii above 0.
-fn positive(report: &CertifyReport) -> Vec<f64> {
-    let radii = report.ends.iter().map(|ends| ends.radius);
-    radii.filter(|radius| *radius > 0.0).collect()
+/// The radii above 0, in increasing order, by one of the ways to prove them.
+fn positive(report: &CertifyReport, by: fn(&Ends) -> f64) -> Vec<f64> {
+    let radii = report.ends.iter().map(by);
+    let mut radii: Vec<f64> = radii.filter(|radius| *radius > 0.0).collect();
+    radii.sort_by(f64::total_cmp);
+    radii
 }
 
 /// (ε, images without a proved adversarial input within ε) for a curve that is never below the truth.
@@ -141,46 +143,57 @@ fn steps_above(report: &CertifyReport, right: f64) -> Vec<(f64, usize)> {
 }
 
 /// (ε, images certified at ε) for a curve that is never above the truth: each count holds from the
-/// point before up to its own.
-fn steps(report: &CertifyReport) -> Vec<(f64, usize)> {
-    let mut radii: Vec<f64> = positive(report);
-    radii.sort_by(f64::total_cmp);
+/// point before up to its own. Beyond the largest radius nothing is certified, up to `right`.
+fn steps(radii: &[f64], right: f64) -> Vec<(f64, usize)> {
     let count = radii.len();
     let every = count.div_ceil(STEPS).max(1);
+    let reach = |radius: f64| count - radii.partition_point(|r| *r < radius);
+    let last = radii.last().copied().unwrap_or(0.0);
     let mut points = vec![(0.0, count)];
-    let mut at = every - 1;
-    while at < count {
-        points.push((radii[at], report.reach(radii[at])));
-        at += every;
-    }
-    if let Some(&last) = radii.last() {
-        points.push((last, report.reach(last)));
-    }
+    let chosen = (every - 1..count).step_by(every).map(|at| radii[at]);
+    points.extend(chosen.chain([last]).map(|radius| (radius, reach(radius))));
+    points.extend([(last, 0), (right.max(last), 0)]);
     points
 }
 
 fn curve(report: &CertifyReport) -> String {
     let total = report.total.max(1) as f64;
     let share = |count: usize| 100.0 * count as f64 / total;
-    let points: Vec<(f64, f64)> = steps(report)
-        .into_iter()
-        .map(|(eps, count)| (eps, share(count)))
-        .collect();
-    let largest = points.last().map_or(0.0, |point| point.0);
+    let shares = |points: Vec<(f64, usize)>| -> Vec<(f64, f64)> {
+        let all = points.into_iter();
+        all.map(|(eps, count)| (eps, share(count))).collect()
+    };
+    let radii = positive(report, |ends| ends.radius);
+    let largest = radii.last().copied().unwrap_or(0.0);
     let asked = report.eps.iter().copied().filter(|eps| eps.is_finite());
     let right = 1.04 * asked.fold(largest, f64::max);
     let x = Linear::new(0.0, if right > 0.0 { right } else { 1.0 });
-    let mut path = points;
-    let above: Vec<(f64, f64)> = match report.is_searched() {
-        true => steps_above(report, right),
-        false => Vec::new(),
+    let path = shares(steps(&radii, right));
+    let mut more = Vec::new();
+    let mut words = String::new();
+    let mut beside = |class: &'static str, by: fn(&Ends) -> f64, text: &str| {
+        more.push((class, shares(steps(&positive(report, by), right))));
+        words += text;
+    };
+    let (curved, local) = (
+        report.second_order == SecondOrder::Used,
+        report.local.is_some(),
+    );
+    if curved || local {
+        let text = " The dotted curve is what the Lipschitz constants alone prove.";
+        beside("constants", |ends| ends.by_constants, text);
     }
-    .into_iter()
-    .map(|(eps, count)| (eps, share(count)))
-    .collect();
-    // Beyond the largest radius nothing is certified.
-    path.push((largest, 0.0));
-    path.push((right.max(largest), 0.0));
+    if curved && local {
+        let text =
+            " The thin one is what constants and curvature prove, without bounds around images.";
+        beside("network", |ends| ends.by_network, text);
+    }
+    if report.is_searched() {
+        more.push(("above", shares(steps_above(report, right))));
+        words += " The dashed curve is the share that can be certified at most: for all other images an \
+                  input within ε was found and is proved to be another class in real arithmetic. It may \
+                  lie beyond the range of pixels.";
+    }
     let drawing = Curve {
         x,
         y: Linear::new(0.0, 100.0),
@@ -194,7 +207,7 @@ fn curve(report: &CertifyReport) -> String {
         height: 300,
         shape: Shape::Steps,
         points: &path,
-        above: &above,
+        more: &more,
         marks: &[(0.0, share(report.correct))],
     }
     .svg("certified accuracy against distance");
@@ -204,15 +217,8 @@ fn curve(report: &CertifyReport) -> String {
         &format!(
             "The share of images whose correct class is proved to be kept by every change of at most \
              ε{}. The ring at ε = 0 is the clean accuracy as evaluated; the curve is never above what is \
-             proved.{}",
+             proved.{words}",
             report.among(", to "),
-            match report.is_searched() {
-                true =>
-                    " The dashed curve is the share that can be certified at most: for all other images an \
-                     input within ε was found and is proved to be another class in real arithmetic. It may \
-                     lie beyond the range of pixels.",
-                false => "",
-            }
         ),
         &format!("{drawing}{}{}", accuracies(report), second_order(report)),
     )
@@ -280,7 +286,7 @@ fn second_order(report: &CertifyReport) -> String {
 }
 
 fn radii(report: &CertifyReport) -> String {
-    let positive: Vec<f64> = positive(report);
+    let positive = positive(report, |ends| ends.radius);
     let largest = positive.iter().copied().fold(0.0, f64::max);
     if positive.is_empty() || !largest.is_finite() {
         return section(

@@ -23,8 +23,8 @@ pub(crate) struct Curve<'a> {
     pub(crate) height: usize,
     pub(crate) shape: Shape,
     pub(crate) points: &'a [(f64, f64)],
-    /// A second curve above the first, of the same shape; empty: none.
-    pub(crate) above: &'a [(f64, f64)],
+    /// More curves of the same shape, each with a class of the style sheet.
+    pub(crate) more: &'a [(&'static str, Vec<(f64, f64)>)],
     /// Points that get a ring.
     pub(crate) marks: &'a [(f64, f64)],
 }
@@ -40,12 +40,18 @@ impl Curve<'_> {
         inner += &format!(
             "<svg width=\"100%\" height=\"100%\" viewBox=\"0 0 1000 1000\" \
              preserveAspectRatio=\"none\"><path class=\"area\" d=\"{0}V1000H{1:.1}z\"/><path \
-             class=\"line\" d=\"{0}\"/><path class=\"line above\" d=\"{2}\"/></svg>",
+             class=\"line\" d=\"{0}\"/>{2}</svg>",
             self.path(self.points),
             self.points
                 .first()
                 .map_or(0.0, |p| 1000.0 * self.x.share(p.0)),
-            self.path(self.above)
+            self.more
+                .iter()
+                .map(|(class, points)| format!(
+                    "<path class=\"line {class}\" d=\"{}\"/>",
+                    self.path(points)
+                ))
+                .collect::<String>()
         );
         for tick in self.y.ticks(5) {
             let y = percent(1.0 - tick.share);

@@ -1,11 +1,13 @@
 //! [`Around`]: balls and boxes of all nodes, around their values at an image.
 
+use std::collections::BTreeMap;
 use std::time::Instant;
 
 use crate::network::eval::apply::Map;
 use crate::network::eval::forward::{Evaluated, Forward};
 use crate::network::eval::linear::is_affine;
 use crate::network::graph::NodeId;
+use crate::network::local::pair::{Difference, Of, PairBends};
 use crate::network::local::pieces::Bends;
 use crate::network::local::pool::PoolBends;
 use crate::network::local::prepared::Prepared;
@@ -20,6 +22,7 @@ pub(super) enum Bent<'p> {
     No,
     Entries(Bends),
     Pool(PoolBends<'p>),
+    Pair(PairBends),
 }
 
 /// An image, and what is known of all nodes within a distance of it.
@@ -34,8 +37,13 @@ pub(super) struct Around<'p> {
     pub(super) at: &'p [Evaluated],
     pub(super) reaches: Vec<Reach>,
     pub(super) bent: Vec<Bent<'p>>,
+    /// Differences of two nodes of which somebody takes the larger or the smaller one, where more is known of them
+    /// than of each alone.
+    pub(super) differences: BTreeMap<[usize; 2], Difference>,
     /// The rounding of every node in its own evaluation.
     pub(super) rounding: Vec<f64>,
+    /// Most numbers in the rows of a pass.
+    pub(super) numbers: usize,
     /// When to give up.
     pub(super) deadline: Option<Instant>,
 }
@@ -53,6 +61,7 @@ impl<'p> Around<'p> {
         at: &'p [Evaluated],
         radius: f64,
         range: Option<[f64; 2]>,
+        numbers: usize,
         deadline: Option<Instant>,
     ) -> Self {
         let ball = add_up(at[0].error.get(), radius);
@@ -73,7 +82,9 @@ impl<'p> Around<'p> {
                 high: high.collect(),
             }],
             bent: vec![Bent::No],
+            differences: BTreeMap::new(),
             rounding: vec![0.0],
+            numbers,
             deadline,
         }
     }
@@ -133,6 +144,7 @@ impl<'p> Around<'p> {
                 Bent::Entries(Bends::of_activation(activation, values, bounds))
             }
             (_, Map::PRelu(slopes)) => Bent::Entries(Bends::of_slopes(slopes, values, bounds)),
+            (Op::Max | Op::Min, _) => self.pair_of(index),
             (_, Map::MaxPool(windows)) => {
                 let floor = source != node.inputs[0];
                 let winners = argmax(windows, values[0], &forward.network().node(source).shape);
@@ -141,6 +153,35 @@ impl<'p> Around<'p> {
             }
             _ => Bent::No,
         }
+    }
+
+    /// How the larger or the smaller one of two nodes bends.
+    fn pair_of(&self, index: usize) -> Bent<'p> {
+        let node = &self.forward.network().nodes()[index];
+        let &[a, b] = &node.inputs[..] else {
+            return Bent::No;
+        };
+        let of = match node.op {
+            Op::Max => Of::Larger,
+            _ => Of::Smaller,
+        };
+        let reaches = [&self.reaches[a.0], &self.reaches[b.0]];
+        let balls = reaches.map(|reach| reach.ball);
+        if !balls.iter().all(|ball| ball.is_finite()) {
+            return Bent::No;
+        }
+        Bent::Pair(match self.differences.get(&[a.0, b.0]) {
+            Some(known) => PairBends::new(of, known, balls),
+            None => PairBends::new(of, &self.difference([a.0, b.0]), balls),
+        })
+    }
+
+    /// The difference of two nodes, from what is known of each.
+    pub(super) fn difference(&self, nodes: [usize; 2]) -> Difference {
+        Difference::new(
+            nodes.map(|i| &self.at[i].values[..]),
+            nodes.map(|i| &self.reaches[i]),
+        )
     }
 
     /// ‖d‖ from the balls of what a node reads.
@@ -179,6 +220,12 @@ impl<'p> Around<'p> {
         let symmetric = |half: Vec<f64>| (half.iter().map(|h| -h).collect(), half);
         match (&node.op, bent, forward.map(index)) {
             (_, Bent::Entries(bends), _) => bends.ranges(),
+            (_, Bent::Pair(pair), _) => {
+                let inputs = [node.inputs[0].0, node.inputs[1].0];
+                let values = inputs.map(|i| &self.at[i].values[..]);
+                let reaches = inputs.map(|i| &self.reaches[i]);
+                pair.ranges(&self.at[index].values, values, reaches)
+            }
             (_, Bent::Pool(pool), _) => {
                 let source = self.source(index).0;
                 let x = &self.at[source].values;

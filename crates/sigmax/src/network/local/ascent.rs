@@ -108,7 +108,8 @@ impl Around<'_> {
             let chosen: Vec<Chosen> = open.iter().map(Open::chosen).collect();
             let mut guide = Guide::new(&chosen);
             let left: Vec<usize> = open.iter().map(|open| open.row).collect();
-            let bounds = self.lower_by(from, seeds(&left), Some(&mut guide));
+            let pending = BTreeMap::from([(from, seeds(&left))]);
+            let bounds = self.lower_by(pending, Some(&mut guide));
             let met = guide.met;
             let hope = HOPE.iter().rev().find(|(first, _)| *first <= round);
             let mut still = Vec::new();
@@ -129,7 +130,6 @@ impl Around<'_> {
             }
             open = still;
             if open.is_empty() {
-                found.sort_by_key(|slopes| (slopes.rival(), slopes.node()));
                 return Some(found);
             }
             if self.is_late() {
@@ -155,7 +155,8 @@ impl Around<'_> {
         };
         let chosen: Vec<Chosen> = rows.iter().map(of_row).collect();
         let mut guide = Guide::new(&chosen);
-        let bounds = self.lower_by(from, seeds(rows), Some(&mut guide));
+        let pending = BTreeMap::from([(from, seeds(rows))]);
+        let bounds = self.lower_by(pending, Some(&mut guide));
         let fits = |chosen: &Chosen| {
             let mut nodes = chosen.iter();
             nodes.all(|(&node, steps)| self.functions(node) == Some(steps.len()))
@@ -173,7 +174,7 @@ impl Around<'_> {
     fn functions(&self, node: usize) -> Option<usize> {
         match self.bent.get(node)? {
             Bent::No => None,
-            Bent::Entries(_) => Some(self.forward.network().nodes()[node].len()),
+            Bent::Entries(_) | Bent::Pair(_) => Some(self.forward.network().nodes()[node].len()),
             Bent::Pool(pool) => Some(pool.terms()),
         }
     }
@@ -216,6 +217,14 @@ impl Around<'_> {
                         let before = before[touch.term];
                         out[touch.term] = touch.ahead(before);
                         change(node.len(), touch, before);
+                    }
+                }
+                (Bent::Pair(pair), _) => {
+                    let before = [0, 1].map(|place| &ahead[node.inputs[place].0][..]);
+                    pair.change(before, touches, &mut out);
+                    for touch in touches {
+                        let [a, b] = before.map(|of| of[touch.term]);
+                        change(node.len(), touch, a - b);
                     }
                 }
                 (Bent::Pool(pool), Some(met)) => {

@@ -24,21 +24,20 @@ impl Around<'_> {
     ///
     /// Wherever one node alone is pending, k − ‖row‖·ball is a bound too: the best one counts.
     pub(super) fn lower(&self, from: usize, rows: Rows) -> Vec<f64> {
-        self.lower_by(from, rows, None)
+        self.lower_by(BTreeMap::from([(from, rows)]), None)
     }
 
-    /// The same with slopes that somebody chose, and what came of them.
+    /// The same of sums over several nodes, with slopes that somebody chose, and what came of them.
     pub(super) fn lower_by(
         &self,
-        from: usize,
-        rows: Rows,
+        mut pending: BTreeMap<usize, Rows>,
         mut guide: Option<&mut Guide<'_>>,
     ) -> Vec<f64> {
         let forward = self.forward;
         let nodes = forward.network().nodes();
-        let mut sums = vec![0.0; rows.count];
-        let mut best = vec![f64::NEG_INFINITY; rows.count];
-        let mut pending = BTreeMap::from([(from, rows)]);
+        let count = pending.values().next().map_or(0, |rows| rows.count);
+        let mut sums = vec![0.0; count];
+        let mut best = vec![f64::NEG_INFINITY; count];
         while let Some((i, rows)) = pending.pop_last() {
             let norms = rows.norms();
             let ball = self.reaches[i].ball;
@@ -94,6 +93,28 @@ impl Around<'_> {
                         bend(bends, c, &places, ball, g, chosen)
                     });
                     parts.push(part);
+                }
+                Bent::Pair(pair) => {
+                    for (sum, &norm) in sums.iter_mut().zip(&norms) {
+                        *sum = sub_down(*sum, mul_up(norm, pair.off));
+                    }
+                    let places = rows.places(node);
+                    let mut part = Rows::zeros(rows.count, rows.channels, rows.pixels.clone());
+                    let beside = rows.clone();
+                    bend_rows(i, rows, &mut part, &mut sums, &mut guide, |c, g, chosen| {
+                        pair.bend(c, &places, g, chosen)
+                    });
+                    let mut other = part.clone();
+                    other.values.iter_mut().for_each(|v| *v = -*v);
+                    parts = vec![part, other];
+                    // |fl(a + b) − (a + b)| ≤ u·|fl(a + b)|.
+                    let to = pair.beside();
+                    let values = parts[to].values.iter_mut().zip(&beside.values);
+                    values.for_each(|(v, c)| *v += c);
+                    let ball = mul_up(2.0 * U, self.reaches[node.inputs[to].0].ball);
+                    for (sum, norm) in sums.iter_mut().zip(parts[to].norms()) {
+                        *sum = sub_down(*sum, mul_up(ball, norm));
+                    }
                 }
                 Bent::Pool(pool) => {
                     let input = self.source(i);

@@ -5,9 +5,7 @@ use rayon::prelude::*;
 use crate::network::graph::Node;
 use crate::network::local::around::{Around, Bent, is_past};
 use crate::network::local::rows::{Rows, extent};
-
-/// Most numbers in the rows of a pass.
-const PASS: usize = 1 << 21;
+use crate::network::op::Op;
 
 /// Which boxes are narrowed by passes back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,6 +20,9 @@ impl Around<'_> {
     pub(super) fn spread(&mut self, last: usize, narrowed: Narrowed) -> bool {
         while self.reaches.len() <= last {
             let index = self.reaches.len();
+            if narrowed == Narrowed::All && self.prepared.used[index] {
+                self.narrow_difference(index);
+            }
             self.next();
             let says_more = self.prepared.behind[index] || self.range.is_some();
             if narrowed == Narrowed::All && self.prepared.wanted[index] && says_more {
@@ -40,15 +41,50 @@ impl Around<'_> {
 
     /// Narrows the box of a node where somebody reads it who bends.
     fn narrow(&mut self, index: usize) {
+        let found = self.ends(&self.undecided(index), &[(index, 1.0)]);
+        let reach = &mut self.reaches[index];
+        for (entry, low, high) in found {
+            reach.low[entry] = reach.low[entry].max(low);
+            reach.high[entry] = reach.high[entry].min(high);
+        }
+        reach.cut();
+    }
+
+    /// Narrows the difference of two nodes of which the next one takes the larger or the smaller one.
+    fn narrow_difference(&mut self, index: usize) {
         let node = &self.forward.network().nodes()[index];
-        let (channels, pixels) = extent(node);
-        let undecided = self.undecided(index);
+        let (Op::Max | Op::Min, &[a, b]) = (&node.op, &node.inputs[..]) else {
+            return;
+        };
+        let nodes = [a.0, b.0];
+        if a == b || self.differences.contains_key(&nodes) {
+            return;
+        }
+        let Bent::Pair(pair) = self.bent_of(index) else {
+            return;
+        };
+        let undecided: Vec<u32> = (0..node.len() as u32)
+            .filter(|&entry| pair.is_bent(entry as usize))
+            .collect();
+        let mut known = self.difference(nodes);
+        for (entry, low, high) in self.ends(&undecided, &[(a.0, 1.0), (b.0, -1.0)]) {
+            known.low[entry] = known.low[entry].max(low);
+            known.high[entry] = known.high[entry].min(high);
+        }
+        self.differences.insert(nodes, known);
+    }
+
+    /// Of entries, the ends of the sum of some nodes of one shape, each times a factor: the entry, the low one and the
+    /// high one.
+    fn ends(&self, undecided: &[u32], of: &[(usize, f64)]) -> Vec<(usize, f64, f64)> {
+        let last = of.iter().map(|&(index, _)| index).max().unwrap_or(0);
+        let (channels, pixels) = extent(&self.forward.network().nodes()[last]);
         // Entries of one pixel depend on the same inputs.
         let mut by_pixel: Vec<Vec<u32>> = vec![Vec::new(); pixels];
-        for entry in undecided {
+        for &entry in undecided {
             by_pixel[entry as usize % pixels].push(entry);
         }
-        let most = (PASS / self.widest(index) / 2).max(1);
+        let most = (self.numbers / self.widest(last) / 2).max(1);
         let passes: Vec<(usize, &[u32])> = by_pixel
             .iter()
             .enumerate()
@@ -61,24 +97,24 @@ impl Around<'_> {
                     // Nothing is narrowed.
                     return Vec::new();
                 }
-                let mut rows = Rows::zeros(2 * entries.len(), channels, vec![pixel as u32]);
-                for (i, &entry) in entries.iter().enumerate() {
-                    let channel = entry as usize / pixels;
-                    rows.values[2 * i * channels + channel] = 1.0;
-                    rows.values[(2 * i + 1) * channels + channel] = -1.0;
-                }
-                self.lower(index, rows)
+                let rows = |factor: f64| {
+                    let mut rows = Rows::zeros(2 * entries.len(), channels, vec![pixel as u32]);
+                    for (i, &entry) in entries.iter().enumerate() {
+                        let channel = entry as usize / pixels;
+                        rows.values[2 * i * channels + channel] = factor;
+                        rows.values[(2 * i + 1) * channels + channel] = -factor;
+                    }
+                    rows
+                };
+                let all = of.iter().map(|&(index, factor)| (index, rows(factor)));
+                self.lower_by(all.collect(), None)
             })
             .collect();
-        let reach = &mut self.reaches[index];
-        for (&(_, entries), found) in passes.iter().zip(&found) {
-            for (&entry, found) in entries.iter().zip(found.chunks(2)) {
-                let entry = entry as usize;
-                reach.low[entry] = reach.low[entry].max(found[0]);
-                reach.high[entry] = reach.high[entry].min(-found[1]);
-            }
-        }
-        reach.cut();
+        let found = passes.iter().zip(&found).flat_map(|((_, entries), found)| {
+            let pairs = entries.iter().zip(found.chunks(2));
+            pairs.map(|(&entry, found)| (entry as usize, found[0], -found[1]))
+        });
+        found.collect()
     }
 
     /// Entries whose activation is no straight line on their box.
@@ -89,6 +125,10 @@ impl Around<'_> {
             if !self.prepared.used[node] || !next.inputs.iter().any(|id| id.0 == index) {
                 continue;
             }
+            // Of the larger or smaller of two, the difference is narrowed.
+            if matches!(next.op, Op::Max | Op::Min) {
+                continue;
+            }
             match self.bent_of(node) {
                 Bent::Entries(bends) => {
                     for (entry, found) in found.iter_mut().enumerate() {
@@ -96,7 +136,7 @@ impl Around<'_> {
                     }
                 }
                 Bent::Pool(pool) if self.source(node).0 == index => pool.undecided(&mut found),
-                Bent::Pool(_) | Bent::No => {}
+                Bent::Pool(_) | Bent::Pair(_) | Bent::No => {}
             }
         }
         (0..found.len() as u32)

@@ -4,7 +4,7 @@ use crate::network::eval::apply::Map;
 use crate::network::eval::forward::Forward;
 use crate::network::eval::linear::is_affine;
 use crate::network::eval::rounds::norm_up;
-use crate::network::graph::NodeId;
+use crate::network::graph::{Node, NodeId};
 use crate::network::local::scatter::Scatter;
 use crate::network::op::Op;
 use crate::network::op::pool::entries;
@@ -26,6 +26,8 @@ pub(crate) struct Prepared {
     pub(super) behind: Vec<bool>,
     /// The share of a bound that may be missing before boxes are narrowed, if that is to be of use.
     pub(super) hope: f64,
+    /// The most entries of a node.
+    pub(super) widest: usize,
     pub(super) scatters: Vec<Option<Scatter>>,
     /// For convolutions and dense layers, ‖row‖₂ from above of every channel of the output.
     pub(super) lengths: Vec<Vec<f64>>,
@@ -61,7 +63,11 @@ impl Prepared {
                 ) && is_affine(&nodes[input.0].op);
             }
         }
-        let layers = (0..nodes.len()).filter(|&i| wanted[i] && behind[i]).count();
+        let layers = (0..nodes.len())
+            .filter(|&i| {
+                used[i] && (wanted[i] && behind[i] || matches!(nodes[i].op, Op::Max | Op::Min))
+            })
+            .count();
         let scatters = (0..nodes.len())
             .map(|i| match forward.map(i) {
                 Map::Conv(map, _) => Scatter::new(map),
@@ -80,6 +86,7 @@ impl Prepared {
             wanted,
             hope: 1.0 - NARROWING.powi(layers as i32),
             behind,
+            widest: nodes.iter().map(Node::len).max().unwrap_or(1).max(1),
             scatters,
             lengths,
             windows,

@@ -13,7 +13,7 @@ use crate::network::certify::{Arithmetic, Certifier};
 use crate::network::eval::forward::Inexact;
 use crate::network::graph::{Network, NodeId};
 use crate::network::local::slopes::Slopes;
-use crate::network::local::{Distances, TimeLimit};
+use crate::network::local::{Distances, Limits};
 use crate::network::op::Op;
 use crate::network::op::activation::Activation;
 use crate::network::op::pick::Pick;
@@ -249,7 +249,27 @@ fn pools_are_above_their_linear_functions() {
     }
 }
 
-/// 1×6×5 → convolution, ReLU, pool, convolution, `last` → dense.
+/// The larger ones of both halves of the channels beside the smaller ones.
+fn sorted_pairs(net: &mut NetworkBuilder, x: NodeId) -> NodeId {
+    let shape = net.shape(x).to_vec();
+    let half = shape[0] / 2;
+    let [a, b] = [0, half].map(|start| {
+        let mut along: Vec<Vec<Option<usize>>> = shape
+            .iter()
+            .map(|&n| (0..n).map(Some).collect::<Vec<_>>())
+            .collect();
+        along[0] = (start..start + half).map(Some).collect();
+        let half = Pick::along(&shape, &along, 0.0).unwrap();
+        let name = format!("half from {start}");
+        net.add(&name, Op::Pick(half), &[x]).unwrap()
+    });
+    let larger = net.add("larger", Op::Max, &[a, b]).unwrap();
+    let smaller = net.add("smaller", Op::Min, &[b, a]).unwrap();
+    let axis = Op::Concat { axis: 0 };
+    net.add("sorted", axis, &[larger, smaller]).unwrap()
+}
+
+/// 1×6×5 → convolution, ReLU, pool, convolution, `last`, sorted pairs → dense.
 fn network(last: Activation, draw: &mut Draw) -> Network {
     let mut net = NetworkBuilder::new(&[1, 6, 5]).unwrap();
     let conv = |c_out: usize, c_in: usize, draw: &mut Draw| {
@@ -272,6 +292,7 @@ fn network(last: Activation, draw: &mut Draw) -> Network {
     let second = conv(4, 3, draw);
     let y = net.add("conv2", second, &[x]).unwrap();
     let y = net.add("last", Op::Activation(last), &[y]).unwrap();
+    let y = sorted_pairs(&mut net, y);
     let side = net.add("side", Op::Concat { axis: 0 }, &[y, x]).unwrap();
     // 4×3×3 beside 3×3×2, of which the first has one column more.
     let shape = net.shape(side).to_vec();
@@ -317,7 +338,15 @@ fn boxes_and_balls_hold() {
             _ => Narrowed::All,
         };
         let range = (round % 3 == 0).then_some([-1.0, 0.5]);
-        let mut around = Around::new(&certifier.forward, &prepared, &values, radius, range, None);
+        let mut around = Around::new(
+            &certifier.forward,
+            &prepared,
+            &values,
+            radius,
+            range,
+            1 << 12,
+            None,
+        );
         assert!(around.spread(certifier.logits.0, narrowed));
         for _ in 0..60 {
             let step = draw.step(30, radius);
@@ -377,7 +406,7 @@ fn a_radius_that_is_known() {
     assert!((0.37..0.376).contains(&global), "{global}");
     let largest = Distances::Largest { resolution: 1e-4 };
     certifier
-        .enlarge(&image, true, &mut found, &largest, TimeLimit::default())
+        .enlarge(&image, true, &mut found, &largest, Limits::default())
         .unwrap();
     // x_0 = 1 is another class.
     let radius = found[0].radius().get();
@@ -386,7 +415,7 @@ fn a_radius_that_is_known() {
     // Labels that are not the prediction have no radius, whatever is stated.
     let mut wrong = certifier.certify(&image, &[1], true).unwrap();
     certifier
-        .enlarge(&image, true, &mut wrong, &largest, TimeLimit::default())
+        .enlarge(&image, true, &mut wrong, &largest, Limits::default())
         .unwrap();
     certifier
         .confirm_around(&image, true, &mut wrong, &[(0.1, Vec::new())], None)
@@ -416,6 +445,41 @@ fn a_radius_that_is_known() {
     assert!(again[0].confirms_radius(radius));
 }
 
+/// 2·max(|x_0|, |x_1|) by sorting (x_0 + x_1, −x_0 − x_1) and (x_0 − x_1, x_1 − x_0), against a constant: the nearest
+/// other class is where one of them is 1.
+#[test]
+fn sorted_pairs_bend_in_their_difference() {
+    let mut net = NetworkBuilder::new(&[2]).unwrap();
+    let input = net.input();
+    let rows = vec![1.0, 1.0, 1.0, -1.0, -1.0, -1.0, -1.0, 1.0];
+    let first = Op::dense(Kernel::new(&[4, 2], rows).unwrap());
+    let x = net.add("first", first, &[input]).unwrap();
+    let x = sorted_pairs(&mut net, x);
+    let rows = vec![0.0, 0.0, 0.0, 0.0, 1.0, 1.0, 0.0, 0.0];
+    let kernel = Kernel::new(&[2, 4], rows).unwrap();
+    let bias = Some(vec![2.0, 0.0]);
+    let z = net.add("logits", Op::Dense { kernel, bias }, &[x]).unwrap();
+    let net = net.finish(&[z]).unwrap();
+    let certifier = Certifier::new(&net, &Options::default(), Arithmetic::Real).unwrap();
+    let image = [0.25, 0.01];
+    let mut found = certifier.certify(&image, &[0], true).unwrap();
+    let global = found[0].radius().get();
+    let largest = Distances::Largest { resolution: 1e-4 };
+    certifier
+        .enlarge(&image, true, &mut found, &largest, Limits::default())
+        .unwrap();
+    let radius = found[0].radius().get();
+    assert!(radius > 1.08 * global && radius < 0.75, "{global} {radius}");
+    for (stated, holds) in [(radius, true), (0.76, false)] {
+        let mut again = certifier.certify(&image, &[0], true).unwrap();
+        let slopes = found[0].slopes().to_vec();
+        certifier
+            .confirm_around(&image, true, &mut again, &[(stated, slopes)], None)
+            .unwrap();
+        assert_eq!(again[0].confirms_radius(stated), holds);
+    }
+}
+
 /// Balls that leave the range of f64, and boxes as wide as it: nothing is proved, and nothing panics.
 #[test]
 fn what_is_out_of_range_is_not_proved() {
@@ -434,7 +498,7 @@ fn what_is_out_of_range_is_not_proved() {
                     .unwrap();
                 let only = Distances::Only(vec![radius]);
                 certifier
-                    .enlarge(&image, true, &mut found, &only, TimeLimit::default())
+                    .enlarge(&image, true, &mut found, &only, Limits::default())
                     .unwrap();
                 let after = found[0].radius().get();
                 assert!(after >= before && after < 1e100, "{last:?} {after}");
@@ -460,15 +524,16 @@ fn time_ends() {
             true,
             &mut found,
             &largest,
-            TimeLimit {
+            Limits {
                 until: now,
+                memory: None,
                 each: None,
             },
         )
         .unwrap();
     assert_eq!(found, certify());
     certifier
-        .enlarge(&image, true, &mut found, &largest, TimeLimit::default())
+        .enlarge(&image, true, &mut found, &largest, Limits::default())
         .unwrap();
     let stated = [(found[0].radius().get(), found[0].slopes().to_vec())];
     assert!(stated[0].0 > certify()[0].radius().get());
@@ -522,7 +587,7 @@ fn slopes_are_evidence() {
         let mut found = certifier.certify(&image, &[label], true).unwrap();
         let largest = Distances::Largest { resolution: 1e-3 };
         certifier
-            .enlarge(&image, true, &mut found, &largest, TimeLimit::default())
+            .enlarge(&image, true, &mut found, &largest, Limits::default())
             .unwrap();
         let (radius, slopes) = (found[0].radius().get(), found[0].slopes().to_vec());
         let confirmed = |radius: f64, slopes: Vec<Slopes>| {

@@ -201,7 +201,7 @@ fn line(spectrum: &Spectrum) -> Option<String> {
             height: 210,
             shape: Shape::Line,
             points: &points,
-            above: &[],
+            more: &[],
             marks: &[(turn(place), largest)],
         }
         .svg("norm over the frequencies, estimates"),
