@@ -135,9 +135,9 @@ impl Curvature {
 /// finite; [`Error::OutOfTime`] where `options.budget.time` is over before all pairs are bounded.
 ///
 /// # Source
-/// T31, T34, T35.
+/// T31, T34, T35, T37.
 pub fn curvature(bounds: &Lipschitz, options: &Options) -> Result<Curvature, Error> {
-    of_forward(bounds, &Forward::new(bounds)?, options, Ways::Best)
+    of_forward(bounds, &Forward::new(bounds)?, options, Ways::Scaled)
 }
 
 /// The same by the four bounds of kernels, as published for one layer: looser, for comparisons. Before
@@ -152,6 +152,9 @@ pub fn curvature_by_four_bounds(bounds: &Lipschitz, options: &Options) -> Result
 /// Which theorems may be used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Ways {
+    /// All of them.
+    Scaled,
+    /// Those of which another proof gives nearly the same: no factors between layers.
     Best,
     FourBounds,
 }
@@ -236,6 +239,7 @@ impl<'f> Bounded<'f> {
             Way::Units(units)
         } else {
             let (norms, rule) = match ways {
+                Ways::Scaled => (Norms::Scaled, CurvatureRule::Layers),
                 Ways::Best => (Norms::Tight, CurvatureRule::Layers),
                 Ways::FourBounds => (Norms::Four, CurvatureRule::FourBounds),
             };
@@ -302,7 +306,7 @@ impl Prover<'_> {
 
 /// The units, where no activation reads another one and their matrix is affordable.
 fn one_layer(network: &Network, path: &Path<'_>, classes: usize, ways: Ways) -> Option<Units> {
-    if ways != Ways::Best || !has_one_layer(network, path) {
+    if ways == Ways::FourBounds || !has_one_layer(network, path) {
         return None;
     }
     Units::new(network, path, factors(path, classes))

@@ -55,10 +55,10 @@ impl Hessian {
 /// As [`curvature`](crate::network::curvature).
 ///
 /// # Source
-/// T31, T34, T35.
+/// T31, T34, T35, T37.
 pub fn hessian(bounds: &Lipschitz, options: &Options) -> Result<Hessian, Error> {
     let forward = Forward::new(bounds)?;
-    let bounded = Bounded::new(bounds, &forward, options, Ways::Best)?;
+    let bounded = Bounded::new(bounds, &forward, options, Ways::Scaled)?;
     let logits = (0..bounded.classes())
         .into_par_iter()
         .map(|class| {

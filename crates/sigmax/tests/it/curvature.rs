@@ -630,6 +630,27 @@ fn a_factor_that_was_lost_in_storing_still_bends() {
     assert!(m >= tiny * 2.0 / 9.0, "{m:e}");
 }
 
+/// Channels between two layers that are a hundred times as large in the first as in the second: factors make up
+/// for it (T37), certificates do without.
+#[test]
+fn factors_between_layers_count_in_curvature() {
+    let network = Chain::new(&[2])
+        .then(dense(2, &[100.0, 100.0, 0.6, -0.8]))
+        .then(SOFTPLUS)
+        .then(dense(2, &[0.01, 0.6, 0.01, -0.6]))
+        .then(SOFTPLUS)
+        .then(dense(2, &[1.0, 0.5, -1.0, 0.25]))
+        .finish();
+    let (least, most) = (curved(&network), certifier(&network));
+    let most = most.curvature().unwrap();
+    // Of the first layer ¼·0.0225·100²·2 stays; of the second one ¼·2·0.36·(100²·2) goes.
+    let (least, most) = (least.pair(1, 0).get(), most.pair(1, 0).get());
+    assert!(
+        least > 100.0 && least < 150.0 && most > 3000.0,
+        "{least} {most}"
+    );
+}
+
 /// x + softplus(x) sixty times over: two ways into each block, 2⁶⁰ through all of them; and a chain that
 /// is longer than a stack is deep.
 #[test]

@@ -17,6 +17,7 @@ use crate::network::graph::{Network, Node, NodeId};
 use crate::network::op::Op;
 use crate::network::op::affine::{Affine, PerEntry};
 use crate::network::rule::lattice_map::LatticeMap;
+use crate::network::rule::scaling::Chain;
 use crate::network::rule::slack::Slack;
 use crate::rounding::{add_up, larger, mul_up, sqrt_up, sub_down};
 
@@ -28,6 +29,8 @@ const MOST_NODES: usize = 256;
 pub(crate) enum Norms {
     /// To the tolerance of the options, with a weight per channel.
     Tight,
+    /// The same with factors between layers, where they gain (T37).
+    Scaled,
     /// By the four bounds, as published.
     Four,
 }
@@ -39,6 +42,8 @@ pub(crate) struct Layers<'f> {
     /// The same network with the magnitudes of all factors.
     magnitudes: Forward,
     activations: Vec<NodeId>,
+    /// The layers before each that factors may stand between.
+    chains: Vec<Option<Chain>>,
     logits: NodeId,
     options: Options,
     norms: Norms,
@@ -65,11 +70,17 @@ impl<'f> Layers<'f> {
             rule: Rule::Norm,
         };
         let nodes = vec![unknown; network.nodes().len()];
+        let activations: Vec<NodeId> = path.activations().collect();
+        let chain = |id: &NodeId| match norms {
+            Norms::Scaled => Chain::before(bounds.network(), bounds.network().node(*id).inputs[0]),
+            Norms::Tight | Norms::Four => Ok(None),
+        };
         Ok(Self {
+            chains: activations.iter().map(chain).collect::<Result<_, _>>()?,
             bounds,
             forward,
             magnitudes: Forward::new(&Lipschitz::of(&network, nodes))?,
-            activations: path.activations().collect(),
+            activations,
             logits: path.logits(),
             options: options.clone(),
             norms,
@@ -87,7 +98,8 @@ impl<'f> Layers<'f> {
         let factors = self.factors(plus, minus, sign);
         let network = self.bounds.network();
         let mut sum = 0.0;
-        for (id, factors) in self.activations.iter().zip(factors) {
+        let places = self.activations.iter().zip(&self.chains);
+        for ((id, chain), factors) in places.zip(factors) {
             let node = network.node(*id);
             let Op::Activation(activation) = &node.op else {
                 continue;
@@ -97,7 +109,7 @@ impl<'f> Layers<'f> {
                 .unwrap_or((f64::NEG_INFINITY, f64::INFINITY));
             let Some(factors) = factors else { continue };
             let weights: Vec<f64> = match self.norms {
-                Norms::Tight => {
+                Norms::Tight | Norms::Scaled => {
                     let factors = factors.middle.iter().zip(&factors.radius);
                     factors
                         .map(|(&m, &r)| sqrt_up(kappa(Factor::near(m, r), range)))
@@ -112,7 +124,14 @@ impl<'f> Layers<'f> {
                     vec![sqrt_up(mul_up(curved, largest)); factors.middle.len()]
                 }
             };
-            let norm = self.weighted(node.inputs[0], &weights, MOST_NODES)?;
+            let before = node.inputs[0];
+            let mut norm = self.weighted(before, &weights, MOST_NODES)?;
+            if let Some(chain) = chain
+                && let Some(scaled) = self.by_factors(before, chain, &weights)?
+                && scaled < norm
+            {
+                norm = scaled;
+            }
             sum = add_up(sum, mul_up(norm, norm));
         }
         Ok(if sum.is_nan() { f64::INFINITY } else { sum })
@@ -235,9 +254,23 @@ impl<'f> Layers<'f> {
             _ => plain,
         };
         Ok(match self.norms {
-            Norms::Tight if !(better <= plain) => plain,
+            Norms::Tight | Norms::Scaled if !(better <= plain) => plain,
             _ => better,
         })
+    }
+
+    /// The same by factors between the layers before the node (T37), where they gain.
+    fn by_factors(&self, id: NodeId, chain: &Chain, weights: &[f64]) -> Result<Option<f64>, Error> {
+        let network = self.bounds.network();
+        let affine = per_channel(network.node(id), weights);
+        let Some(affine) = affine.filter(|_| weights.iter().all(|w| w.is_finite())) else {
+            return Ok(None);
+        };
+        let Some(scaled) = chain.weighted(&affine, &self.options)? else {
+            return Ok(None);
+        };
+        let before = self.bounds.node(network.node(scaled.start).inputs[0]);
+        Ok(Some(mul_up(scaled.norm.get(), before.through.get())))
     }
 
     /// The same for a layer: with a weight per channel of its output, then as before it.
@@ -257,15 +290,9 @@ impl<'f> Layers<'f> {
         let Some(map) = LatticeMap::of_node(self.bounds.network(), node) else {
             return Ok(f64::INFINITY);
         };
-        let channels = node.shape[0];
-        let per_channel: Vec<f64> = weights
-            .chunks(weights.len() / channels)
-            .map(|w| w.iter().copied().fold(0.0, f64::max))
-            .collect();
-        let Ok(scale) = PerEntry::channels(node.shape.len(), per_channel) else {
+        let Some(affine) = per_channel(node, weights) else {
             return Ok(f64::INFINITY);
         };
-        let affine = Affine::rounded(scale, 0);
         match map.before_affine(&affine) {
             Some(map) => {
                 let norm = map.norm(&self.options, Slack::None)?;
@@ -304,6 +331,17 @@ impl Ball {
         }
         times
     }
+}
+
+/// The largest weight in every channel, as a factor of each.
+fn per_channel(node: &Node, weights: &[f64]) -> Option<Affine> {
+    let channels = node.shape[0];
+    let per_channel: Vec<f64> = weights
+        .chunks(weights.len() / channels)
+        .map(|w| w.iter().copied().fold(0.0, f64::max))
+        .collect();
+    let scale = PerEntry::channels(node.shape.len(), per_channel).ok()?;
+    Some(Affine::rounded(scale, 0))
 }
 
 fn add(to: &mut Option<Ball>, part: Ball) {

@@ -9,6 +9,7 @@ use crate::bound::options::Options;
 use crate::claim::Upper;
 use crate::error::Error;
 use crate::network::graph::{Network, NodeId};
+use crate::network::op::affine::Affine;
 use crate::network::rule::block::longest;
 use crate::network::rule::chain::own_by_rule;
 use crate::network::rule::lattice_map::{Factor, LatticeMap};
@@ -36,7 +37,7 @@ pub(crate) fn scaled_chains(network: &Network, options: &Options) -> Result<Vec<
 }
 
 /// Layers one after the other, with nodes between them that commute with factors.
-struct Chain {
+pub(crate) struct Chain {
     layers: Vec<Layer>,
     /// One fewer than layers.
     ties: Vec<Ties>,
@@ -66,37 +67,49 @@ fn chains(network: &Network) -> Result<Vec<Chain>, Error> {
         if taken[end.0] {
             continue;
         }
-        let Some(last) = layer(network, end, single) else {
+        let Some(chain) = chain_to(network, end, single)? else {
             continue;
         };
-        let mut chain = Chain {
-            layers: vec![last],
-            ties: Vec::new(),
-            between: Upper::claim(1.0),
-        };
-        while let Some((before, path)) = layer_before(network, &chain, single) {
-            for id in &path {
-                let own = own_by_rule(network, id.0)?;
-                chain.between = chain.between.times(own);
-            }
-            let ends = (&before.map, before.end);
-            let ties = Ties::new(network, ends, &path, &chain.first().map);
-            chain.ties.push(ties);
-            chain.layers.push(before);
-        }
         let mut at = end;
-        while at != chain.first().start {
+        while at != chain.layers[0].start {
             taken[at.0] = true;
             at = network.node(at).inputs[0];
         }
         taken[at.0] = true;
         if chain.layers.len() > 1 {
-            chain.layers.reverse();
-            chain.ties.reverse();
             found.push(chain);
         }
     }
     Ok(found)
+}
+
+/// The longest chain that ends at a node, if that is a layer; between its ends are nodes for which `single` holds.
+fn chain_to(
+    network: &Network,
+    end: NodeId,
+    single: impl Fn(NodeId) -> bool + Copy,
+) -> Result<Option<Chain>, Error> {
+    let Some(last) = layer(network, end, single) else {
+        return Ok(None);
+    };
+    let mut chain = Chain {
+        layers: vec![last],
+        ties: Vec::new(),
+        between: Upper::claim(1.0),
+    };
+    while let Some((before, path)) = layer_before(network, &chain, single) {
+        for id in &path {
+            let own = own_by_rule(network, id.0)?;
+            chain.between = chain.between.times(own);
+        }
+        let ends = (&before.map, before.end);
+        let ties = Ties::new(network, ends, &path, &chain.first().map);
+        chain.ties.push(ties);
+        chain.layers.push(before);
+    }
+    chain.layers.reverse();
+    chain.ties.reverse();
+    Ok(Some(chain))
 }
 
 fn layer(network: &Network, end: NodeId, single: impl Fn(NodeId) -> bool) -> Option<Layer> {
@@ -128,6 +141,38 @@ fn layer_before(
 }
 
 impl Chain {
+    /// The chain of two layers and more that ends at a node, as far as nothing but that node depends on what is
+    /// inside.
+    pub(crate) fn before(network: &Network, end: NodeId) -> Result<Option<Self>, Error> {
+        let mut readers = vec![0usize; end.0 + 1];
+        readers[end.0] = 1;
+        // Nodes read earlier ones.
+        for i in (0..=end.0).rev() {
+            if readers[i] > 0 {
+                for id in &network.nodes[i].inputs {
+                    readers[id.0] += 1;
+                }
+            }
+        }
+        let chain = chain_to(network, end, |id| readers[id.0] == 1)?;
+        Ok(chain.filter(|chain| chain.layers.len() > 1))
+    }
+
+    /// Its constant with what it gives multiplied by the diagonal of `affine`, one number per channel, where factors
+    /// gain by an estimate.
+    pub(crate) fn weighted(
+        &self,
+        affine: &Affine,
+        options: &Options,
+    ) -> Result<Option<Scaled>, Error> {
+        let Some(last) = self.layers[self.layers.len() - 1].map.before_affine(affine) else {
+            return Ok(None);
+        };
+        let before = &self.layers[..self.layers.len() - 1];
+        let maps = before.iter().map(|layer| &layer.map).chain([&last]);
+        self.scaled_by(&maps.collect::<Vec<_>>(), options)
+    }
+
     /// The first layer, while layers are still in reverse.
     fn first(&self) -> &Layer {
         &self.layers[self.layers.len() - 1]
@@ -135,7 +180,11 @@ impl Chain {
 
     fn scaled(&self, options: &Options) -> Result<Option<Scaled>, Error> {
         let maps: Vec<&LatticeMap> = self.layers.iter().map(|layer| &layer.map).collect();
-        let Some(powers) = propose(&maps, &self.ties, options) else {
+        self.scaled_by(&maps, options)
+    }
+
+    fn scaled_by(&self, maps: &[&LatticeMap], options: &Options) -> Result<Option<Scaled>, Error> {
+        let Some(powers) = propose(maps, &self.ties, options) else {
             return Ok(None);
         };
         // One factor per class on both sides of what stands between: whatever was proposed, the
