@@ -1,5 +1,6 @@
 //! Two models layer by layer.
 
+use std::collections::BTreeSet;
 use std::time::Instant;
 
 use sigmax::{Bracket, Quantity, Upper};
@@ -13,7 +14,8 @@ use crate::error::Error;
 use crate::resources::Resources;
 use crate::watch::Watch;
 
-/// Audits two models and pairs their layers by name.
+/// Audits two models and pairs their layers by name, without what wrappers of PyTorch put before or into it
+/// (`module.`, `_orig_mod.`).
 ///
 /// The first model may take half of the budget, the second all that is left.
 ///
@@ -99,7 +101,39 @@ fn audited<E: From<Error>>(
         shape: None,
         lower: LowerEnd::Incomparable,
     }));
+    let bare = bare(layers.iter().map(|layer| layer.name.as_str()).collect());
+    for (layer, name) in layers.iter_mut().zip(bare) {
+        layer.name = name;
+    }
     Ok((layers, network))
+}
+
+/// Names without those of wrappers: where all begin with `module.`, and parts that only wrappers have. As they are,
+/// where two would be one.
+fn bare(names: Vec<&str>) -> Vec<String> {
+    const PARTS: [&str; 3] = [
+        "_orig_mod.",
+        "_fsdp_wrapped_module.",
+        "_checkpoint_wrapped_module.",
+    ];
+    let mut found: Vec<String> = names
+        .iter()
+        .map(|name| {
+            PARTS
+                .iter()
+                .fold((*name).to_owned(), |name, part| name.replace(part, ""))
+        })
+        .collect();
+    while !found.is_empty() && found.iter().all(|name| name.starts_with("module.")) {
+        found
+            .iter_mut()
+            .for_each(|name| *name = name["module.".len()..].to_owned());
+    }
+    let distinct: BTreeSet<&String> = found.iter().collect();
+    match distinct.len() == found.len() {
+        true => found,
+        false => names.into_iter().map(str::to_owned).collect(),
+    }
 }
 
 /// What the lower end of a layer's norm is of.
@@ -148,5 +182,31 @@ fn constant(network: Option<NetworkReport>) -> Result<Upper, String> {
             .map(|blocker| format!("{} ({}): {}", blocker.name, blocker.kind, blocker.reason))
             .collect::<Vec<_>>()
             .join("; ")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::bare;
+
+    #[test]
+    fn wrappers_are_no_part_of_a_name() {
+        let cases = [
+            (vec!["module.a", "module.b.c"], vec!["a", "b.c"]),
+            (vec!["module.a", "b"], vec!["module.a", "b"]),
+            (
+                vec![
+                    "_orig_mod.module.a",
+                    "_orig_mod.module.b._checkpoint_wrapped_module.c",
+                ],
+                vec!["a", "b.c"],
+            ),
+            // Two that would be one.
+            (vec!["_orig_mod.a", "a"], vec!["_orig_mod.a", "a"]),
+            (vec![], vec![]),
+        ];
+        for (names, expected) in cases {
+            assert_eq!(bare(names), expected);
+        }
     }
 }

@@ -208,13 +208,18 @@ pub fn audit(kernel: &Kernel, conv: &Conv, options: &Options) -> Result<Audit, E
     options.check()?;
     let lattice = Lattice::new(kernel, conv)?;
     let start = Instant::now();
-    let four = ReshapeNorms::compute(&lattice);
+    let deadline = options.budget.time.and_then(|time| start.checked_add(time));
+    let four = ReshapeNorms::until(&lattice, deadline);
     let bounds = four.bounds(&lattice, conv);
     let four_time = start.elapsed();
     let start = Instant::now();
-    let weighted_four = Weighted::compute(&lattice, &four).claim(&lattice, conv);
+    let weighted_four = Weighted::until(&lattice, &four, deadline).claim(&lattice, conv);
     let weighted_time = start.elapsed();
     let start = Instant::now();
+    let options = &Options {
+        budget: options.budget.until(deadline),
+        ..options.clone()
+    };
     let mut norm = if is_periodic(kernel, conv) {
         circular_bracket(&lattice, conv, &four, options)?
     } else {
@@ -227,10 +232,15 @@ pub fn audit(kernel: &Kernel, conv: &Conv, options: &Options) -> Result<Audit, E
         .min(weighted_four.upper);
     norm.bracket = Bracket::claim(norm.bracket.lower(), upper);
     let norm_time = start.elapsed();
+    // The only reshape of a kernel with one tap and one group is the layer.
+    let reshape_norm = match lattice.taps() == 1 && lattice.groups == 1 {
+        true => Estimate::new(norm.bracket.lower().get()),
+        false => estimate::reshape_norm(kernel, conv)?,
+    };
     Ok(Audit {
         four: bounds,
         weighted_four,
-        reshape_norm: estimate::reshape_norm(kernel, conv)?,
+        reshape_norm,
         norm,
         padding_factor: conv.padding_factor(),
         timing: Timing {

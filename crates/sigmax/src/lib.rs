@@ -46,6 +46,7 @@ mod banded;
 pub mod bound;
 mod claim;
 mod conv;
+mod deadline;
 mod elementary;
 pub mod error;
 pub mod estimate;

@@ -1,6 +1,9 @@
 //! The private door to faer. What comes out of this file is an approximation, never a claim.
 //!
-//! faer runs sequentially here: parallelism is over layers and frequencies, where it pays.
+//! faer runs sequentially here: parallelism is over layers and frequencies, where it pays, and over the columns of
+//! large Gram matrices.
+
+use std::time::Instant;
 
 use faer::dyn_stack::{MemBuffer, MemStack};
 use faer::linalg::cholesky::llt::factor;
@@ -10,6 +13,9 @@ use faer::linalg::triangular_solve::solve_lower_triangular_in_place;
 use faer::reborrow::{Reborrow, ReborrowMut};
 use faer::traits::ComplexField;
 use faer::{Accum, Auto, Par, Spec};
+use rayon::prelude::*;
+
+use crate::deadline::is_past;
 
 pub(crate) use faer::{Mat, MatMut, MatRef, c64};
 
@@ -84,6 +90,43 @@ pub(crate) fn gram(a: MatRef<'_, f64>) -> Mat<f64> {
         }
     }
     g
+}
+
+/// Columns of a Gram matrix that are computed at a time.
+const GRAM_COLUMNS: usize = 256;
+
+/// A Aᵀ, both triangles filled, in parallel where it is large; `None` where time was over before.
+pub(crate) fn gram_until(a: MatRef<'_, f64>, deadline: Option<Instant>) -> Option<Mat<f64>> {
+    let n = a.nrows();
+    if n <= 2 * GRAM_COLUMNS {
+        return (!is_past(deadline)).then(|| gram(a));
+    }
+    let starts: Vec<usize> = (0..n).step_by(GRAM_COLUMNS).collect();
+    // Below the diagonal.
+    let blocks: Vec<Option<Mat<f64>>> = starts
+        .par_iter()
+        .map(|&start| {
+            if is_past(deadline) {
+                return None;
+            }
+            let columns = GRAM_COLUMNS.min(n - start);
+            let mut block = Mat::zeros(n - start, columns);
+            let rows = a.subrows(start, n - start);
+            product(block.as_mut(), rows, a.subrows(start, columns).transpose());
+            Some(block)
+        })
+        .collect();
+    let mut g = Mat::zeros(n, n);
+    for (start, block) in starts.into_iter().zip(blocks) {
+        let block = block?;
+        for j in 0..block.ncols() {
+            for i in j..block.nrows() {
+                g[(start + i, start + j)] = block[(i, j)];
+                g[(start + j, start + i)] = block[(i, j)];
+            }
+        }
+    }
+    Some(g)
 }
 
 /// Workspace for Cholesky factorisations of one size.

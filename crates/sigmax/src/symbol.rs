@@ -10,7 +10,7 @@ use crate::conv::Conv;
 use crate::error::Error;
 use crate::kernel::Kernel;
 use crate::layout::{Layout, Polyphase};
-use crate::linalg::Mat;
+use crate::linalg::{Mat, MatRef};
 use crate::rounding;
 
 /// Stride-1 kernels of shape `[rows, cols, k…]`, one per group, whose largest norm is S(K)/2^e.
@@ -75,6 +75,12 @@ impl<'a> Lattice<'a> {
     pub(crate) fn group(&self, group: usize) -> &[f64] {
         let length = self.rows * self.cols * self.taps();
         &self.values[group * length..(group + 1) * length]
+    }
+
+    /// The matrix of a group, where there is one tap only.
+    pub(crate) fn only_tap(&self, group: usize) -> Option<MatRef<'_, f64>> {
+        let matrix = || MatRef::from_row_major_slice(self.group(group), self.rows, self.cols);
+        (self.taps() == 1).then(matrix)
     }
 
     /// Adds `value` to the entry of `gradient` (original kernel layout) that the given entry of a

@@ -5,6 +5,9 @@
 //! order, with or without fused multiply-add, and pivots are real numbers. No value it returns is
 //! believed beyond that.
 
+use std::time::Instant;
+
+use crate::deadline::is_past;
 use crate::kernel::Kernel;
 use crate::krylov;
 use crate::linalg::{self, Cholesky, Mat, MatMut, MatRef, c64};
@@ -141,6 +144,11 @@ pub(crate) struct MatrixNorm {
 ///
 /// Entries should be of size about one: squares must neither overflow nor vanish.
 pub(crate) fn matrix_norm(a: MatRef<'_, f64>) -> MatrixNorm {
+    matrix_norm_until(a, None)
+}
+
+/// The same, or the smaller one of √(‖A‖₁‖A‖_∞) and ‖A‖_F where time is over before.
+pub(crate) fn matrix_norm_until(a: MatRef<'_, f64>, deadline: Option<Instant>) -> MatrixNorm {
     let a = if a.nrows() <= a.ncols() {
         a
     } else {
@@ -159,13 +167,34 @@ pub(crate) fn matrix_norm(a: MatRef<'_, f64>) -> MatrixNorm {
     }
     // |Ĝ − G| ≤ γ·|A||A|ᵀ entrywise, and ‖|A|‖₂² is at most either cheap bound.
     let error = mul_up(gamma(inner + 2), cheap.smaller());
-    let gram = linalg::gram(a);
+    let Some(gram) = linalg::gram_until(a, deadline) else {
+        return MatrixNorm {
+            upper: sqrt_up(cheap.smaller()),
+            vector: power_steps(a),
+        };
+    };
     let (value, vector) = top_of_gram(gram.as_ref());
-    let upper = prove_gram(gram.as_ref(), error, value).min(cheap.smaller());
+    let upper = prove_gram(gram.as_ref(), error, value, deadline).min(cheap.smaller());
     MatrixNorm {
         upper: sqrt_up(upper),
         vector,
     }
+}
+
+/// What two steps of power iteration make of a vector on the side of the rows.
+fn power_steps(a: MatRef<'_, f64>) -> Vec<f64> {
+    let mut vector = krylov::quasi_random(a.nrows(), 7);
+    let mut other = vec![0.0; a.ncols()];
+    for _ in 0..2 {
+        linalg::product(
+            linalg::column_mut(&mut other),
+            a.transpose(),
+            linalg::column(&vector),
+        );
+        linalg::product(linalg::column_mut(&mut vector), a, linalg::column(&other));
+        krylov::normalise(&mut vector);
+    }
+    vector
 }
 
 /// An approximate top eigenpair of a symmetric positive semidefinite matrix.
@@ -180,12 +209,15 @@ pub(crate) fn top_of_gram(gram: MatRef<'_, f64>) -> (f64, Vec<f64>) {
 
 /// The smallest t found with λ_max(G) ≤ t proved; starts just above `guess` and falls back to a
 /// full decomposition, then to widening steps. +∞ if nothing can be proved.
-fn prove_gram(gram: MatRef<'_, f64>, error: f64, guess: f64) -> f64 {
+fn prove_gram(gram: MatRef<'_, f64>, error: f64, guess: f64, deadline: Option<Instant>) -> f64 {
     let shift = cholesky_shift(gram.nrows(), guess, error);
     let above = |value: f64| add_up(mul_up(value, 1.0 + MARGIN), 2.0 * shift);
     let first = above(guess);
     if gram_at_most(gram, error, first) {
         return first;
+    }
+    if is_past(deadline) {
+        return f64::INFINITY;
     }
     let mut t = linalg::symmetric_top(gram).map_or(first, |(value, _)| above(value.max(guess)));
     let mut step = MARGIN;

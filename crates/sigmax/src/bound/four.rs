@@ -1,5 +1,7 @@
 //! The four bounds of Singla & Feizi (2^m for m spatial axes) and their gradient.
 
+use std::time::Instant;
+
 use rayon::prelude::*;
 
 use crate::claim::Upper;
@@ -205,9 +207,14 @@ pub(crate) struct ReshapeNorm {
 
 impl ReshapeNorms {
     pub(crate) fn compute(lattice: &Lattice<'_>) -> Self {
+        Self::until(lattice, None)
+    }
+
+    /// The same to about 1e-7, or by cheaper norms of the reshapes that were not reached until a deadline.
+    pub(crate) fn until(lattice: &Lattice<'_>, deadline: Option<Instant>) -> Self {
         let reshapes = Reshape::all(lattice.k.len())
             .into_par_iter()
-            .map(|reshape| ReshapeNorm::compute(lattice, reshape))
+            .map(|reshape| ReshapeNorm::until(lattice, reshape, deadline))
             .collect();
         Self { reshapes }
     }
@@ -280,7 +287,7 @@ pub(crate) fn layer_upper(bound: f64, lattice: &Lattice<'_>, conv: &Conv) -> Upp
 }
 
 impl ReshapeNorm {
-    fn compute(lattice: &Lattice<'_>, reshape: Reshape) -> Self {
+    fn until(lattice: &Lattice<'_>, reshape: Reshape, deadline: Option<Instant>) -> Self {
         rounding::assert_ieee();
         let split = reshape.split(&lattice.k);
         let cheap: Vec<f64> = (0..lattice.groups)
@@ -298,8 +305,11 @@ impl ReshapeNorm {
             if cheap[g] <= largest {
                 break;
             }
-            let matrix = reshape::matrix(lattice, g, &split);
-            let MatrixNorm { upper, vector: top } = verify::matrix_norm(matrix.as_ref());
+            let norm = |matrix| verify::matrix_norm_until(matrix, deadline);
+            let MatrixNorm { upper, vector: top } = match lattice.only_tap(g) {
+                Some(matrix) => norm(matrix),
+                None => norm(reshape::matrix(lattice, g, &split).as_ref()),
+            };
             groups[g] = upper;
             if upper > largest {
                 (largest, group, vector) = (upper, g, top);

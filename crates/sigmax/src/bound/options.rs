@@ -55,6 +55,16 @@ impl Options {
     }
 }
 
+impl Budget {
+    /// The same with what time is left until a deadline.
+    pub(crate) fn until(&self, deadline: Option<Instant>) -> Self {
+        Self {
+            time: deadline.map(|deadline| deadline.saturating_duration_since(Instant::now())),
+            ..self.clone()
+        }
+    }
+}
+
 /// Limits on the work of one bracket; whatever is reached first ends it. The bracket so far is
 /// returned: still proved, only wider.
 ///

@@ -29,6 +29,7 @@ use crate::bound::search::spent::Spent;
 use crate::bound::search::torus::Torus;
 use crate::estimate::ascent::{self, Peak};
 use crate::krylov;
+use crate::linalg::MatRef;
 use crate::rounding::{
     add_up, div_down, gamma, larger, mul_down, mul_up, sqrt_down, sqrt_int_up, sub_down,
 };
@@ -140,10 +141,10 @@ fn one_frequency(
     Outcome {
         lower,
         upper,
-        stop: if reached {
-            Stop::Tolerance
-        } else {
-            Stop::Precision
+        stop: match options.budget.time {
+            _ if reached => Stop::Tolerance,
+            Some(_) => Stop::Time,
+            None => Stop::Precision,
         },
         tests: 1,
     }
@@ -151,13 +152,18 @@ fn one_frequency(
 
 /// A lower bound of the norm of a reshape, from its approximate top vector.
 fn reshape_lower(lattice: &Lattice<'_>, norm: &ReshapeNorm) -> f64 {
-    let matrix = reshape::matrix(lattice, norm.group, &norm.split);
-    let tall = if matrix.nrows() <= matrix.ncols() {
-        matrix.transpose()
-    } else {
-        matrix.as_ref()
+    let lower = |matrix: MatRef<'_, f64>| {
+        let tall = if matrix.nrows() <= matrix.ncols() {
+            matrix.transpose()
+        } else {
+            matrix
+        };
+        verify::matrix_norm_lower(tall, &norm.vector)
     };
-    verify::matrix_norm_lower(tall, &norm.vector)
+    match lattice.only_tap(norm.group) {
+        Some(matrix) => lower(matrix),
+        None => lower(reshape::matrix(lattice, norm.group, &norm.split).as_ref()),
+    }
 }
 
 /// One group in progress.

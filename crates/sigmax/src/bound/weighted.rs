@@ -1,8 +1,11 @@
 //! The weighted four: T9 with a weight on every tap, optimised.
 
+use std::time::Instant;
+
 use crate::bound::four::{ReshapeNorm, ReshapeNorms, layer_upper, root_of_taps};
 use crate::claim::Upper;
 use crate::conv::Conv;
+use crate::deadline::is_past;
 use crate::error::Error;
 use crate::kernel::Kernel;
 use crate::krylov::{self, MAX_PAIRS};
@@ -89,6 +92,15 @@ pub(crate) struct Weighted {
 
 impl Weighted {
     pub(crate) fn compute(lattice: &Lattice<'_>, four: &ReshapeNorms) -> Self {
+        Self::until(lattice, four, None)
+    }
+
+    /// The same, with weights 1 where time is over before others are looked for.
+    pub(crate) fn until(
+        lattice: &Lattice<'_>,
+        four: &ReshapeNorms,
+        deadline: Option<Instant>,
+    ) -> Self {
         let root = root_of_taps(lattice.taps());
         let mut groups: Vec<f64> = (0..lattice.groups)
             .map(|g| mul_up(root, four.group_min(g)))
@@ -100,7 +112,7 @@ impl Weighted {
             let mut largest = 0.0;
             for g in order {
                 // The bounds descend: no later group can exceed what is reached.
-                if groups[g] <= largest {
+                if groups[g] <= largest || is_past(deadline) {
                     break;
                 }
                 if let Some((bound, found)) = best_weights(lattice, four, g)

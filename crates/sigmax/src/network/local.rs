@@ -25,6 +25,7 @@ use std::time::{Duration, Instant};
 use rayon::prelude::*;
 
 use crate::claim::Lower;
+use crate::deadline::is_past;
 use crate::error::Error;
 use crate::network::certificate::{Certificate, Method};
 use crate::network::certify::{Certifier, RADIUS_SLACK, inexactness, largest};
@@ -32,7 +33,7 @@ use crate::network::eval::backward::{Differential, differentials};
 use crate::network::eval::forward::{Evaluated, Inexact};
 use crate::network::eval::rounds::norm_up;
 use crate::network::graph::NodeId;
-use crate::network::local::around::{Around, is_past};
+use crate::network::local::around::Around;
 use crate::network::local::boxes::Narrowed;
 use crate::network::local::prepared::Prepared;
 use crate::network::local::rows::Rows;

@@ -54,6 +54,7 @@ fn assert_only(word: &str, allowed: impl Fn(&str) -> bool) {
 /// Every file, each after those it may use.
 const RANKS: &[&str] = &[
     "rounding.rs",
+    "deadline.rs",
     "error/misfit.rs",
     "error/not_covered.rs",
     "error.rs",

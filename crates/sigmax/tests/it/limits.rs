@@ -158,6 +158,36 @@ fn budgets_end_with_a_bracket_that_is_still_true() {
     }
 }
 
+/// A dense layer is bounded from both sides however little time there is, and with its columns of products in several
+/// blocks.
+#[test]
+fn dense_layers_keep_to_the_budget() {
+    for (rows, cols) in [(530, 540), (30, 40), (3, 700)] {
+        let kernel = wave(&[rows, cols]);
+        let conv = Conv::new(0);
+        let truth = dense_norm(&kernel, &conv).unwrap();
+        let whole = audit(&kernel, &conv, &Options::default()).unwrap();
+        assert!(whole.norm().bracket().relative_width() <= 1e-6);
+        assert!(whole.norm().bracket().upper().get() >= truth.lower().get());
+        assert!(whole.norm().bracket().lower().get() <= truth.upper().get());
+        let ratio = whole.reshape_norm().get() / truth.upper().get();
+        assert!((ratio - 1.0).abs() < 1e-6, "{ratio}");
+        let options = Options {
+            budget: Budget {
+                tests: None,
+                time: Some(Duration::ZERO),
+            },
+            ..Options::default()
+        };
+        let short = audit(&kernel, &conv, &options).unwrap();
+        let bracket = short.norm().bracket();
+        assert!(bracket.upper().get() >= truth.lower().get());
+        assert!(bracket.lower().get() > 0.2 * truth.upper().get());
+        assert!(bracket.lower().get() <= truth.upper().get());
+        assert_eq!(short.norm().stop(), Stop::Time);
+    }
+}
+
 #[test]
 fn a_tolerance_beyond_f64_stops_at_its_precision() {
     let options = Options {

@@ -48,11 +48,6 @@ pub(super) struct Around<'p> {
     pub(super) deadline: Option<Instant>,
 }
 
-/// Whether a point in time is over.
-pub(super) fn is_past(deadline: Option<Instant>) -> bool {
-    deadline.is_some_and(|deadline| Instant::now() >= deadline)
-}
-
 impl<'p> Around<'p> {
     /// Around an image, before anything is known of nodes that are not the input.
     pub(super) fn new(

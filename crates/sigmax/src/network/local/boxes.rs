@@ -2,8 +2,9 @@
 
 use rayon::prelude::*;
 
+use crate::deadline::is_past;
 use crate::network::graph::Node;
-use crate::network::local::around::{Around, Bent, is_past};
+use crate::network::local::around::{Around, Bent};
 use crate::network::local::rows::{Rows, extent};
 use crate::network::op::Op;
 
