@@ -2,7 +2,6 @@
 
 use std::fs::File;
 use std::io::{BufReader, Write};
-use std::process::ExitCode;
 use std::time::Instant;
 
 use sigmax::network::Arithmetic;
@@ -13,7 +12,7 @@ use crate::failure::Failure;
 use crate::{resources, screen};
 
 /// Runs the command.
-pub(crate) fn run(args: &CheckArgs) -> Result<ExitCode, Failure> {
+pub(crate) fn run(args: &CheckArgs) -> Result<u8, Failure> {
     let started = Instant::now();
     let deadline = args.budget.and_then(|budget| started.checked_add(budget));
     let path = &args.certificates;
@@ -48,12 +47,12 @@ pub(crate) fn run(args: &CheckArgs) -> Result<ExitCode, Failure> {
                     Arithmetic::Real => "",
                 }
             );
-            Ok(ExitCode::SUCCESS)
+            Ok(0)
         }
         Err(error @ sigmax_formats::Error::NotConfirmed { .. }) => {
             let text = screen::escaped(&error.to_string());
             let _ = writeln!(std::io::stderr(), "not confirmed: {text}");
-            Ok(ExitCode::from(1))
+            Ok(1)
         }
         Err(error) => Err(error.into()),
     }

@@ -1,7 +1,6 @@
 //! `sigmax compare`.
 
 use std::path::Path;
-use std::process::ExitCode;
 
 use sigmax_formats::{GeometryFile, Model};
 use sigmax_run::compare;
@@ -13,7 +12,7 @@ use crate::progress::Progress;
 use crate::{resources, screen};
 
 /// Runs the command.
-pub(crate) fn run(args: &CompareArgs) -> Result<ExitCode, Failure> {
+pub(crate) fn run(args: &CompareArgs) -> Result<u8, Failure> {
     let mut inputs: Vec<&Path> = vec![&args.a, &args.b];
     inputs.extend(args.layers.as_deref());
     let mut output = Output::open(args.output.as_deref(), &inputs)?;
@@ -28,7 +27,7 @@ pub(crate) fn run(args: &CompareArgs) -> Result<ExitCode, Failure> {
         SummaryFormat::Json => comparison.json(),
     })?;
     output.finish()?;
-    Ok(ExitCode::SUCCESS)
+    Ok(0)
 }
 
 fn open(path: &Path, args: &CompareArgs) -> Result<Model, Failure> {

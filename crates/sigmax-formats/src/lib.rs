@@ -37,6 +37,7 @@ pub use error::Error;
 pub use images::Images;
 pub use model::format::Format;
 pub use model::geometry::GeometryFile;
+pub use model::held::{Held, HeldLayer, HeldNetwork};
 pub use model::layer::{GeometrySource, LayerId, LayerKind, LayerSpec};
 pub use model::network::{NetworkError, NetworkModel, NoNetwork, Precision};
 pub use model::skipped::{Refused, Skipped};

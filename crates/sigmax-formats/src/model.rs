@@ -2,6 +2,7 @@
 
 pub(crate) mod format;
 pub(crate) mod geometry;
+pub(crate) mod held;
 pub(crate) mod layer;
 mod names;
 pub(crate) mod network;
@@ -44,6 +45,8 @@ pub struct Model {
     pub skipped: Skipped,
     source: Source,
     graph: Option<Graph>,
+    /// The network of a model that is held in memory.
+    held: Option<Result<Box<NetworkModel>, NoNetwork>>,
     tensors: Vec<Tensor>,
 }
 
@@ -100,7 +103,9 @@ impl Model {
                 let dict = match format {
                     Format::Safetensors => safetensors::read(&source)?,
                     Format::TorchZip => torch::read_zip(&source)?,
-                    Format::TorchLegacy | Format::Onnx => torch::read_legacy(&source)?,
+                    Format::TorchLegacy | Format::Onnx | Format::TorchModule => {
+                        torch::read_legacy(&source)?
+                    }
                 };
                 Ok(Self::new(format, source, dict.sort()))
             }
@@ -117,6 +122,7 @@ impl Model {
             skipped: dict.skipped,
             source,
             graph: None,
+            held: None,
             tensors: dict.tensors,
         }
     }
@@ -158,6 +164,7 @@ impl Model {
                 Weight::exact(Kernel::new(&layer.shape, values).map_err(wrong)?)
             }
             Stored::Factors(recipe) => recipe.read(&self.source)?.map_err(wrong)?,
+            Stored::Held(weight) => weight.as_ref().clone(),
         };
         layer.conv.check(weight.kernel()).map_err(wrong)?;
         Ok(weight)
@@ -170,9 +177,9 @@ impl Model {
     /// # Errors
     /// As [`Model::read_weight`], and where the weight is computed from factors: no kernel is it exactly.
     pub fn read_kernel(&self, layer: &LayerSpec) -> Result<Kernel, Error> {
-        if let Stored::Factors(_) = layer.weight {
-            let reason = "the weight is computed from factors, and no kernel is it exactly; read it with \
-                          Model::read_weight";
+        if !matches!(layer.weight, Stored::Whole(_)) {
+            let reason = "the weight may be computed from factors, and no kernel is it exactly then; read \
+                          it with Model::read_weight";
             return Err(self.source.bad_tensor(&layer.tensor, reason));
         }
         Ok(self.read_weight(layer)?.kernel().clone())
@@ -187,6 +194,13 @@ impl Model {
         }
     }
 
+    /// Whether there is a graph, which tells how the layers follow one another: the file is ONNX, or
+    /// the model is held in memory.
+    #[must_use]
+    pub fn has_graph(&self) -> bool {
+        self.graph.is_some() || self.held.is_some()
+    }
+
     /// The network of an ONNX model, with all its weights: for one sample, the batch axis left out.
     ///
     /// Sizes have to be known: see [`Model::set_input_size`].
@@ -195,9 +209,11 @@ impl Model {
     /// [`NetworkError::NoRule`] where the graph has operators without a rule, or where there is no
     /// graph; [`NetworkError::File`] where the file cannot be read (any more).
     pub fn network(&self) -> Result<NetworkModel, NetworkError> {
-        match &self.graph {
-            Some(graph) => onnx::network(&self.source, graph),
-            None => Err(NoNetwork::one(
+        match (&self.graph, &self.held) {
+            (Some(graph), _) => onnx::network(&self.source, graph),
+            (None, Some(Ok(network))) => Ok(network.as_ref().clone()),
+            (None, Some(Err(reason))) => Err(reason.clone().into()),
+            (None, None) => Err(NoNetwork::one(
                 &self.file().display().to_string(),
                 self.format.name(),
                 format!(
@@ -238,7 +254,7 @@ impl Model {
     /// [`Error::Geometry`] where the model states its own geometry, a pattern matches no layer, or
     /// a value does not fit a layer it matches. Nothing is changed then.
     pub fn apply_geometry(&mut self, geometry: &GeometryFile) -> Result<(), Error> {
-        if self.graph.is_some() {
+        if self.has_graph() {
             return Err(geometry.error(format!(
                 "{} states the geometry of its layers itself; use a geometry file with \
                  safetensors and PyTorch files only",

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Instant;
 
+use sigmax_formats::Model;
 use sigmax_formats::report::{Report, Request, Row};
-use sigmax_formats::{Format, Model};
 
 use crate::error::Error;
 use crate::layers::Audited;
@@ -137,8 +137,8 @@ impl AuditRun {
 }
 
 fn section(model: &Model, network: NetworkPart) -> Result<Option<Section>, Error> {
-    match (model.format, network) {
-        (Format::Onnx, NetworkPart::Included) => Section::read(model).map(Some),
-        _ => Ok(None),
+    if model.has_graph() && network == NetworkPart::Included {
+        return Section::read(model).map(Some);
     }
+    Ok(None)
 }

@@ -11,8 +11,8 @@ use crate::claim::{Enclosure, Estimate};
 use crate::conv::Conv;
 use crate::error::{Error, Expected, NotCovered};
 use crate::kernel::Kernel;
+use crate::rounding::{U, gamma, sub_down};
 use crate::rounding::{add_up, exponent, ldexp, mul_down, mul_up, sqrt_down, sqrt_up};
-use crate::rounding::{gamma, sub_down};
 
 /// What products of numbers below 1 and their sums lose to underflow, per product: a few times
 /// 2⁻¹⁰⁷⁴ < 5·10⁻³²⁴.
@@ -73,6 +73,23 @@ impl Weight {
     #[must_use]
     pub fn factor(&self) -> Estimate {
         Estimate::new(0.5 * self.factor.lower + 0.5 * self.factor.upper)
+    }
+
+    /// The factor as [`Affine::rounded`](crate::network::Affine::rounded) takes it: a number near |f|, and
+    /// a number k of roundings such that |f| lies within relative γ_k of it. So a network computes the
+    /// layer as K, and an affine map after it.
+    ///
+    /// `None` where E is not 0, or f is not known to 10⁻⁶.
+    #[must_use]
+    pub fn rounded_factor(&self) -> Option<(f64, usize)> {
+        let Enclosure { lower, upper } = self.factor;
+        let near = self.factor().get();
+        let width = (upper - lower) / near;
+        if self.error > 0.0 || !near.is_normal() || !(width <= 1e-6) {
+            return None;
+        }
+        // Half the width and the two roundings of `near` are what |f| may be off by; γ_k > k·u.
+        Some((near, (width / U) as usize + 4))
     }
 
     /// The audit of the layer with this weight, as [`audit`](crate::audit()) of one whose weight is a

@@ -17,6 +17,8 @@ pub enum Format {
     TorchZip,
     /// PyTorch before 1.6: pickles one after another.
     TorchLegacy,
+    /// A module that a program holds in memory: no file.
+    TorchModule,
 }
 
 impl Format {
@@ -28,6 +30,7 @@ impl Format {
             Self::Safetensors => "safetensors",
             Self::TorchZip => "PyTorch (zip)",
             Self::TorchLegacy => "PyTorch (legacy)",
+            Self::TorchModule => "PyTorch module",
         }
     }
 }

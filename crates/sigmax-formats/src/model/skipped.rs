@@ -25,6 +25,18 @@ pub struct Refused {
     pub reason: String,
 }
 
+impl Refused {
+    /// A layer, or a node, that is not audited.
+    #[must_use]
+    pub fn new(name: &str, kind: &str, reason: &str) -> Self {
+        Self {
+            name: name.to_owned(),
+            kind: kind.to_owned(),
+            reason: reason.to_owned(),
+        }
+    }
+}
+
 impl Skipped {
     /// Counts per kind of [`Skipped::others`], in alphabetical order.
     pub fn counts(&self) -> impl Iterator<Item = (&str, usize)> {

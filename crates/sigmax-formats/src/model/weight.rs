@@ -14,6 +14,8 @@ pub(crate) enum Stored {
     Whole(Tensor),
     /// It is computed (T30).
     Factors(Box<Recipe>),
+    /// A program holds it.
+    Held(Box<Weight>),
 }
 
 /// How a weight is computed from tensors of the file.

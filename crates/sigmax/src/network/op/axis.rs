@@ -80,8 +80,11 @@ impl AxisMatrix {
         })
     }
 
-    /// The mean over groups of entries.
-    pub(crate) fn means(cols: usize, groups: &[Vec<usize>]) -> Result<Self, Error> {
+    /// The mean over groups of entries; of a group without entries 0.
+    ///
+    /// # Errors
+    /// [`Error::Node`] for an entry beyond the axis, no group, or too many entries.
+    pub fn means(cols: usize, groups: &[Vec<usize>]) -> Result<Self, Error> {
         Self::quotients(cols, groups, Vec::len)
     }
 
