@@ -81,7 +81,7 @@ def audit(
     Raises:
         Error: what was given is wrong; the text says what is expected.
     """
-    options = {
+    options: dict[str, Any] = {
         "tolerance": tolerance,
         "budget": budget,
         "threads": threads,
@@ -109,7 +109,7 @@ def compare(
     first, second = (
         core_model(model, example if is_module(model) else None, layers=layers) for model in (a, b)
     )
-    options = {"tolerance": tolerance, "budget": budget, "threads": threads}
+    options: dict[str, Any] = {"tolerance": tolerance, "budget": budget, "threads": threads}
     return Comparison(_core.compare(first, second, progress=progress, **options))
 
 

@@ -8,6 +8,7 @@ widen exactly, and nothing is folded in floating point.
 
 from __future__ import annotations
 
+import contextlib
 import math
 import operator
 from collections.abc import Callable, Sequence
@@ -85,6 +86,7 @@ def _exported(module: nn.Module, example: object) -> torch.export.ExportedProgra
         raise _NoGraph("inputs", f"the example has shape {shape}; expected a batch of samples")
     one = example[:1]
     batch = torch.export.Dim("batch")
+    program: torch.export.ExportedProgram
     try:
         # A size of 0 or 1 counts as a constant, and an open size as none of them: both are looked at.
         program = torch.export.export(
@@ -142,7 +144,7 @@ _SHAPED = (
 )  # fmt: skip
 
 
-Rule = Callable[["_Lowering", fx.Node], int]
+Rule = Callable[["_Lowering", Any], int]
 
 
 class _Lowering:
@@ -239,7 +241,7 @@ class _Lowering:
         """The module that a node is in, and its own name."""
         stack = node.meta.get("nn_module_stack") or {}
         paths = [path for path, _ in stack.values()]
-        path = paths[-1].removeprefix("L['self']").lstrip(".") if paths else ""
+        path = str(paths[-1]).removeprefix("L['self']").lstrip(".") if paths else ""
         return f"{path}/{node.name}" if path else str(node.name)
 
     # The walk.
@@ -304,7 +306,7 @@ class _Lowering:
             self.layer_behind(node)
             return
         try:
-            if flat and all(self.is_constant(n) for n in flat) or not flat:
+            if all(self.is_constant(n) for n in flat):
                 self.constants[name] = self.computed(node)
                 return
             target = node.target
@@ -313,7 +315,7 @@ class _Lowering:
                 raise Refusal(_no_rule(target))
             if isinstance(node.meta["val"], torch.Tensor):
                 self.check(node)
-            found = rule(self, node)
+            found = self.layer(rule, node) if node.target in _LAYERS else rule(self, node)
             if found >= 0:
                 self.nodes[name] = found
                 if self.record.shape(found) != self.shape(node):
@@ -343,10 +345,10 @@ class _Lowering:
         def real(n: fx.Node) -> Any:
             return self.constants[n.name]
 
-        args = fx.node.map_arg(node.args, real)
-        kwargs = fx.node.map_arg(node.kwargs, real)
+        args: Any = fx.node.map_arg(node.args, real)
+        kwargs: Any = fx.node.map_arg(node.kwargs, real)
         try:
-            value = target(*args, **kwargs)
+            value: torch.Tensor = target(*args, **kwargs)
         except Exception as error:
             raise Refusal(f"it cannot be computed from the parameters: {error}") from error
         sources = [n.name for n in node.all_input_nodes]
@@ -358,12 +360,14 @@ class _Lowering:
             )
         if reason is not None:
             self.inexact[node.name] = reason
-        return value  # type: ignore[no-any-return]
+        return value
 
     # Layers.
 
     def weight(self, node: fx.Node) -> tuple[Recipe, str, str, list[str]]:
         """A weight: how it is made, its name, that of its layer, and notes."""
+        if not self.is_constant(node):
+            raise Refusal("its weight depends on the input")
         value = self.constants[node.name]
         if node.name in self.inexact:
             owner = self.owner(node, value)
@@ -388,7 +392,7 @@ class _Lowering:
             if sources and all(source.startswith(inside) for source in sources):
                 # The same weight, and not something that is made from it.
                 if torch.equal(part.weight, value):
-                    return name
+                    return str(name)
         raise Refusal(self.inexact[node.name])
 
     def unique(self, name: str) -> str:
@@ -400,19 +404,24 @@ class _Lowering:
 
     def layer_behind(self, node: fx.Node) -> None:
         """A layer behind a blocker is audited too."""
-        rule = {
-            **dict.fromkeys(_CONV_OPS, _conv),
-            A.linear.default: _linear,
-        }.get(node.target)
-        weight = node.args[1] if rule is not None else None
-        if rule is None or not self.is_constant(weight):
-            return
+        rule = _LAYERS.get(node.target)
+        if rule is not None and self.is_constant(node.args[1]):
+            with contextlib.suppress(Refusal, _core.Error):
+                self.layer(rule, node)
+
+    def layer(self, rule: Rule, node: fx.Node) -> int:
+        """Applies the rule of a layer; one that it does not get to record is refused by name."""
+        before = len(self.record.program.calls)
         try:
-            rule(self, node)
+            return rule(self, node)
         except (Refusal, _core.Error) as reason:
-            assert isinstance(weight, fx.Node)
-            tensor = self.names.get(weight.name, weight.name)
-            self.record("refuse", layer_name(tensor), _kind(node), str(reason))
+            weight = node.args[1]
+            calls = self.record.program.calls[before:]
+            if isinstance(weight, fx.Node) and not any(m in ("conv", "dense") for m, _ in calls):
+                tensor = self.names.get(weight.name) or self.source(weight) or weight.name
+                self.layer_names.add(layer_name(tensor))
+                self.record("refuse", layer_name(tensor), _kind(node), str(reason))
+            raise
 
 
 def _needed(results: Sequence[fx.Node]) -> set[fx.Node]:
@@ -513,12 +522,12 @@ _CONV_OPS = (
 )  # fmt: skip
 
 
-def _conv(low: _Lowering, node: fx.Node) -> int:
+def _conv(low: _Lowering, node: Any) -> int:
     target: Any = node.target
     source: Any = node.args[0]
     bias = _bias(low, _get(node, 2, "bias", None))
-    recipe, tensor, label, notes = low.weight(node.args[1])  # type: ignore[arg-type]
-    weight_shape = low.constants[node.args[1].name].shape  # type: ignore[union-attr]
+    recipe, tensor, label, notes = low.weight(node.args[1])
+    weight_shape = low.constants[node.args[1].name].shape
     axes = len(weight_shape) - 2
     transposed, output_padding = False, [0] * axes
     if target is A.convolution.default:
@@ -547,8 +556,8 @@ def _conv(low: _Lowering, node: fx.Node) -> int:
         before, amounts, of, _ = pending
         if amounts[0] == (0, 0) and min(min(pair) for pair in amounts) >= 0 and not transposed:
             source, sides, mode = before, list(amounts[1:]), of
-            if len(node.args[0].users) == 1:  # type: ignore[union-attr]
-                low.pads.pop(node.args[0].name)  # type: ignore[union-attr]
+            if len(node.args[0].users) == 1:
+                low.pads.pop(node.args[0].name)
     known = source.name not in low.behind
     size = None
     if not known and all(isinstance(n, int) for n in source.meta["val"].shape[2:]):
@@ -568,16 +577,16 @@ def _conv(low: _Lowering, node: fx.Node) -> int:
     return -1 if made is None else int(made)
 
 
-def _linear(low: _Lowering, node: fx.Node) -> int:
+def _linear(low: _Lowering, node: Any) -> int:
     source: Any = node.args[0]
     bias = _bias(low, _get(node, 2, "bias", None))
-    recipe, tensor, label, notes = low.weight(node.args[1])  # type: ignore[arg-type]
+    recipe, tensor, label, notes = low.weight(node.args[1])
     x = None if source.name in low.behind else low.id(source)
     made = low.record("dense", label, tensor, x, recipe, bias, notes)
     return -1 if made is None else int(made)
 
 
-def _matmul(low: _Lowering, node: fx.Node) -> int:
+def _matmul(low: _Lowering, node: Any) -> int:
     """x·W, and x·W + b of addmm."""
     bias = None
     operands = list(node.args[:2])
@@ -594,13 +603,13 @@ def _matmul(low: _Lowering, node: fx.Node) -> int:
         raise Refusal(f"a product with a constant of {value.dim()} axes; expected 2")
     if bias is not None and bias.shape != (value.shape[1],):
         raise Refusal("what it adds differs between samples, or is not one number for each output")
-    tensor = low.names.get(weight.name) or low.source(weight) or weight.name  # type: ignore[union-attr]
+    tensor = low.names.get(weight.name) or low.source(weight) or weight.name
     recipe = Recipe("exact", (array(value.t()),))
     label = low.unique(layer_name(tensor))
     return int(low.record("dense", label, tensor, low.id(x), recipe, bias, []))
 
 
-def _batch_norm(low: _Lowering, node: fx.Node) -> int:
+def _batch_norm(low: _Lowering, node: Any) -> int:
     if node.target is A.batch_norm.default and node.args[5]:
         raise Refusal(
             "it uses the statistics of the batch: track running statistics, and use them in eval mode"
@@ -621,9 +630,9 @@ def _batch_norm(low: _Lowering, node: fx.Node) -> int:
     return -1
 
 
-def _getitem(low: _Lowering, node: fx.Node) -> int:
+def _getitem(low: _Lowering, node: Any) -> int:
     of, place = node.args
-    found = low.lists.get(of.name, [])  # type: ignore[union-attr]
+    found = low.lists.get(of.name, [])
     if not isinstance(place, int) or not 0 <= place < len(found):
         raise Refusal("a result of its operator that has no rule")
     return found[place]
@@ -647,7 +656,7 @@ def _operand(low: _Lowering, value: Any, rank: int, like: fx.Node) -> Array:
     return np.asarray(found.reshape((1,) * (rank - found.ndim) + found.shape), dtype=np.float64)
 
 
-def _repeated(low: _Lowering, node: fx.Node, of: Any, shape: list[int]) -> int:
+def _repeated(low: _Lowering, node: Any, of: Any, shape: list[int]) -> int:
     """A value with axes of length 1 repeated to a shape."""
     x = low.id(of)
     own = low.record.shape(x)
@@ -669,7 +678,7 @@ def _scaled(low: _Lowering, name: str, x: int, factor: float) -> int:
     return int(low.record("affine", name, x, np.full(ones, factor), np.zeros(ones)))
 
 
-def _sum(low: _Lowering, node: fx.Node) -> int:
+def _sum(low: _Lowering, node: Any) -> int:
     a, b = node.args[:2]
     name, target = low.label(node), node.target
     if target is A.rsub.Scalar:
@@ -692,7 +701,7 @@ def _sum(low: _Lowering, node: fx.Node) -> int:
     return int(low.record("affine", name, x, np.full((1,) * len(shape), scale), shift))
 
 
-def _product(low: _Lowering, node: fx.Node) -> int:
+def _product(low: _Lowering, node: Any) -> int:
     a, b = node.args[:2]
     if _is_data(low, a) and _is_data(low, b):
         raise Refusal(PRODUCT)
@@ -703,7 +712,7 @@ def _product(low: _Lowering, node: fx.Node) -> int:
     return int(low.record("affine", low.label(node), x, factor, np.zeros((1,) * len(shape))))
 
 
-def _quotient(low: _Lowering, node: fx.Node) -> int:
+def _quotient(low: _Lowering, node: Any) -> int:
     a, b = node.args[:2]
     if node.kwargs.get("rounding_mode") is not None:
         raise Refusal("it rounds: the result jumps")
@@ -717,11 +726,11 @@ def _quotient(low: _Lowering, node: fx.Node) -> int:
     return int(low.record("quotient", low.label(node), x, by))
 
 
-def _negative(low: _Lowering, node: fx.Node) -> int:
+def _negative(low: _Lowering, node: Any) -> int:
     return _scaled(low, low.label(node), low.id(node.args[0]), -1.0)
 
 
-def _extremum(low: _Lowering, node: fx.Node) -> int:
+def _extremum(low: _Lowering, node: Any) -> int:
     how = "max" if node.target is A.maximum.default else "min"
     shape = low.shape(node)
     for of in node.args[:2]:
@@ -731,10 +740,10 @@ def _extremum(low: _Lowering, node: fx.Node) -> int:
     return int(low.record("combine", low.label(node), both, how))
 
 
-def _clamp(low: _Lowering, node: fx.Node) -> int:
+def _clamp(low: _Lowering, node: Any) -> int:
     source: Any = node.args[0]
     places = {A.clamp_min.default: (1, 9), A.clamp_max.default: (9, 1)}
-    first, second = places.get(node.target, (1, 2))  # type: ignore[arg-type]
+    first, second = places.get(node.target, (1, 2))
     ends = []
     for place, name, none in ((first, "min", -math.inf), (second, "max", math.inf)):
         value = _get(node, place, name, None)
@@ -742,7 +751,7 @@ def _clamp(low: _Lowering, node: fx.Node) -> int:
     return int(low.record("activation", low.label(node), low.id(source), "clip", ends))
 
 
-def _cat(low: _Lowering, node: fx.Node) -> int:
+def _cat(low: _Lowering, node: Any) -> int:
     parts: Any = node.args[0]
     axis = low.axis(node, _get(node, 1, "dim", 0))
     if not all(_is_data(low, part) for part in parts):
@@ -750,7 +759,7 @@ def _cat(low: _Lowering, node: fx.Node) -> int:
     return int(low.record("concat", low.label(node), [low.id(part) for part in parts], axis))
 
 
-def _stack(low: _Lowering, node: fx.Node) -> int:
+def _stack(low: _Lowering, node: Any) -> int:
     parts: Any = node.args[0]
     axis = low.axis(node, _get(node, 1, "dim", 0))
     if not all(_is_data(low, part) for part in parts):
@@ -762,33 +771,33 @@ def _stack(low: _Lowering, node: fx.Node) -> int:
     return int(low.record("concat", name, ids, axis))
 
 
-def _reshape(low: _Lowering, node: fx.Node) -> int:
+def _reshape(low: _Lowering, node: Any) -> int:
     # With the batch first before and after, entries of a sample stay with it: rows are in order.
-    low.shape(node.args[0])  # type: ignore[arg-type]
+    low.shape(node.args[0])
     return int(low.record("reshape", low.label(node), low.id(node.args[0]), low.shape(node)))
 
 
-def _permute(low: _Lowering, node: fx.Node) -> int:
+def _permute(low: _Lowering, node: Any) -> int:
     source: Any = node.args[0]
     rank = len(source.meta["val"].shape)
     order = list(range(rank))
     if node.target is A.permute.default:
-        order = [int(d) % rank for d in node.args[1]]  # type: ignore[union-attr, arg-type]
+        order = [int(d) % rank for d in node.args[1]]
     elif node.target is A.t.default:
         raise Refusal(BATCH)
     else:
-        a, b = int(node.args[1]) % rank, int(node.args[2]) % rank  # type: ignore[arg-type]
+        a, b = int(node.args[1]) % rank, int(node.args[2]) % rank
         order[a], order[b] = b, a
     if order[0] != 0:
         raise Refusal(BATCH)
     return int(low.record("transpose", low.label(node), low.id(source), [d - 1 for d in order[1:]]))
 
 
-def _same(low: _Lowering, node: fx.Node) -> int:
+def _same(low: _Lowering, node: Any) -> int:
     return low.id(node.args[0])
 
 
-def _cast(low: _Lowering, node: fx.Node) -> int:
+def _cast(low: _Lowering, node: Any) -> int:
     source: Any = node.args[0]
     before, after = source.meta["val"].dtype, node.meta["val"].dtype
     if after in (torch.float16, torch.bfloat16) and before is not after:
@@ -796,23 +805,24 @@ def _cast(low: _Lowering, node: fx.Node) -> int:
     return low.id(source)
 
 
-def _dropout(low: _Lowering, node: fx.Node) -> int:
+def _dropout(low: _Lowering, node: Any) -> int:
     if node.args[2]:
         raise Refusal(RANDOM)
     return low.id(node.args[0])
 
 
-def _pick(low: _Lowering, node: fx.Node, axis: int, taken: list[int], name: str = "") -> int:
+def _pick(low: _Lowering, node: Any, axis: int, taken: list[int], name: str = "") -> int:
     x = low.id(node.args[0])
     along: list[list[int]] = [list(range(n)) for n in low.record.shape(x)]
     along[axis] = taken
     return int(low.record("pick", low.label(node) + name, x, along, 0.0))
 
 
-def _slice(low: _Lowering, node: fx.Node) -> int:
+def _slice(low: _Lowering, node: Any) -> int:
     source: Any = node.args[0]
-    dim = int(_get(node, 1, "dim", 0))  # type: ignore[arg-type]
-    start, end, step = (_get(node, i, n, d) for i, n, d in ((2, "start", None), (3, "end", None), (4, "step", 1)))
+    dim = int(_get(node, 1, "dim", 0))
+    start, end = _get(node, 2, "start", None), _get(node, 3, "end", None)
+    step = _get(node, 4, "step", 1)
     if dim % len(source.meta["val"].shape) == 0:
         # All of the batch, in order: an end beyond every size.
         if (start in (None, 0)) and (end is None or end == 2**63 - 1) and step == 1:
@@ -826,9 +836,9 @@ def _slice(low: _Lowering, node: fx.Node) -> int:
     return _pick(low, node, axis, taken)
 
 
-def _select(low: _Lowering, node: fx.Node) -> int:
+def _select(low: _Lowering, node: Any) -> int:
     source: Any = node.args[0]
-    axis = low.axis(source, node.args[1])  # type: ignore[arg-type]
+    axis = low.axis(source, node.args[1])
     n = low.shape(source)[axis]
     if not isinstance(node.args[2], int):
         raise Refusal("an index depends on the batch size")
@@ -836,14 +846,14 @@ def _select(low: _Lowering, node: fx.Node) -> int:
     return int(low.record("reshape", low.label(node), picked, low.shape(node)))
 
 
-def _index_select(low: _Lowering, node: fx.Node) -> int:
+def _index_select(low: _Lowering, node: Any) -> int:
     source: Any = node.args[0]
-    axis = low.axis(source, node.args[1])  # type: ignore[arg-type]
+    axis = low.axis(source, node.args[1])
     taken = [int(i) for i in low.value(node.args[2])]
     return _pick(low, node, axis, taken)
 
 
-def _split(low: _Lowering, node: fx.Node) -> int:
+def _split(low: _Lowering, node: Any) -> int:
     source: Any = node.args[0]
     axis = low.axis(source, _get(node, 2, "dim", 0))
     at, ids = 0, []
@@ -855,7 +865,7 @@ def _split(low: _Lowering, node: fx.Node) -> int:
     return -1
 
 
-def _unbind(low: _Lowering, node: fx.Node) -> int:
+def _unbind(low: _Lowering, node: Any) -> int:
     source: Any = node.args[0]
     axis = low.axis(source, _get(node, 1, "dim", 0))
     shape = low.shape(source)
@@ -868,36 +878,36 @@ def _unbind(low: _Lowering, node: fx.Node) -> int:
     return -1
 
 
-def _flip(low: _Lowering, node: fx.Node) -> int:
+def _flip(low: _Lowering, node: Any) -> int:
     source: Any = node.args[0]
     x = low.id(source)
     along = [list(range(n)) for n in low.record.shape(x)]
-    for dim in node.args[1]:  # type: ignore[union-attr]
-        axis = low.axis(source, dim)  # type: ignore[arg-type]
+    for dim in node.args[1]:
+        axis = low.axis(source, dim)
         along[axis].reverse()
     return int(low.record("pick", low.label(node), x, along, 0.0))
 
 
-def _roll(low: _Lowering, node: fx.Node) -> int:
+def _roll(low: _Lowering, node: Any) -> int:
     source: Any = node.args[0]
     shifts, dims = node.args[1], _get(node, 2, "dims", [])
     if not dims:
         raise Refusal(BATCH)
     x = low.id(source)
     along = [list(range(n)) for n in low.record.shape(x)]
-    for shift, dim in zip(shifts, dims, strict=True):  # type: ignore[arg-type]
+    for shift, dim in zip(shifts, dims, strict=True):
         axis = low.axis(source, dim)
         along[axis] = [int(i) for i in np.roll(along[axis], shift)]
     return int(low.record("pick", low.label(node), x, along, 0.0))
 
 
-def _expand(low: _Lowering, node: fx.Node) -> int:
+def _expand(low: _Lowering, node: Any) -> int:
     return _repeated(low, node, node.args[0], low.shape(node))
 
 
-def _pad(low: _Lowering, node: fx.Node) -> int:
+def _pad(low: _Lowering, node: Any) -> int:
     source: Any = node.args[0]
-    amounts = [int(n) for n in node.args[1]]  # type: ignore[union-attr, arg-type]
+    amounts = [int(n) for n in node.args[1]]
     plain = node.target is A.constant_pad_nd.default
     mode = "constant" if plain else str(_get(node, 2, "mode", "constant"))
     value = _get(node, 2, "value", 0) if plain else _get(node, 3, "value", None)
@@ -915,7 +925,7 @@ def _pad(low: _Lowering, node: fx.Node) -> int:
     return -1
 
 
-def _max_pool(low: _Lowering, node: fx.Node) -> int:
+def _max_pool(low: _Lowering, node: Any) -> int:
     source: Any = node.args[0]
     axes = len(low.shape(source)) - 1
     kernel = _list(node.args[1], axes)
@@ -931,7 +941,7 @@ def _max_pool(low: _Lowering, node: fx.Node) -> int:
     return -1
 
 
-def _average_pool(low: _Lowering, node: fx.Node) -> int:
+def _average_pool(low: _Lowering, node: Any) -> int:
     source: Any = node.args[0]
     axes = len(low.shape(source)) - 1
     kernel = _list(node.args[1], axes)
@@ -941,13 +951,11 @@ def _average_pool(low: _Lowering, node: fx.Node) -> int:
     counted = bool(_get(node, 5, "count_include_pad", True))
     if _get(node, 6, "divisor_override", None) is not None:
         raise Refusal("divisor_override is not covered")
-    made = low.record(
-        "average_pool", low.label(node), low.id(source), kernel, stride, padding, ceil, counted
-    )
+    made = low.record("average_pool", low.label(node), low.id(source), kernel, stride, padding, ceil, counted)
     return int(made)
 
 
-def _adaptive_average(low: _Lowering, node: fx.Node) -> int:
+def _adaptive_average(low: _Lowering, node: Any) -> int:
     source: Any = node.args[0]
     shape, out = low.shape(source), low.shape(node)
     groups: list[list[list[int]] | None] = [None]
@@ -957,7 +965,7 @@ def _adaptive_average(low: _Lowering, node: fx.Node) -> int:
     return int(low.record("means", low.label(node), low.id(source), groups))
 
 
-def _reduction(low: _Lowering, node: fx.Node) -> int:
+def _reduction(low: _Lowering, node: Any) -> int:
     source: Any = node.args[0]
     how = "mean" if node.target is A.mean.dim else "sum"
     dims = node.args[1]
@@ -970,7 +978,7 @@ def _reduction(low: _Lowering, node: fx.Node) -> int:
     return int(low.record("reshape", low.label(node) + "/shape", x, low.shape(node)))
 
 
-def _largest(low: _Lowering, node: fx.Node) -> int:
+def _largest(low: _Lowering, node: Any) -> int:
     """amax: one window of a max-pool over an image with one channel."""
     source: Any = node.args[0]
     dims = _get(node, 1, "dim", [])
@@ -985,14 +993,14 @@ def _largest(low: _Lowering, node: fx.Node) -> int:
     return int(low.record("reshape", name + "/shape", pool, low.shape(node)))
 
 
-def _softmax(low: _Lowering, node: fx.Node) -> int:
+def _softmax(low: _Lowering, node: Any) -> int:
     source: Any = node.args[0]
-    axis = low.axis(source, node.args[1])  # type: ignore[arg-type]
+    axis = low.axis(source, node.args[1])
     logarithm = "log" in _kind(node)
     return int(low.record("softmax", low.label(node), low.id(source), axis, logarithm))
 
 
-def _bilinear(low: _Lowering, node: fx.Node) -> int:
+def _bilinear(low: _Lowering, node: Any) -> int:
     source: Any = node.args[0]
     size, out = low.shape(source)[1:], low.shape(node)[1:]
     _check_scales(_get(node, 3, "scale_factors", None), size, out)
@@ -1000,7 +1008,7 @@ def _bilinear(low: _Lowering, node: fx.Node) -> int:
     return int(low.record("interpolate", low.label(node), low.id(source), out, aligned))
 
 
-def _nearest(low: _Lowering, node: fx.Node) -> int:
+def _nearest(low: _Lowering, node: Any) -> int:
     source: Any = node.args[0]
     size, out = low.shape(source)[1:], low.shape(node)[1:]
     _check_scales(_get(node, 2, "scale_factors", None), size, out)
@@ -1017,7 +1025,7 @@ def _check_scales(scales: Any, size: list[int], out: list[int]) -> None:
         raise Refusal("a scale that is not the ratio of the sizes is not covered")
 
 
-def _pixel_shuffle(low: _Lowering, node: fx.Node) -> int:
+def _pixel_shuffle(low: _Lowering, node: Any) -> int:
     source: Any = node.args[0]
     r = node.args[1]
     if not isinstance(r, int):
@@ -1029,14 +1037,14 @@ def _pixel_shuffle(low: _Lowering, node: fx.Node) -> int:
     return int(low.record("reshape", name, x, low.shape(node)))
 
 
-def _channel_shuffle(low: _Lowering, node: fx.Node) -> int:
+def _channel_shuffle(low: _Lowering, node: Any) -> int:
     source: Any = node.args[0]
-    groups = int(node.args[1])  # type: ignore[arg-type]
+    groups = int(node.args[1])
     n = low.shape(source)[0] // groups
     return _pick(low, node, 0, [g * n + i for i in range(n) for g in range(groups)])
 
 
-def _prelu(low: _Lowering, node: fx.Node) -> int:
+def _prelu(low: _Lowering, node: Any) -> int:
     source: Any = node.args[0]
     rank = len(low.shape(source))
     slopes = array(low.value(node.args[1])).reshape(-1)
@@ -1044,23 +1052,24 @@ def _prelu(low: _Lowering, node: fx.Node) -> int:
     return int(low.record("prelu", low.label(node), low.id(source), slopes.reshape(shape)))
 
 
-def _softplus(low: _Lowering, node: fx.Node) -> int:
+def _softplus(low: _Lowering, node: Any) -> int:
     # Above its threshold torch returns x, which is off by less than 3e-9: rounding, as it counts here.
     if _get(node, 1, "beta", 1) != 1 or _get(node, 2, "threshold", 20) < 20:
         raise Refusal("beta is not 1, or the threshold is below 20")
     return int(low.record("activation", low.label(node), low.id(node.args[0]), "softplus", []))
 
 
-def _gelu(low: _Lowering, node: fx.Node) -> int:
+def _gelu(low: _Lowering, node: Any) -> int:
     names = {"none": "gelu", "tanh": "gelu_tanh"}
     kind = names[str(node.kwargs.get("approximate", "none"))]
     return int(low.record("activation", low.label(node), low.id(node.args[0]), kind, []))
 
 
-def _elu(low: _Lowering, node: fx.Node) -> int:
+def _elu(low: _Lowering, node: Any) -> int:
     source: Any = node.args[0]
-    alpha, scale, inner = (low.number(_get(node, i, n, 1.0), source) for i, n in ((1, "alpha"), (2, "scale"), (3, "input_scale")))
-    if inner != 1.0:
+    alpha = low.number(_get(node, 1, "alpha", 1.0), source)
+    scale = low.number(_get(node, 2, "scale", 1.0), source)
+    if _get(node, 3, "input_scale", 1) != 1:
         raise Refusal("input_scale is not 1")
     of = ("elu", [alpha]) if scale == 1.0 else ("selu", [alpha, scale])
     return int(low.record("activation", low.label(node), low.id(source), *of))
@@ -1069,7 +1078,7 @@ def _elu(low: _Lowering, node: fx.Node) -> int:
 def _fixed(name: str, *defaults: tuple[str, float], given: Sequence[float] = ()) -> Rule:
     """An activation whose parameters are the arguments of its operator, or given."""
 
-    def rule(low: _Lowering, node: fx.Node) -> int:
+    def rule(low: _Lowering, node: Any) -> int:
         source: Any = node.args[0]
         parameters = [
             low.number(_get(node, place + 1, key, default), source)
@@ -1089,9 +1098,10 @@ def _by(rule: Rule, *targets: Any) -> dict[Any, Rule]:
     return dict.fromkeys(targets, rule)
 
 
+_LAYERS: dict[Any, Rule] = {**_by(_conv, *_CONV_OPS), **_by(_linear, A.linear.default)}
+
 RULES: dict[Any, Rule] = {
-    **_by(_conv, *_CONV_OPS),
-    **_by(_linear, A.linear.default),
+    **_LAYERS,
     **_by(_matmul, A.matmul.default, A.mm.default, A.addmm.default),
     **_by(_batch_norm, A.batch_norm.default, A._native_batch_norm_legit_no_training.default),
     **_by(_getitem, operator.getitem),

@@ -10,7 +10,9 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from torch import nn
-from torch.nn.utils import parametrize
+from torch.nn.utils import parametrizations, parametrize
+from torch.nn.utils.spectral_norm import SpectralNorm
+from torch.nn.utils.weight_norm import WeightNorm
 
 from sigmax import _core
 from sigmax._program import Recipe, Recorder
@@ -48,7 +50,7 @@ def evaluating(module: nn.Module) -> Iterator[None]:
     modes = [(part, part.training) for part in module.modules()]
     try:
         module.eval()
-        with torch.no_grad():
+        with torch.no_grad(), torch.random.fork_rng(devices=[]):
             yield
     finally:
         for part, training in modes:
@@ -79,28 +81,30 @@ def computed_weight(module: nn.Module) -> tuple[Recipe, str]:
     sentence about it."""
     transposed = isinstance(module, nn.modules.conv._ConvTransposeNd)
     if parametrize.is_parametrized(module, "weight"):
-        steps: Any = module.parametrizations["weight"]  # type: ignore[index, union-attr]
+        steps: Any = module.parametrizations["weight"]  # type: ignore[index]
         if len(steps) != 1:
             raise Refusal(f"its weight has {len(steps)} parametrizations; {_FINISH}")
         step = steps[0]
         kind = type(step)
-        if kind is torch.nn.utils.parametrizations._SpectralNorm:
+        if kind is parametrizations._SpectralNorm:
             weight = steps.original
             if weight.dim() == 1:
                 raise Refusal("spectral_norm of a vector")
             u, v = step._u, step._v
             return _spectral_norm(weight, u, v, step.dim)
-        if kind is torch.nn.utils.parametrizations._WeightNorm:
+        if kind is parametrizations._WeightNorm:
             g, v = steps.original0, steps.original1
             return _weight_norm(v, g, step.dim, transposed)
         raise Refusal(f"its weight is computed by {kind.__qualname__}; {_FINISH}")
-    for hook in module._forward_pre_hooks.values():
+    hooks: list[Any] = list(module._forward_pre_hooks.values())
+    for hook in hooks:
         kind = type(hook)
-        if kind is torch.nn.utils.spectral_norm.SpectralNorm and hook.name == "weight":
+        if kind is SpectralNorm and hook.name == "weight":
             of = [getattr(module, f"weight_{part}") for part in ("orig", "u", "v")]
             return _spectral_norm(of[0], of[1], of[2], hook.dim)
-        if kind is torch.nn.utils.weight_norm.WeightNorm and hook.name == "weight":
-            return _weight_norm(module.weight_v, module.weight_g, hook.dim, transposed)
+        if kind is WeightNorm and hook.name == "weight":
+            old: Any = module
+            return _weight_norm(old.weight_v, old.weight_g, hook.dim, transposed)
     raise Refusal(f"its weight is computed in a way that is not known; {_FINISH}")
 
 
@@ -115,9 +119,7 @@ def is_computed(module: nn.Module) -> bool:
     return "weight" not in module._parameters
 
 
-def _spectral_norm(
-    weight: torch.Tensor, u: torch.Tensor, v: torch.Tensor, dim: int
-) -> tuple[Recipe, str]:
+def _spectral_norm(weight: torch.Tensor, u: torch.Tensor, v: torch.Tensor, dim: int) -> tuple[Recipe, str]:
     if dim != 0:
         order = [dim, *(d for d in range(weight.dim()) if d != dim)]
         matrix = weight.permute(*order).reshape(weight.shape[dim], -1)
@@ -136,14 +138,10 @@ def _spectral_norm(
     )
 
 
-def _weight_norm(
-    v: torch.Tensor, g: torch.Tensor, dim: int | None, transposed: bool
-) -> tuple[Recipe, str]:
+def _weight_norm(v: torch.Tensor, g: torch.Tensor, dim: int | None, transposed: bool) -> tuple[Recipe, str]:
     axis = None if dim is None or dim == -1 else int(dim)
     recipe = Recipe("weight_norm", (array(v), array(g).reshape(-1), axis, transposed))
-    return recipe, (
-        "The weight is g*v/|v| of its weight_norm, as torch evaluates it, in real arithmetic."
-    )
+    return recipe, ("The weight is g*v/|v| of its weight_norm, as torch evaluates it, in real arithmetic.")
 
 
 def geometry(module: nn.Module) -> dict[str, Any]:
@@ -153,7 +151,7 @@ def geometry(module: nn.Module) -> dict[str, Any]:
     before: Any = module.padding
     dilation: Any = module.dilation
     if before == "same":
-        total = [d * (k - 1) for d, k in zip(dilation, module.kernel_size)]  # type: ignore[arg-type]
+        total = [d * (k - 1) for d, k in zip(dilation, module.kernel_size, strict=True)]  # type: ignore[arg-type]
         padding = [(n // 2, n - n // 2) for n in total]
     elif before == "valid":
         padding = [(0, 0)] * axes
@@ -211,9 +209,7 @@ def _record_others(record: Recorder, label: str, part: nn.Module, seen: set[int]
     known = isinstance(part, (nn.modules.batchnorm._NormBase, nn.LayerNorm, nn.GroupNorm, nn.Embedding))
     if matrices and not known and not isinstance(part, parametrize.ParametrizationList):
         for key in matrices:
-            reason = (
-                "without a graph nothing tells what is done with it: give an example input to audit()"
-            )
+            reason = "without a graph nothing tells what is done with it: give an example input to audit()"
             record("refuse", f"{label}.{key}", type(part).__name__, reason)
     elif not list(part.children()) and id(part) not in seen:
         seen.add(id(part))
