@@ -11,7 +11,9 @@ from __future__ import annotations
 import contextlib
 import math
 import operator
-from collections.abc import Callable, Sequence
+import re
+import warnings
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -25,6 +27,7 @@ from sigmax._modules import (
     array,
     computed_weight,
     evaluating,
+    has_weight_hook,
     is_computed,
     layer_name,
     record_layers,
@@ -88,11 +91,13 @@ def _exported(module: nn.Module, example: object) -> torch.export.ExportedProgra
     batch = torch.export.Dim("batch")
     program: torch.export.ExportedProgram
     try:
-        # A size of 0 or 1 counts as a constant, and an open size as none of them: both are looked at.
-        program = torch.export.export(
-            module, (torch.cat([one, one]),), dynamic_shapes=({0: batch},), strict=False
-        ).run_decompositions({})
-        single = torch.export.export(module, (one,), strict=False).run_decompositions({})
+        with warnings.catch_warnings(record=True) as said, _watched(module) as changed:
+            warnings.simplefilter("always")
+            # A size of 0 or 1 counts as a constant, and an open size as none of them: both are looked at.
+            program = torch.export.export(
+                module, (torch.cat([one, one]),), dynamic_shapes=({0: batch},), strict=False
+            ).run_decompositions({})
+            single = torch.export.export(module, (one,), strict=False).run_decompositions({})
     except Exception as error:  # whatever stops it is the reason
         lines = [line.strip() for line in str(error).splitlines() if line.strip()]
         text = " ".join(lines[:3])[:400] or type(error).__name__
@@ -100,10 +105,52 @@ def _exported(module: nn.Module, example: object) -> torch.export.ExportedProgra
         if "batch" in text or "pecializ" in text or "0].size()[0]" in text:
             text = f"its graph depends on the batch size: {text}"
         raise _NoGraph(kind, f"torch.export: {text}") from error
+    changed.update(name for warning in said for name in _assigned(str(warning.message)))
+    for name in sorted(changed):
+        owner, _, last = name.rpartition(".")
+        if last != "weight" or not has_weight_hook(module.get_submodule(owner)):
+            text = f"forward sets self.{name}, so that outputs may depend on earlier inputs"
+            raise _NoGraph("attribute", text)
     if _signature(program) != _signature(single):
         text = "its graph for one sample differs from that for several: it depends on the batch size"
         raise _NoGraph("batch", text)
     return program
+
+
+@contextlib.contextmanager
+def _watched(module: nn.Module) -> Iterator[set[str]]:
+    """The attributes that forward sets, as far as they are no tensors."""
+    changed: set[str] = set()
+    before: dict[str, Any] = {}
+
+    def attributes() -> dict[str, Any]:
+        return {
+            f"{name}.{key}".lstrip("."): value
+            for name, part in module.named_modules()
+            for key, value in part.__dict__.items()
+            if isinstance(value, (bool, int, float, complex, str, tuple, type(None)))
+        }
+
+    def start(*_: Any) -> None:
+        before.clear()
+        before.update(attributes())
+
+    def end(*_: Any) -> None:
+        after = attributes()
+        changed.update(name for name in {*before, *after} if before.get(name) is not after.get(name))
+
+    hooks = [module.register_forward_pre_hook(start), module.register_forward_hook(end)]
+    try:
+        yield changed
+    finally:
+        for hook in hooks:
+            hook.remove()
+
+
+def _assigned(warning: str) -> list[str]:
+    """The tensors that forward sets, by what torch.export says of it."""
+    found = re.search(r"The tensor attributes? (.*?) (?:was|were) assigned during export", warning)
+    return re.findall(r"self\.([\w.]+)", found.group(1)) if found else []
 
 
 def _signature(program: torch.export.ExportedProgram) -> list[tuple[Any, ...]]:
@@ -123,7 +170,10 @@ def _signature(program: torch.export.ExportedProgram) -> list[tuple[Any, ...]]:
             continue
         if not isinstance(val, (torch.Tensor, list, tuple)):
             continue
-        places[node] = len(places)
+        if _is_whole(node):
+            places[node] = places[node.args[0]]
+            continue
+        places[node] = len(rows)
         sizes = tuple(v.shape[1:] for v in ([val] if isinstance(val, torch.Tensor) else val))
         # Of the first axis nothing: of a value that depends on the input it is the batch.
         arguments: Any = (node.args, node.kwargs)
@@ -137,11 +187,22 @@ def _signature(program: torch.export.ExportedProgram) -> list[tuple[Any, ...]]:
     return rows
 
 
+def _is_whole(node: Any) -> bool:
+    """Whether it is a slice of all of an axis."""
+    ends = (_get(node, 2, "start", None), _get(node, 3, "end", None), _get(node, 4, "step", 1))
+    return node.target is A.slice.Tensor and ends in ((0, 2**63 - 1, 1), (None, None, 1), (0, None, 1))
+
+
 # Their arguments are the shape of their result, or how its batch comes about.
 _SHAPED = (
     A.view.default, A.reshape.default, A._unsafe_view.default, A.expand.default, A.zeros.default,
     A.ones.default, A.full.default,
 )  # fmt: skip
+
+
+def _tensors(module: nn.Module, remove_duplicate: bool = True) -> list[tuple[str, torch.Tensor]]:
+    parameters = module.named_parameters(remove_duplicate=remove_duplicate)
+    return [*parameters, *module.named_buffers(remove_duplicate=remove_duplicate)]
 
 
 Rule = Callable[["_Lowering", Any], int]
@@ -152,11 +213,15 @@ class _Lowering:
         self.module = module
         self.program = program
         signature = program.graph_signature
-        self.names = {**signature.inputs_to_parameters, **signature.inputs_to_buffers}
+        # Of a tensor with several names the first.
+        first = {id(tensor): name for name, tensor in reversed(_tensors(module))}
+        found = dict(_tensors(module, remove_duplicate=False))
+        targets = {**signature.inputs_to_parameters, **signature.inputs_to_buffers}
+        self.names = {name: first.get(id(found.get(target)), target) for name, target in targets.items()}
         self.constants: dict[str, torch.Tensor] = {}
         # Why a constant is not known exactly.
         self.inexact: dict[str, str] = {}
-        for name, target in self.names.items():
+        for name, target in targets.items():
             held = program.state_dict.get(target)
             value = program.constants[target] if held is None else held
             self.constants[name] = value.detach()
@@ -823,10 +888,9 @@ def _slice(low: _Lowering, node: Any) -> int:
     dim = int(_get(node, 1, "dim", 0))
     start, end = _get(node, 2, "start", None), _get(node, 3, "end", None)
     step = _get(node, 4, "step", 1)
+    if _is_whole(node):
+        return low.id(source)
     if dim % len(source.meta["val"].shape) == 0:
-        # All of the batch, in order: an end beyond every size.
-        if (start in (None, 0)) and (end is None or end == 2**63 - 1) and step == 1:
-            return low.id(source)
         raise Refusal(BATCH)
     axis = low.axis(source, dim)
     numbers = [n for n in (start, end, step) if n is not None]

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from torch import nn
-from torch.nn.utils import parametrizations, parametrize
+from torch.nn.utils import parametrizations, parametrize, prune
 from torch.nn.utils.spectral_norm import SpectralNorm
 from torch.nn.utils.weight_norm import WeightNorm
 
@@ -112,6 +112,12 @@ _FINISH = (
     "make it a plain parameter first, by torch.nn.utils.parametrize.remove_parametrizations(module, "
     '"weight") where it is parametrised'
 )
+
+
+def has_weight_hook(module: nn.Module) -> bool:
+    """Whether a hook that is known computes the weight whenever the module runs."""
+    kinds = (SpectralNorm, WeightNorm, prune.BasePruningMethod)
+    return any(isinstance(hook, kinds) for hook in module._forward_pre_hooks.values())
 
 
 def is_computed(module: nn.Module) -> bool:

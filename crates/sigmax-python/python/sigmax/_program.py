@@ -59,8 +59,9 @@ class Recorder:
 
     def __call__(self, method: str, *arguments: Any) -> Any:
         """Calls a method of the builder."""
+        made = [_made(argument) for argument in arguments]
         self.program.calls.append((method, arguments))
-        return getattr(self._builder, method)(*(_made(argument) for argument in arguments))
+        return getattr(self._builder, method)(*made)
 
     def shape(self, node: int) -> list[int]:
         return self._builder.shape(node)

@@ -155,6 +155,38 @@ def test_buffers_that_forward_changes() -> None:
     assert torch.equal(module.seen, before)
 
 
+class Remembers(nn.Module):
+    """The same with a plain attribute."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.last = torch.zeros(4)
+        self.linear = nn.Linear(4, 4)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        y = self.linear(x) + self.last
+        self.last = x.detach()[0]
+        return y
+
+
+class Counts(nn.Module):
+    """The same with a number."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.count = 1.0
+        self.linear = nn.Linear(4, 4)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        self.count *= 2
+        return self.linear(x) * self.count
+
+
+def test_attributes_that_forward_changes() -> None:
+    assert "forward sets self.last" in refusal(Remembers(), torch.randn(2, 4))
+    refusal(Counts(), torch.randn(2, 4))
+
+
 def test_batch_norm_without_running_statistics() -> None:
     module = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4, track_running_stats=False))
     text = refusal(module, torch.randn(2, 3, 8, 8))
