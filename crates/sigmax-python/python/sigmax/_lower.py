@@ -128,7 +128,7 @@ def _watched(module: nn.Module) -> Iterator[set[str]]:
             f"{name}.{key}".lstrip("."): value
             for name, part in module.named_modules()
             for key, value in part.__dict__.items()
-            if isinstance(value, (bool, int, float, complex, str, tuple, type(None)))
+            if isinstance(value, (bool, int, float, complex, str, type(None)))
         }
 
     def start(*_: Any) -> None:
@@ -137,7 +137,10 @@ def _watched(module: nn.Module) -> Iterator[set[str]]:
 
     def end(*_: Any) -> None:
         after = attributes()
-        changed.update(name for name in {*before, *after} if before.get(name) is not after.get(name))
+        for name in {*before, *after}:
+            old, new = before.get(name), after.get(name)
+            if old is not new and old != new:
+                changed.add(name)
 
     hooks = [module.register_forward_pre_hook(start), module.register_forward_hook(end)]
     try:
