@@ -377,6 +377,10 @@ fn the_crates_depend_on_each_other_in_one_direction() {
         ours("sigmax-cli"),
         ["sigmax", "sigmax-formats", "sigmax-run"]
     );
+    assert_eq!(
+        ours("sigmax-python"),
+        ["sigmax", "sigmax-cli", "sigmax-formats", "sigmax-run"]
+    );
     assert_eq!(ours("sigmax-burn"), ["sigmax"]);
     assert_eq!(
         ours("sigmax-train"),
