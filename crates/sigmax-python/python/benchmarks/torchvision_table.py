@@ -19,7 +19,6 @@ from collections import Counter
 
 MODELS = [
     "alexnet",
-    "vgg11_bn",
     "resnet18",
     "resnet50",
     "resnext50_32x4d",
@@ -40,6 +39,7 @@ MODELS = [
     "swin_t",
     "segmentation.fcn_resnet50",
     "segmentation.deeplabv3_mobilenet_v3_large",
+    "vgg11_bn",
 ]
 
 

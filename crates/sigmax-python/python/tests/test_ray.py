@@ -31,7 +31,11 @@ def test_pictures_are_certified_as_without_ray(tmp_path: Path, monkeypatch: pyte
         image.fromarray(picture).save(folder / f"{place}.png")
         paths[str(folder / f"{place}.png")] = place
     paths_of_python = [str(EXAMPLES), *sys.path]
-    ray.init(num_cpus=1, include_dashboard=False, runtime_env={"env_vars": {"PYTHONPATH": ":".join(paths_of_python)}})
+    ray.init(
+        num_cpus=1,
+        include_dashboard=False,
+        runtime_env={"env_vars": {"PYTHONPATH": ":".join(paths_of_python)}},
+    )
     try:
         rows = ray_certify.certified(str(MODEL), str(tmp_path / "pictures"), [0.1]).take_all()
     finally:
@@ -39,7 +43,9 @@ def test_pictures_are_certified_as_without_ray(tmp_path: Path, monkeypatch: pyte
     wanted = sigmax.certify(MODEL, pixels[:, None], first.prediction, eps=[0.1])
     assert len(rows) == 6
     for row in rows:
-        place = next(paths[path] for path in paths if path.endswith(row["path"].lstrip("/")) or path == row["path"])
+        place = next(
+            paths[path] for path in paths if path.endswith(row["path"].lstrip("/")) or path == row["path"]
+        )
         assert row["correct"]
         assert row["radius"] == pytest.approx(wanted.radius[place], rel=1e-6)
         assert row["certified_0.1"] == wanted.certified(0.1)[place]
