@@ -399,6 +399,11 @@ class _Lowering:
         dtype = node.meta["val"].dtype
         if dtype not in FLOATS:
             raise Refusal(f"its result is {dtype}: rounding to it jumps")
+        narrow = (torch.float16, torch.bfloat16)
+        for source in node.all_input_nodes:
+            before = getattr(source.meta.get("val"), "dtype", dtype)
+            if dtype in narrow and before not in narrow and not self.is_constant(source):
+                raise Refusal(f"it rounds from {before} to {dtype}: the result jumps")
         self.precisions.add(dtype)
         self.shape(node)
 
@@ -713,7 +718,10 @@ def _operand(low: _Lowering, value: Any, rank: int, like: fx.Node) -> Array:
             raise Refusal("the batch size enters a value")
         constant = low.value(value)
         if constant.dtype not in FLOATS:
-            constant = constant.to(torch.float64)
+            wide = constant.to(torch.float64)
+            if not torch.equal(wide.to(constant.dtype), constant):
+                raise Refusal(f"a constant of {constant.dtype} is no f64")
+            constant = wide
         found = array(constant)
     else:
         found = np.array(low.number(value, like))
@@ -863,14 +871,6 @@ def _permute(low: _Lowering, node: Any) -> int:
 
 def _same(low: _Lowering, node: Any) -> int:
     return low.id(node.args[0])
-
-
-def _cast(low: _Lowering, node: Any) -> int:
-    source: Any = node.args[0]
-    before, after = source.meta["val"].dtype, node.meta["val"].dtype
-    if after in (torch.float16, torch.bfloat16) and before is not after:
-        raise Refusal(f"it rounds from {before} to {after}: the result jumps")
-    return low.id(source)
 
 
 def _dropout(low: _Lowering, node: Any) -> int:
@@ -1142,6 +1142,15 @@ def _elu(low: _Lowering, node: Any) -> int:
     return int(low.record("activation", low.label(node), low.id(source), *of))
 
 
+def _hardsigmoid(low: _Lowering, node: Any) -> int:
+    """relu6(x + 3)/6: a sixth is no f64."""
+    name, x = low.label(node), low.id(node.args[0])
+    ones = (1,) * len(low.record.shape(x))
+    x = low.record("affine", name + "/shift", x, np.ones(ones), np.full(ones, 3.0))
+    x = low.record("activation", name + "/clip", x, "clip", [0.0, 6.0])
+    return int(low.record("quotient", name, x, np.full(ones, 6.0)))
+
+
 def _fixed(name: str, *defaults: tuple[str, float], given: Sequence[float] = ()) -> Rule:
     """An activation whose parameters are the arguments of its operator, or given."""
 
@@ -1152,7 +1161,8 @@ def _fixed(name: str, *defaults: tuple[str, float], given: Sequence[float] = ())
             for place, (key, default) in enumerate(defaults)
         ]
         x = low.id(source)
-        return int(low.record("activation", low.label(node), x, name, [*parameters, *given]))
+        numbers = [*parameters, *(low.number(value, source) for value in given)]
+        return int(low.record("activation", low.label(node), x, name, numbers))
 
     return rule
 
@@ -1187,9 +1197,8 @@ RULES: dict[Any, Rule] = {
     **_by(_permute, A.permute.default, A.transpose.int, A.t.default),
     **_by(
         _same, A.clone.default, A.contiguous.default, A.alias.default, A.detach.default,
-        A.detach_.default, A.lift_fresh_copy.default,
+        A.detach_.default, A.lift_fresh_copy.default, A._to_copy.default, A.to.dtype,
     ),
-    **_by(_cast, A._to_copy.default, A.to.dtype),
     **_by(_dropout, A.dropout.default, A.feature_dropout.default, A.alpha_dropout.default),
     **_by(_slice, A.slice.Tensor),
     **_by(_select, A.select.int),
@@ -1229,7 +1238,7 @@ RULES: dict[Any, Rule] = {
     **_by(_fixed("tanh"), A.tanh.default),
     **_by(_fixed("silu"), A.silu.default),
     **_by(_fixed("mish"), A.mish.default),
-    **_by(_fixed("hardsigmoid", given=(1 / 6, 0.5)), A.hardsigmoid.default),
+    **_by(_hardsigmoid, A.hardsigmoid.default),
     **_by(_fixed("hardswish"), A.hardswish.default),
     **_by(_fixed("clip", ("min_val", -1.0), ("max_val", 1.0)), A.hardtanh.default),
     **_by(_fixed("softshrink", ("lambd", 0.5)), A.softshrink.default),

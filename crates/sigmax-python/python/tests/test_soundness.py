@@ -116,6 +116,7 @@ JUMPS = {
     "rounded": lambda x: x.round(),
     "sign": lambda x: x.sign(),
     "half": lambda x: x.half(),
+    "mean in half": lambda x: x.mean(1, dtype=torch.bfloat16),
     "int": lambda x: x.int(),
     "integer division": lambda x: torch.div(x, 2.0, rounding_mode="floor"),
     "product": lambda x: x * x,
