@@ -1,0 +1,1 @@
+from sigmax.torch.penalty import SpectralPenalty
