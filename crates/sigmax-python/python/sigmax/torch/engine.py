@@ -165,7 +165,7 @@ def share(
     for member in sorted(members, key=size, reverse=True):
         for table in tables:
             joined = [*table, member]
-            if padded(joined) <= 4 * sum(padded([one]) for one in joined) + 2**18:
+            if padded(joined) <= 4 * sum(padded([one]) for one in joined) + 2**15:
                 table.append(member)
                 break
         else:

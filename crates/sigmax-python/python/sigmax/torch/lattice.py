@@ -8,14 +8,15 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import torch
 from torch import Tensor
 
-Slices = tuple[slice | int, ...]
+Index = tuple[Any, ...]
+"""An index into a tensor."""
 
 
 @dataclass(frozen=True)
@@ -30,9 +31,7 @@ class Lattice:
     groups: int
 
     @classmethod
-    def of(
-        cls, shape: tuple[int, ...], stride: tuple[int, ...], dilation: tuple[int, ...], groups: int
-    ) -> Lattice:
+    def of(cls, shape: tuple[int, ...], stride: tuple[int, ...], dilation: tuple[int, ...], groups: int) -> Lattice:
         """The lattice of a layer with this geometry."""
         reduced = tuple(s // math.gcd(s, e) for s, e in zip(stride, dilation, strict=True))
         return cls(tuple(shape), reduced, groups)
@@ -63,6 +62,11 @@ class Lattice:
         return self.shape[1] * math.prod(self.phases)
 
     @cached_property
+    def lifted(self) -> tuple[int, ...]:
+        """q on three axes: missing ones come first and have one tap."""
+        return (1,) * (3 - len(self.taps)) + self.taps
+
+    @cached_property
     def numel(self) -> int:
         """Numbers of a layer's lattice kernels, the zeros of T3 included."""
         return self.groups * self.rows * self.cols * math.prod(self.taps)
@@ -72,16 +76,16 @@ class Lattice:
         """Whether the weight is its lattice kernel already."""
         return math.prod(self.phases) == 1 and self.taps == self.kernel
 
-    def pieces(self) -> Iterator[tuple[Slices, Slices]]:
+    @cached_property
+    def pieces(self) -> list[tuple[Index, Index]]:
         """Where the taps go: K̃[.., r, q] = K[.., s·q + r] for every phase r (T3), as pairs of indices into
-        a weight and into a kernel of shape :meth:`split`."""
+        a weight and into a kernel of shape `split`."""
+        found = []
         for phase in itertools.product(*map(range, self.phases)):
             source = tuple(slice(r, None, s) for r, s in zip(phase, self.stride, strict=True))
-            counts = (
-                slice(len(range(r, k, s)))
-                for r, s, k in zip(phase, self.stride, self.kernel, strict=True)
-            )
-            yield (..., *source), (..., *phase, *counts)  # type: ignore[misc]
+            counts = (slice(len(range(r, k, s))) for r, s, k in zip(phase, self.stride, self.kernel, strict=True))
+            found.append(((..., *source), (..., *phase, *counts)))
+        return found
 
     @cached_property
     def split(self) -> tuple[int, ...]:
@@ -113,17 +117,18 @@ def unfold(groups: list[Group], weights: list[Tensor], dtype: torch.dtype) -> li
     """The kernels `[B, R, C, q…]` of every group, in `dtype`: two operations for the whole model."""
     sizes = [len(group.layers) * group.lattice.numel for group in groups]
     flat = weights[0].new_zeros(sum(sizes), dtype=dtype)
-    parts = flat.split(sizes)
+    parts = torch.split_with_sizes(flat, sizes)
     into, source = [], []
     for group, part in zip(groups, parts, strict=True):
         lattice = group.lattice
-        for layer, slot in zip(group.layers, part.split(lattice.numel), strict=True):
+        slots = part.view(-1, lattice.numel).unbind(0)
+        for layer, slot in zip(group.layers, slots, strict=True):
             if lattice.plain:
                 into.append(slot.view(lattice.shape))
                 source.append(weights[layer])
                 continue
             kernel = slot.view(lattice.split)
-            for there, here in lattice.pieces():
+            for there, here in lattice.pieces:
                 into.append(kernel[here])
                 source.append(weights[layer][there])
     torch._foreach_copy_(into, source)
@@ -141,7 +146,7 @@ def fold(groups: list[Group], kernels: list[Tensor]) -> list[Tensor]:
         else:
             stacked = kernel.new_empty(len(group.layers), *lattice.shape)
             split = kernel.reshape(len(group.layers), *lattice.split)
-            for there, here in lattice.pieces():
+            for there, here in lattice.pieces:
                 into.append(stacked[there])
                 source.append(split[here])
         weights.update(zip(group.layers, stacked.unbind(0), strict=True))

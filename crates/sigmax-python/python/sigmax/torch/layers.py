@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import fnmatch
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -53,9 +53,7 @@ def select(
     model: nn.Module, include: str | Sequence[str], exclude: str | Sequence[str], *, linear: bool
 ) -> list[tuple[Layer, nn.Module]]:
     """The convolutions of a model, and its linear layers if `linear`, that match a pattern of `include` and
-    none of `exclude`.
-
-    A module that occurs several times counts once, and so do modules that share a weight and a lattice.
+    none of `exclude`. A module that occurs several times counts once.
 
     Raises:
         ValueError: a pattern matches no layer, or no layer is left.
@@ -67,24 +65,24 @@ def select(
             found.append((Layer(clean(path), geometry), module))
     names = [layer.name for layer, _ in found]
     wanted, unwanted = matching(include, names), matching(exclude, names)
-    seen: set[tuple[int, Lattice]] = set()
-    selected = []
-    for layer, module in found:
-        if layer.name not in wanted or layer.name in unwanted:
-            continue
-        if isinstance(module, nn.Linear) and not linear:
-            continue
-        shared = module._parameters.get("weight")
-        if shared is not None:
-            key = (id(shared), layer.lattice)
-            if key in seen:
-                continue
-            seen.add(key)
-        selected.append((layer, module))
+    selected = [
+        (layer, module)
+        for layer, module in found
+        if layer.name in wanted and layer.name not in unwanted and (linear or not isinstance(module, nn.Linear))
+    ]
     if not selected:
         kinds = "convolution or linear layer" if linear else "convolution"
         raise ValueError(f"the model has no {kinds} that is selected; its layers are {names}")
     return selected
+
+
+def distinct(selected: list[tuple[Layer, nn.Module]]) -> list[tuple[Layer, nn.Module]]:
+    """One of all layers that share a weight and a lattice."""
+    found: dict[tuple[int, Lattice], tuple[Layer, nn.Module]] = {}
+    for layer, module in selected:
+        shared = module._parameters.get("weight", module)
+        found.setdefault((id(shared), layer.lattice), (layer, module))
+    return list(found.values())
 
 
 def matching(patterns: str | Iterable[str], names: list[str]) -> set[str]:
@@ -138,7 +136,7 @@ def weight_of(module: nn.Module, layer: Layer) -> Tensor:
 
 def whole(tensor: Tensor) -> Tensor:
     """A DTensor's full tensor; any other tensor as it is."""
-    gather = getattr(tensor, "full_tensor", None)
+    gather: Callable[[], Tensor] | None = getattr(tensor, "full_tensor", None)
     return tensor if gather is None else gather()
 
 

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from sigmax.torch.engine import Engine
-from sigmax.torch.layers import Layer, module_at, select, trainable, weight_of
+from sigmax.torch.layers import Layer, distinct, module_at, select, trainable, weight_of
 from sigmax.torch.reshapes import Reshapes
 from sigmax.torch.symbol import Symbol
 
@@ -102,7 +102,8 @@ class SpectralPenalty(nn.Module):
         self.target = target
         self.rescan_every = rescan_every
         self.steps = 0
-        self.layers = [layer for layer, _ in select(model, include, exclude, linear=linear)]
+        selected = select(model, include, exclude, linear=linear)
+        self.layers = [layer for layer, _ in distinct(selected)]
         places: dict[tuple[torch.device, torch.dtype], list[int]] = {}
         with torch.no_grad():
             weights = self.weights(model)
@@ -110,8 +111,7 @@ class SpectralPenalty(nn.Module):
             places.setdefault((weight.device, weight.dtype), []).append(place)
         self.places = list(places.values())
         self.engines = nn.ModuleList(
-            engine(quantity, [self.layers[place] for place in some], weights[some[0]], seed)
-            for some in self.places
+            engine(quantity, [self.layers[place] for place in some], weights[some[0]], seed) for some in self.places
         )
         for some, part in self.parts(weights):
             some.restart(part, initial_steps)
@@ -126,7 +126,7 @@ class SpectralPenalty(nn.Module):
         total = self.reduce(values[0])
         for more in values[1:]:
             total = total + self.reduce(more).to(total.device, total.dtype)
-        return self.beta * total
+        return total * self.beta
 
     def reduce(self, values: Tensor) -> Tensor:
         """The reduction over layers, without β."""
@@ -142,7 +142,7 @@ class SpectralPenalty(nn.Module):
         after the reduction over ranks. With a `GradScaler`, `scale` is its scale, or the gradients are unscaled."""
         parameters = trainable(self.modules_of(model))
         with torch.enable_grad():
-            penalty = self(model)
+            penalty: Tensor = self(model)
         if not parameters:
             return penalty.detach()
         gradients = torch.autograd.grad(penalty, parameters, allow_unused=True)

@@ -39,14 +39,9 @@ Subset = tuple[int, ...]
 """A, among three axes; missing axes come first and have one tap."""
 
 
-def lifted(taps: tuple[int, ...]) -> tuple[int, ...]:
-    """Taps on three axes."""
-    return (1,) * (3 - len(taps)) + taps
-
-
 def reshapes(taps: tuple[int, ...]) -> list[Subset]:
     """The different reshapes: an axis with one tap makes no difference."""
-    wide = [axis for axis, q in enumerate(lifted(taps)) if q > 1]
+    wide = [axis for axis, q in enumerate(taps) if q > 1]
     return [held for n in range(len(wide) + 1) for held in itertools.combinations(wide, n)]
 
 
@@ -86,9 +81,9 @@ def panels(place: int, group: Group) -> list[Panel]:
     """The panels of a group. Rows and zeros of a panel grow with the taps of A: where there are many taps, reshapes
     that hold more than half of them, on a logarithmic scale, are taken of the flipped kernel."""
     lattice = group.lattice
-    taps = lifted(lattice.taps)
+    taps = lattice.lifted
     kept, flipped = [], []
-    for held in reshapes(lattice.taps):
+    for held in reshapes(taps):
         free = tuple(axis for axis in range(3) if axis not in held and taps[axis] > 1)
         large = math.prod(taps[a] for a in held) > math.prod(taps[a] for a in free)
         if large and math.prod(taps) > SMALL:
@@ -109,7 +104,8 @@ class Layout:
         self.taps = tuple(max(panel.taps[axis] for panel in members) for axis in range(3))
         self.held = sorted({held for panel in members for held in panel.held}, key=lambda h: (len(h), h))
         cells = list(itertools.product(*map(range, self.taps)))
-        self.left, self.right = {}, {}
+        self.left: dict[tuple[int, tuple[int, ...]], int] = {}
+        self.right: dict[tuple[int, tuple[int, ...]], int] = {}
         """Row of (A, a), and of (A, f); a and f as taps that are 0 on the other axes."""
         for n, held in enumerate(self.held):
             for tap in cells:
@@ -162,7 +158,9 @@ class Bucket(nn.Module):
         expand = []
         blank = n * count * channels[1] * self.right
         right = torch.arange(blank).view(n, count, channels[1], self.right)
-        assemble = torch.full((n, count, self.left, channels[0]), sum(p.batch * p.rows for p in members) * count * self.left)
+        assemble = torch.full(
+            (n, count, self.left, channels[0]), sum(p.batch * p.rows for p in members) * count * self.left
+        )
         mean = torch.zeros(n, self.left + self.right, dtype=dtype)
         first = (0, 0)
         for panel, here in zip(members, self.here, strict=True):
@@ -173,8 +171,8 @@ class Bucket(nn.Module):
                 held = layout.held[split]
                 if held in panel.held and all(t < q for t, q in zip(tap, panel.taps, strict=True)):
                     row, column = layout.left[split, part(tap, held)], layout.right[split, rest(tap, held)]
-                    diagonal[here, :, : panel.cols, e] = product[:, :, row, :, *tap]
-                    expanded[:, :, row, :, *tap] = right[here, :, : panel.cols, column]
+                    diagonal[here, :, : panel.cols, e] = product[(slice(None), slice(None), row, slice(None), *tap)]
+                    expanded[(slice(None), slice(None), row, slice(None), *tap)] = right[here, :, : panel.cols, column]
                     inside = math.prod(panel.taps[axis] for axis in held)
                     mean[here, row] = 1 / inside
                     mean[here, self.left + column] = inside / math.prod(panel.taps)
@@ -220,7 +218,9 @@ class Bucket(nn.Module):
     def expanded(self, right: Tensor) -> list[Tensor]:
         """A table of right vectors, expanded: `[B, J·left, C·Q]` per panel."""
         shapes = [(p.batch, self.count * self.left, p.cols * math.prod(p.taps)) for p in self.members]
-        parts = pick([right.flatten(), self.zero], self.expand).split([math.prod(s) for s in shapes])
+        parts = torch.split_with_sizes(
+            pick([right.flatten(), self.zero], self.expand), [math.prod(shape) for shape in shapes]
+        )
         return [part.view(shape) for part, shape in zip(parts, shapes, strict=True)]
 
     def step(self, matrices: list[Tensor], keep: bool) -> tuple[Tensor, Saved]:
@@ -379,7 +379,7 @@ class Reshapes(Engine):
         scales = scale.new_zeros(sum(sizes), dtype=self.dtype)
         scales.scatter_(0, place, scale.to(self.dtype) * self.factor)
         gradients: list[list[Tensor]] = [[] for _ in self.groups]
-        for bucket, winner, part in zip(each, which, scales.split(sizes), strict=True):
+        for bucket, winner, part in zip(each, which, torch.split_with_sizes(scales, sizes), strict=True):
             scale = part.view(winner.shape).unsqueeze(1)
             if self.weighted:
                 pair = torch.arange(2, device=winner.device).view(1, -1, 1)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -22,7 +22,7 @@ from sigmax.torch.layers import Layer
 TINY = 1e-30
 SCAN_STEPS = 5
 """Power steps per point of the coarse search."""
-CANDIDATES = 3
+CANDIDATES = 5
 CANDIDATE_STEPS = 8
 """Peaks of the coarse search that are followed up, and the steps of each."""
 SCAN_BLOCK = 2**21
@@ -40,6 +40,7 @@ class Rows:
     rows: int
     cols: int
     taps: tuple[int, ...]
+    """On three axes."""
     first: int
 
     @property
@@ -48,18 +49,18 @@ class Rows:
 
     @property
     def offsets(self) -> Tensor:
-        """`[taps, 3]`: t − d, missing axes first."""
-        lifted = (1,) * (3 - len(self.taps)) + self.taps
-        return torch.tensor([
-            [t - (k - 1) / 2 for t, k in zip(tap, lifted, strict=True)]
-            for tap in itertools.product(*map(range, lifted))
-        ])
+        """`[taps, 3]`: t − d."""
+        return torch.tensor(
+            [
+                [t - (k - 1) / 2 for t, k in zip(tap, self.taps, strict=True)]
+                for tap in itertools.product(*map(range, self.taps))
+            ]
+        )
 
     def grid(self) -> tuple[Tensor, Tensor]:
         """Half of the torus, coarsely, `[P, 3]`: F(−θ) is the conjugate of F(θ). And which points are neighbours,
         `[P, P]`."""
-        lifted = (1,) * (3 - len(self.taps)) + self.taps
-        counts = [1 if k == 1 else max(8, 4 * (k - 1)) for k in lifted]
+        counts = [1 if k == 1 else max(8, 4 * (k - 1)) for k in self.taps]
         points = [
             point
             for point in itertools.product(*map(range, counts))
@@ -67,7 +68,7 @@ class Rows:
         ]
         index, size = torch.tensor(points), torch.tensor(counts)
         apart = (index.unsqueeze(0) - index.unsqueeze(1)) % size
-        near = torch.minimum(apart, size - apart).amax(-1) <= 1
+        near = torch.minimum(apart, size - apart).sum(-1) <= 1
         return index * (2 * math.pi / size), near
 
 
@@ -94,7 +95,7 @@ class Bucket(nn.Module):
         offsets = torch.zeros(n, self.taps, 3)
         idle = torch.zeros(n, 4, 10)
         # Left vectors, right vectors and q of all groups, in the order of the members; then a zero.
-        parts: list[list[Tensor]] = [[], [], []]
+        parts: list[list[int]] = [[], [], []]
         widths = (self.channels, self.channels, self.taps)
         for member in members:
             offsets[member.here, : math.prod(member.taps)] = member.offsets
@@ -103,16 +104,16 @@ class Bucket(nn.Module):
                     for turned in range(3):
                         idle[member.here, 1 + axis, 1 + 3 * turned + (axis - turned) % 3] = 1
             for part, length in enumerate((member.rows, member.cols, math.prod(member.taps))):
-                parts[part].append(torch.zeros(member.batch, length))
-        total = sum(part.numel() for group in parts for part in group)
+                parts[part].append(length)
+        total = sum(m.batch * (m.rows + m.cols + math.prod(m.taps)) for m in members)
         table, at = [], 0
-        for group, width in zip(parts, widths, strict=True):
-            padded = torch.full((n, width), total)
-            for member, part in zip(members, group, strict=True):
-                index = torch.arange(at, at + part.numel()).view(part.shape)
-                padded[member.here, : part.shape[1]] = index
-                at += part.numel()
-            table.append(padded)
+        for some, width in zip(parts, widths, strict=True):
+            places = torch.full((n, width), total)
+            for member, length in zip(members, some, strict=True):
+                count = member.batch * length
+                places[member.here, :length] = torch.arange(at, at + count).view(-1, length)
+                at += count
+            table.append(places)
         one = torch.ones(n, self.taps, 1)
         constants = {
             "moments": torch.cat([one, offsets, offsets.roll(-1, 2), offsets.roll(-2, 2)], 2),
@@ -141,9 +142,7 @@ class Bucket(nn.Module):
         angles = torch.baddbmm(shift, theta, waves)
         return angles.cos().view(*angles.shape[:2], self.taps, turns)
 
-    def step(
-        self, kernels: list[Tensor], theta: Tensor, vectors: Tensor
-    ) -> tuple[Tensor, Tensor, Tensor, Saved]:
+    def step(self, kernels: list[Tensor], theta: Tensor, vectors: Tensor) -> tuple[Tensor, Tensor, Tensor, Saved]:
         """A power step and an ascent: g, θ and v afterwards, and what the gradient needs."""
         waves = self.phases(theta, 3)
         v = torch.view_as_complex(vectors)
@@ -179,7 +178,7 @@ class Bucket(nn.Module):
         z = (waves[:, 0].unfold(2, 2, 1) * q.unsqueeze(2)).sum(3)
         # The value, and the negative Hessian with its columns also turned by one and by two axes.
         hessian = torch.baddbmm(self.idle, (self.moments[..., :4] * z[..., :1]).mT, self.moments)
-        columns = hessian[:, 1:, 1:].unflatten(2, (3, 3))
+        columns = hessian[:, 1:, 1:].view(-1, 3, 3, 3)
         gradient = torch.bmm(self.slopes, z[..., 1:])
         adjugate = torch.linalg.cross(columns[:, :, 1], columns[:, :, 2], dim=1)
         determinant = (columns[:, :, 0, :1] * adjugate[:, :, :1]).sum(1, keepdim=True)
@@ -218,21 +217,25 @@ class Symbol(Engine):
             members, first = [], 0
             for group in table:
                 place = self.groups.index(group)
-                batch, rows, cols, *taps = group.shape
-                members.append(Rows(place, batch, rows, cols, tuple(taps), first))
-                g = group.lattice.groups
+                lattice = group.lattice
+                size = (group.batch, lattice.rows, lattice.cols, lattice.lifted)
+                members.append(Rows(place, *size, first))
+                g = lattice.groups
                 for n, layer in enumerate(group.layers):
                     per_layer[layer] = [[total + first + n * g + b] for b in range(g)]
-                first += batch
+                first += group.batch
             self.buckets.append(Bucket(members, self.dtype))
             total += first
         self.register_buffer("table", table_of(per_layer, total), persistent=False)
         limits = torch.tensor([math.inf, -math.inf], dtype=self.dtype)
         self.register_buffer("limits", limits, persistent=False)
 
+    def each(self) -> Iterable[Bucket]:
+        """The buckets."""
+        return (bucket for bucket in self.buckets if isinstance(bucket, Bucket))
+
     def start(self) -> None:
-        for bucket in self.buckets:
-            assert isinstance(bucket, Bucket)
+        for bucket in self.each():
             bucket.theta.zero_()
             for member in bucket.members:
                 vectors = self.random(self.groups[member.group], "symbol", (member.cols, 2))
@@ -241,7 +244,7 @@ class Symbol(Engine):
 
     def step(self, kernels: list[Tensor], keep: bool) -> tuple[Tensor, Saved]:
         values, saved = [], []
-        for bucket in self.buckets:
+        for bucket in self.each():
             mine = [kernels[member.group] for member in bucket.members]
             value, theta, vectors, kept = bucket.step(mine, bucket.theta, bucket.vectors)
             if keep:
@@ -256,11 +259,12 @@ class Symbol(Engine):
     def pull(self, saved: Saved, scale: Tensor) -> list[Tensor]:
         entry, *saved = saved
         row = self.table.flatten(1).gather(1, entry.unsqueeze(1)).squeeze(1)
-        scales = scale.new_zeros(sum(len(bucket.theta) for bucket in self.buckets), dtype=self.dtype)
+        sizes = [len(bucket.theta) for bucket in self.each()]
+        scales = scale.new_zeros(sum(sizes), dtype=self.dtype)
         scales.scatter_(0, row, scale.to(self.dtype))
-        parts = iter(scales.split([len(bucket.theta) for bucket in self.buckets]))
+        parts = iter(torch.split_with_sizes(scales, sizes))
         gradients: dict[int, Tensor] = {}
-        for bucket in self.buckets:
+        for bucket in self.each():
             size = 2 + len(bucket.members)
             kept, saved = saved[:size], saved[size:]
             for member, gradient in zip(bucket.members, bucket.pull(kept, next(parts)), strict=True):
@@ -270,8 +274,7 @@ class Symbol(Engine):
     def rescan(self, kernels: list[Tensor]) -> None:
         """Searches the whole torus coarsely, follows up the best peaks, and moves the state to one of them where it
         is higher than what is tracked."""
-        for bucket in self.buckets:
-            assert isinstance(bucket, Bucket)
+        for bucket in self.each():
             mine = [kernels[member.group] for member in bucket.members]
             best, theta, vectors, _ = bucket.step(mine, bucket.theta, bucket.vectors)
             scans = [scan(member, kernel) for member, kernel in zip(bucket.members, mine, strict=True)]
@@ -298,7 +301,8 @@ def scan_vector(member: Rows, like: Tensor) -> Tensor:
     kernel would have."""
     steps = torch.arange(1, 2 * member.cols + 1, device=like.device, dtype=torch.float64)
     vector = (steps * 0.6180339887498949).frac() - 0.5
-    return (vector / torch.linalg.vector_norm(vector)).view(-1, 2).to(like.dtype)
+    unit: Tensor = vector / torch.linalg.vector_norm(vector)
+    return unit.view(-1, 2).to(like.dtype)
 
 
 def scan(member: Rows, kernel: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -310,7 +314,8 @@ def scan(member: Rows, kernel: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     start = torch.view_as_complex(scan_vector(member, k)).view(1, -1, 1)
     block = max(1, SCAN_BLOCK // (2 * k.shape[0] * k.shape[1]))
     found = []
-    for some in waves.split(block, 1):
+    for at in range(0, waves.shape[1], block):
+        some = waves[:, at : at + block]
         points = some.shape[1]
         symbols = (k @ some.flatten(1)).view(member.batch, -1, points, 2).transpose(1, 2)
         symbol = torch.view_as_complex(symbols.contiguous()).view(-1, member.rows, member.cols)
