@@ -45,7 +45,7 @@ def finish(
     shared: dict[int, list[tuple[Layer, nn.Module]]] = {}
     for layer, module in select(model, include, exclude, linear=linear):
         if parametrize.is_parametrized(module, "weight"):
-            parametrize.remove_parametrizations(module, "weight")
+            unparametrize(module)
         shared.setdefault(id(module.weight), []).append((layer, module))
     proved: dict[str, tuple[float, float]] = {}
     for users in shared.values():
@@ -53,6 +53,18 @@ def finish(
         ends = rescale(users[0][0].parameter, users[0][1].weight, settings, target)
         proved.update(zip((layer.name for layer, _ in users), ends, strict=True))
     return proved
+
+
+def unparametrize(module: nn.Module) -> None:
+    """Leaves the value of a weight in place of its parametrization.
+
+    Copies of a parametrized module share the class that holds the property, and PyTorch removes it there: for all of
+    them. So the module gets a class of its own first.
+    """
+    shared = type(module)
+    own = {name: value for name, value in vars(shared).items() if name not in ("__dict__", "__weakref__")}
+    module.__class__ = type(shared.__name__, shared.__bases__, own)
+    parametrize.remove_parametrizations(module, "weight")
 
 
 def rescale(
@@ -80,10 +92,13 @@ def rescale(
         upper = max(upper for _, upper in ends)
         if upper <= target:
             return ends
+        if not math.isfinite(upper):
+            break
         factor *= target / upper * (1 - room)
         room *= 64
         weight.copy_(original * factor)
-    raise ValueError(f"{name}: the proved norm stays above the target {target}")
+    weight.copy_(original)
+    raise ValueError(f"{name}: no multiple of the weight was proved to have a norm of at most {target}")
 
 
 def geometry(module: nn.Module) -> dict[str, Any]:

@@ -83,6 +83,7 @@ class Bucket(nn.Module):
     square: Tensor
     to_table: Tensor
     conjugate: Tensor
+    favour: Tensor
     still: Tensor
     zero: Tensor
 
@@ -120,6 +121,8 @@ class Bucket(nn.Module):
             "idle": idle,
             "slopes": -offsets.mT.contiguous(),
             "square": offsets.square().sum(2).unsqueeze(1),
+            # At a peak all trials are equal but for rounding, and Newton's is the accurate one.
+            "favour": 1 + torch.tensor([0.0, 4.0, 0.0], dtype=dtype) * torch.finfo(dtype).eps,
             "conjugate": torch.tensor([1.0, -1.0]),
             "still": torch.zeros(n, 1, 3),
             "zero": torch.zeros(1, 2),
@@ -189,7 +192,7 @@ class Bucket(nn.Module):
         short = gradient / curvature.clamp_min(TINY)
         trials = theta + torch.cat([self.still, newton.mT, short.mT], 1)
         values = torch.bmm(self.phases(trials, 2).flatten(2), q.flatten(1).unsqueeze(2)).squeeze(2)
-        value, which = values.max(1)
+        value, which = (values * self.favour).max(1)
         return value, trials.gather(1, which.view(-1, 1, 1).expand(-1, 1, 3))
 
     def pull(self, saved: Saved, scale: Tensor) -> list[Tensor]:
