@@ -1,9 +1,10 @@
 """What spectral penalties cost beside a training step: a table, on the CPU, one thread.
 
-Every row is timed in turn, round by round, and the medians are compared: ratios from one run. Gradients are included
-everywhere. "naive" is the least of the four bounds as it is usually written, layer by layer and reshape by reshape;
-"torch spectral_norm" is `torch.nn.utils.parametrizations.spectral_norm` on every convolution, which divides by the
-norm of one reshape. Operations are ATen operations that are not views, forward and backward.
+Every row is timed in turn, round by round, and the medians are compared: ratios from one run. Gradients are
+included everywhere. "naive" is the least of the four bounds as it is usually written, layer by layer and
+reshape by reshape; "torch spectral_norm" is `torch.nn.utils.parametrizations.spectral_norm` on every
+convolution, which divides by the norm of one reshape. Operations are ATen operations that are not views,
+forward and backward.
 
     python benchmarks/penalty_overhead.py
 """
@@ -45,11 +46,13 @@ class Naive(nn.Module):
 
     @staticmethod
     def matrix(weight: Tensor, name: str) -> Tensor:
+        """M_A."""
         rows = {"R": 2, "S": 2, "T": 1, "U": 3}[name]
         permuted = weight.permute(RESHAPES[name])
         return permuted.reshape(permuted.shape[:rows].numel(), -1)
 
     def forward(self) -> Tensor:
+        """The penalty."""
         total = torch.zeros(())
         for n, conv in enumerate(self.convolutions):
             bounds = []
@@ -74,6 +77,7 @@ def parametrized(model: nn.Module, register: Callable[[nn.Module], nn.Module]) -
 
 
 def main() -> None:
+    """Prints the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--blocks", type=int, default=5, help="n of a ResNet with 6n + 2 layers")
     parser.add_argument("--batch", type=int, default=128)
@@ -117,7 +121,9 @@ def main() -> None:
                 run()
             seconds[name].append((time.perf_counter() - start) / repeats)
     whole = statistics.median(seconds["training step"])
-    print(f"ResNet-{6 * options.blocks + 2}, batch {options.batch}, f32, one thread, torch {torch.__version__}")
+    print(
+        f"ResNet-{6 * options.blocks + 2}, batch {options.batch}, f32, one thread, torch {torch.__version__}"
+    )
     print("| | operations | ms | of the step |\n|---|---|---|---|")
     for name, measured in seconds.items():
         median = statistics.median(measured)

@@ -39,7 +39,15 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, dic
     commands = [(0, 1), (0, 2), (1, 2)]
     processes = [
         subprocess.Popen(
-            [sys.executable, here / "torch_ranks.py", str(rank), str(ranks), out / f"store{ranks}", out, *SCENARIOS],
+            [
+                sys.executable,
+                here / "torch_ranks.py",
+                str(rank),
+                str(ranks),
+                out / f"store{ranks}",
+                out,
+                *SCENARIOS,
+            ],
             env=environment,
             stderr=subprocess.PIPE,
             text=True,
@@ -62,4 +70,6 @@ def test_ranks_agree(scenario: str, results: dict[str, dict[str, dict[str, torch
     assert first.keys() == second.keys() == one.keys()
     for name in first:
         assert torch.equal(first[name], second[name]), name
-        torch.testing.assert_close(first[name], one[name], rtol=1e-6, atol=1e-6, msg=lambda m, n=name: f"{n}: {m}")
+        torch.testing.assert_close(
+            first[name], one[name], rtol=1e-6, atol=1e-6, msg=lambda m, n=name: f"{n}: {m}"
+        )

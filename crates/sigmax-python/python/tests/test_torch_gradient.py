@@ -46,7 +46,8 @@ def test_against_finite_differences(quantity: str) -> None:
         here, up, down = values
         slope = (module.weight.grad * way).sum().item()
         if quantity == "weighted":
-            # The best weights make two singular values equal: the gradient is a subgradient of a convex function.
+            # The best weights make two singular values equal: the gradient is a subgradient of a convex
+            # function.
             assert up - here >= step * slope - 2e-3 * step, module
             assert down - here >= -step * slope - 2e-3 * step, module
         else:
@@ -187,9 +188,6 @@ def test_half_precision_weights(quantity: str, dtype: torch.dtype) -> None:
     assert value.item() == pytest.approx(same(wide).item(), rel=1e-6)
     value.backward()
     assert model[0].weight.grad.dtype == dtype
-    state = [buffer.clone() for buffer in penalty.buffers()]
-    penalty.to(dtype)
-    assert all(torch.equal(a, b) for a, b in zip(state, penalty.buffers(), strict=True))
 
 
 @pytest.mark.parametrize("quantity", QUANTITIES)
@@ -253,7 +251,36 @@ def test_state() -> None:
     values = [[one(model).item() for _ in range(3)] for one in (penalty, fresh, copied)]
     assert values[0] == values[1] == values[2]
     with pytest.raises(ValueError, match="that of another penalty"):
-        SpectralPenalty(model, exclude="conv1", quantity="norm").load_state_dict(penalty.state_dict(), strict=False)
+        SpectralPenalty(model, exclude="conv1", quantity="norm").load_state_dict(
+            penalty.state_dict(), strict=False
+        )
+
+
+def test_moves_and_casts() -> None:
+    """State goes where the model goes, and is never kept in less than f32."""
+    model = zoo()
+    for quantity in QUANTITIES:
+        penalty = SpectralPenalty(model, quantity=quantity)
+        for narrow in (torch.bfloat16, torch.float16):
+            state = [buffer.clone() for buffer in penalty.buffers()]
+            penalty.to(narrow)
+            assert all(torch.equal(a, b) for a, b in zip(state, penalty.buffers(), strict=True))
+        wide = copy.deepcopy(penalty).double()
+        assert {b.dtype for b in wide.buffers() if b.is_floating_point()} == {torch.float64}
+        assert wide(copy.deepcopy(model).double()).dtype == torch.float64
+        penalty.to("meta")
+        assert all(buffer.is_meta for buffer in penalty.buffers())
+        with pytest.raises(RuntimeError, match="the vectors are on meta and the weights on cpu"):
+            penalty(model)
+
+
+def test_names_of_wrappers_and_modules_that_are_called_like_them() -> None:
+    inner = nn.ModuleDict({"conv": nn.Conv2d(1, 1, 3)})
+    model = nn.ModuleDict({"module": inner, "conv": nn.Conv2d(1, 1, 3)})
+    wrapped = nn.ModuleDict({"_orig_mod": nn.ModuleDict({"module": model})})
+    names = ["module.conv", "conv"]
+    assert list(SpectralPenalty(model).estimates(wrapped)) == names
+    assert list(SpectralPenalty(wrapped).estimates(model)) == names
 
 
 def test_global_random_state_is_left_alone() -> None:

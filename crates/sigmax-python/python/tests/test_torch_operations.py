@@ -1,4 +1,5 @@
-"""How many operations a step takes, and that it is static: the times are in `benchmarks/penalty_overhead.py`."""
+"""How many operations a step takes, and that it is static: the times are in
+`benchmarks/penalty_overhead.py`."""
 
 from __future__ import annotations
 

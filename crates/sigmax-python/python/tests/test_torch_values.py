@@ -1,4 +1,5 @@
-"""What the estimates converge to: the golden suite, singular value decompositions, and the layers themselves."""
+"""What the estimates converge to: the golden suite, singular value decompositions, and the layers
+themselves."""
 
 from __future__ import annotations
 
@@ -116,7 +117,10 @@ def test_zero_weights(quantity: str) -> None:
 def test_depthwise_layers_beside_wide_ones() -> None:
     """Tables are split where padding would be most of them."""
     model = nn.Sequential(
-        nn.Conv2d(64, 64, 3, groups=64), nn.Conv2d(64, 512, 1), nn.Conv2d(512, 64, 1), nn.Conv2d(96, 96, 7, groups=96)
+        nn.Conv2d(64, 64, 3, groups=64),
+        nn.Conv2d(64, 512, 1),
+        nn.Conv2d(512, 64, 1),
+        nn.Conv2d(96, 96, 7, groups=96),
     )
     penalty = SpectralPenalty(model, quantity="four", initial_steps=200)
     for module, value in zip(model, penalty.estimates(model).values(), strict=True):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import math
-import tomllib
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -14,6 +13,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 from torch.utils._python_dispatch import TorchDispatchMode
+
+try:
+    import tomllib
+except ImportError:  # Python 3.10, where pytest brings it
+    import tomli as tomllib
 
 REPOSITORY = Path(__file__).parents[4]
 QUANTITIES = ("four", "weighted", "norm")
@@ -33,7 +37,9 @@ class Block(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         y = self.bn2(self.conv2(functional.relu(self.bn1(self.conv1(x)))))
         x = x[:, :, :: self.stride, :: self.stride]
-        return functional.relu(y + functional.pad(x, (0, 0, 0, 0, self.more // 2, self.more - self.more // 2)))
+        return functional.relu(
+            y + functional.pad(x, (0, 0, 0, 0, self.more // 2, self.more - self.more // 2))
+        )
 
 
 class ResNet(nn.Module):
@@ -124,7 +130,9 @@ def norm_on_grid(module: nn.Module, points: int = 32) -> float:
     kernels = lattice_kernels(module)
     axes = list(range(3, kernels.ndim))
     symbols = torch.fft.fftn(kernels, s=[points] * len(axes), dim=axes) if axes else kernels
-    return torch.linalg.matrix_norm(symbols.flatten(3).permute(0, 3, 1, 2) if axes else symbols, 2).max().item()
+    return (
+        torch.linalg.matrix_norm(symbols.flatten(3).permute(0, 3, 1, 2) if axes else symbols, 2).max().item()
+    )
 
 
 def operator_norm(module: nn.Module, size: int = 17, steps: int = 400) -> float:
@@ -161,8 +169,8 @@ def golden_module(case: dict[str, Any]) -> nn.Module:
 
 
 VIEWS = frozenset(
-    "view _unsafe_view permute transpose t expand slice select squeeze unsqueeze split split_with_sizes unbind "
-    "detach alias as_strided unfold view_as_complex view_as_real _conj".split()
+    "view _unsafe_view permute transpose t expand slice select squeeze unsqueeze split split_with_sizes "
+    "unbind detach alias as_strided unfold view_as_complex view_as_real _conj".split()
 )
 SYNCHRONISING = frozenset("_local_scalar_dense item nonzero is_nonzero equal masked_select".split())
 

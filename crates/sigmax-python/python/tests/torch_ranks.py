@@ -1,4 +1,5 @@
-"""What the processes of `test_torch_distributed.py` run. `python torch_ranks.py RANK RANKS STORE OUT SCENARIO`"""
+"""What the processes of `test_torch_distributed.py` run. `python torch_ranks.py RANK RANKS STORE OUT
+SCENARIO`"""
 
 from __future__ import annotations
 
@@ -23,7 +24,9 @@ class NoNorm(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.first = nn.Conv2d(3, 8, 3, padding=1)
-        self.body = nn.Sequential(nn.ReLU(), nn.Conv2d(8, 8, 3, stride=2), nn.ReLU(), nn.Conv2d(8, 8, 3, groups=2))
+        self.body = nn.Sequential(
+            nn.ReLU(), nn.Conv2d(8, 8, 3, stride=2), nn.ReLU(), nn.Conv2d(8, 8, 3, groups=2)
+        )
         self.last = nn.Linear(8, 10)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -77,7 +80,9 @@ def train(scenario: str, rank: int, ranks: int) -> dict[str, Tensor]:
 
 def main() -> None:
     rank, ranks, store, out, *scenarios = sys.argv[1:]
-    distributed.init_process_group("gloo", init_method=f"file://{store}", rank=int(rank), world_size=int(ranks))
+    distributed.init_process_group(
+        "gloo", init_method=f"file://{store}", rank=int(rank), world_size=int(ranks)
+    )
     results = {scenario: train(scenario, int(rank), int(ranks)) for scenario in scenarios}
     torch.save(results, f"{out}/{ranks}-{rank}.pt")
     distributed.destroy_process_group()

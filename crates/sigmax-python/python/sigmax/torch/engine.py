@@ -19,9 +19,12 @@ Saved = list[Tensor]
 class Engine(nn.Module):
     """Estimates of one quantity for a list of layers, by power iterations whose vectors stay warm.
 
-    The state is in buffers that are written in place. Each step reads the weights, and from the state gives every
-    layer's value b = ⟨W, G⟩; G, with the singular vectors held fixed, is the gradient of b.
+    The state is in buffers that are written in place. Each step reads the weights, and from the state gives
+    every layer's value b = ⟨W, G⟩; G, with the singular vectors held fixed, is the gradient of b.
     """
+
+    table: Tensor
+    """Where the values of a layer's channel groups and reshapes are, see :func:`table_of`."""
 
     def __init__(self, layers: Sequence[Layer], dtype: torch.dtype, seed: int) -> None:
         super().__init__()
@@ -68,6 +71,11 @@ class Engine(nn.Module):
 
     def forward(self, weights: list[Tensor], keep: bool) -> Tensor:
         """The values `[layers]`, differentiable once in the weights."""
+        if weights[0].device != self.table.device:
+            raise RuntimeError(
+                f"the vectors are on {self.table.device} and the weights on {weights[0].device}: "
+                "move the penalty as the model, with .to()"
+            )
         values: Tensor = _Values.apply(self, keep, *weights)
         return values
 
@@ -84,13 +92,15 @@ class Engine(nn.Module):
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Engine:
         """As for every module, but state is never kept in less than f32."""
-        for name, buffer in self._buffers.items():
-            if buffer is not None:
+        for module in self.modules():
+            for name, buffer in module._buffers.items():
+                if buffer is None:
+                    continue
                 moved = fn(buffer)
-                dtype = working_dtype(moved.dtype) if moved.is_floating_point() else moved.dtype
-                self._buffers[name] = buffer.to(moved.device, dtype)
                 if moved.is_floating_point():
-                    self.dtype = dtype
+                    self.dtype = working_dtype(moved.dtype)
+                    moved = buffer.to(moved.device, self.dtype)
+                module._buffers[name] = moved
         return self
 
 
@@ -111,7 +121,8 @@ class _Values(torch.autograd.Function):
     def backward(ctx: Any, scale: Tensor) -> Any:
         if torch.is_grad_enabled():
             raise RuntimeError(
-                "the gradient of a spectral norm is not differentiable again: singular vectors are held fixed in it"
+                "the gradient of a spectral norm is not differentiable again: "
+                "singular vectors are held fixed in it"
             )
         engine = ctx.engine
         with torch.autocast(scale.device.type, enabled=False):
@@ -125,8 +136,9 @@ class _Values(torch.autograd.Function):
 
 
 def decisive(table: Tensor, *, min_of_max: bool) -> tuple[Tensor, Tensor]:
-    """Value and place of the entry of `[layers, groups, splits]` that decides each layer: max over the groups of
-    the min over the splits, or the other way round. Both are valid: T5 holds of the norms of the groups."""
+    """Value and place of the entry of `[layers, groups, splits]` that decides each layer: max over the groups
+    of the min over the splits, or the other way round. Both are valid: T5 holds of the norms of the
+    groups."""
     if min_of_max:
         largest, group = table.max(1)
         value, split = largest.min(1)
@@ -139,8 +151,8 @@ def decisive(table: Tensor, *, min_of_max: bool) -> tuple[Tensor, Tensor]:
 
 
 def table_of(rows: list[list[list[int]]], count: int) -> Tensor:
-    """`[layers, groups, splits]` of rows among `count`, filled up with `count` (to hold +∞) where a split and with
-    `count` + 1 (−∞) where a group is missing."""
+    """`[layers, groups, splits]` of rows among `count`, filled up with `count` (to hold +∞) where a split and
+    with `count` + 1 (−∞) where a group is missing."""
     groups = max(len(layer) for layer in rows)
     splits = max(len(group) for layer in rows for group in layer)
     table = torch.full((len(rows), groups, splits), count + 1)
@@ -159,8 +171,8 @@ def share(
     padded: Callable[[Sequence[Member]], int],
     size: Callable[[Member], int],
 ) -> list[list[Member]]:
-    """Sorts members into few tables none of which, unless it is small, is mostly padding: `padded` gives the numbers
-    in the table of some members."""
+    """Sorts members into few tables none of which, unless it is small, is mostly padding: `padded` gives the
+    numbers in the table of some members."""
     tables: list[list[Member]] = []
     for member in sorted(members, key=size, reverse=True):
         for table in tables:

@@ -27,13 +27,14 @@ def finish(
 ) -> dict[str, tuple[float, float]]:
     """Rescales weights in place until the proved norm of every layer is at most `target`.
 
-    Parametrizations of the weights are removed, and their values left. Each weight whose proved upper end u exceeds
-    the target is multiplied by target/u, rounded to its type, and proved again, until u ≤ target. Weights that are
-    proved to be at most the target already do not change. A weight that several layers share is proved for each of them.
+    Parametrizations of the weights are removed, and their values left. Each weight whose proved upper end u
+    exceeds the target is multiplied by target/u, rounded to its type, and proved again, until u ≤ target.
+    Weights that are proved to be at most the target already do not change. A weight that several layers share
+    is proved for each of them.
 
     Returns:
-        The proved lower and upper end of every layer's norm, by name, for the weights as they are now and for every
-        input size, padding mode included.
+        The proved lower and upper end of every layer's norm, by name, for the weights as they are now and for
+        every input size, padding mode included.
 
     Raises:
         ImportError: the package was installed without its extension.
@@ -58,8 +59,8 @@ def finish(
 def unparametrize(module: nn.Module) -> None:
     """Leaves the value of a weight in place of its parametrization.
 
-    Copies of a parametrized module share the class that holds the property, and PyTorch removes it there: for all of
-    them. So the module gets a class of its own first.
+    Copies of a parametrized module share the class that holds the property, and PyTorch removes it there: for
+    all of them. So the module gets a class of its own first.
     """
     shared = type(module)
     own = {name: value for name, value in vars(shared).items() if name not in ("__dict__", "__weakref__")}

@@ -27,11 +27,14 @@ class Lattice:
     """Shape of the weight: `[out, in/groups, k…]`, or `[in, out/groups, k…]` of a transposed layer, which is
     the adjoint of the convolution with the same weight (T6)."""
     stride: tuple[int, ...]
-    """Stride divided by its greatest common divisor with the dilation (T3); the dilation then drops out (T4)."""
+    """Stride divided by its greatest common divisor with the dilation (T3); the dilation then drops out
+    (T4)."""
     groups: int
 
     @classmethod
-    def of(cls, shape: tuple[int, ...], stride: tuple[int, ...], dilation: tuple[int, ...], groups: int) -> Lattice:
+    def of(
+        cls, shape: tuple[int, ...], stride: tuple[int, ...], dilation: tuple[int, ...], groups: int
+    ) -> Lattice:
         """The lattice of a layer with this geometry."""
         reduced = tuple(s // math.gcd(s, e) for s, e in zip(stride, dilation, strict=True))
         return cls(tuple(shape), reduced, groups)
@@ -83,7 +86,9 @@ class Lattice:
         found = []
         for phase in itertools.product(*map(range, self.phases)):
             source = tuple(slice(r, None, s) for r, s in zip(phase, self.stride, strict=True))
-            counts = (slice(len(range(r, k, s))) for r, s, k in zip(phase, self.stride, self.kernel, strict=True))
+            counts = (
+                slice(len(range(r, k, s))) for r, s, k in zip(phase, self.stride, self.kernel, strict=True)
+            )
             found.append(((..., *source), (..., *phase, *counts)))
         return found
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import fnmatch
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -15,7 +15,8 @@ Convolution = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
 Transposed = (nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
 
 WRAPPERS = frozenset({"module", "_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wrapped_module"})
-"""Attributes in which DataParallel, DDP, `torch.compile`, FSDP and activation checkpointing keep what they wrap."""
+"""Attributes in which DataParallel, DDP, `torch.compile`, FSDP and activation checkpointing keep what they
+wrap."""
 
 
 @dataclass(frozen=True)
@@ -44,9 +45,16 @@ def lattice(module: nn.Module) -> Lattice | None:
     return None
 
 
-def clean(path: str) -> str:
-    """A path in the module tree without the names of wrappers."""
-    return ".".join(part for part in path.split(".") if part not in WRAPPERS)
+def walk(module: nn.Module, path: str, seen: set[nn.Module]) -> Iterator[tuple[str, nn.Module]]:
+    """All modules, each once, by their paths without the names of wrappers."""
+    module = unwrapped(module)
+    if module in seen:
+        return
+    seen.add(module)
+    yield path, module
+    for name, child in module._modules.items():
+        if child is not None:
+            yield from walk(child, f"{path}.{name}" if path else name, seen)
 
 
 def select(
@@ -59,16 +67,18 @@ def select(
         ValueError: a pattern matches no layer, or no layer is left.
     """
     found: list[tuple[Layer, nn.Module]] = []
-    for path, module in model.named_modules():
+    for path, module in walk(model, "", set()):
         geometry = lattice(module)
         if geometry is not None:
-            found.append((Layer(clean(path), geometry), module))
+            found.append((Layer(path, geometry), module))
     names = [layer.name for layer, _ in found]
     wanted, unwanted = matching(include, names), matching(exclude, names)
     selected = [
         (layer, module)
         for layer, module in found
-        if layer.name in wanted and layer.name not in unwanted and (linear or not isinstance(module, nn.Linear))
+        if layer.name in wanted
+        and layer.name not in unwanted
+        and (linear or not isinstance(module, nn.Linear))
     ]
     if not selected:
         kinds = "convolution or linear layer" if linear else "convolution"
@@ -102,18 +112,21 @@ def module_at(model: nn.Module, name: str) -> nn.Module:
     for part in name.split(".") if name else ():
         child = module._modules.get(part)
         if child is None:
-            raise ValueError(f"the model has no layer {name!r}: it is not the one that the penalty was made for")
+            raise ValueError(
+                f"the model has no layer {name!r}: it is not the one that the penalty was made for"
+            )
         module = unwrapped(child)
     return module
 
 
 def unwrapped(module: nn.Module) -> nn.Module:
-    """What is inside all wrappers around a module."""
-    while True:
-        inner = next((module._modules[name] for name in module._modules if name in WRAPPERS), None)
-        if inner is None:
-            return module
+    """What is inside all wrappers around a module. A wrapper has nothing but what it wraps."""
+    while len(module._modules) == 1:
+        ((name, inner),) = module._modules.items()
+        if name not in WRAPPERS or inner is None:
+            break
         module = inner
+    return module
 
 
 def weight_of(module: nn.Module, layer: Layer) -> Tensor:
@@ -129,7 +142,8 @@ def weight_of(module: nn.Module, layer: Layer) -> Tensor:
     if tuple(weight.shape) != layer.lattice.shape:
         raise ValueError(
             f"{layer.parameter}: expected the shape {list(layer.lattice.shape)}, found {list(weight.shape)}. "
-            "Lazy layers must have seen a batch; FSDP1 hides weights outside of the forward pass: use fully_shard"
+            "Lazy layers must have seen a batch; FSDP1 hides weights outside of the forward pass: "
+            "use fully_shard"
         )
     return whole(weight)
 

@@ -17,9 +17,9 @@ Module = TypeVar("Module", bound=nn.Module)
 class SpectralNorm(nn.Module):
     """W ↦ W / max(1, b(W)/target), with the gradient through the norm b.
 
-    In training mode each call takes one power step; in evaluation mode none is kept, and the result depends on the
-    weights and the state alone. The state is in f32 or f64 buffers whatever type the module is cast to. See
-    :func:`spectral_norm`.
+    In training mode each call takes one power step; in evaluation mode none is kept, and the result depends
+    on the weights and the state alone. The state is in f32 or f64 buffers whatever type the module is cast
+    to. See :func:`spectral_norm`.
     """
 
     def __init__(
@@ -34,9 +34,11 @@ class SpectralNorm(nn.Module):
         self.stale = True
 
     rescan_every = 50
-    """After how many training steps ``"norm"`` searches all frequencies again, except inside `torch.compile`."""
+    """After how many training steps ``"norm"`` searches all frequencies again, except inside
+    `torch.compile`."""
 
     def forward(self, weight: Tensor) -> Tensor:
+        """The divided weight."""
         weight = whole(weight)
         if self.stale:
             self.engine.restart([weight.detach()], self.initial_steps)
@@ -54,11 +56,13 @@ class SpectralNorm(nn.Module):
         return weight
 
     def _load_from_state_dict(self, state_dict: Any, prefix: str, *args: Any) -> None:
-        # A state dict of another kind of model, loaded with strict=False, has weights and no vectors for them.
+        # A state dict of another kind of model, loaded with strict=False, has weights and no vectors for
+        # them.
         super()._load_from_state_dict(state_dict, prefix, *args)
         self.stale = not any(key.startswith(f"{prefix}engine.") for key in state_dict)
 
     def extra_repr(self) -> str:
+        """The settings."""
         return f"target={self.target}, quantity={self.quantity!r}"
 
 
@@ -72,14 +76,14 @@ def spectral_norm(
 ) -> Module:
     """Registers a parametrization that keeps the norm of a convolution or linear layer at about `target`.
 
-    The weight becomes W / max(1, b(W)/target), where b is the norm of the *convolution* (stride, dilation, groups and
-    transposition included), and not that of one reshape of its weight, which
-    :func:`torch.nn.utils.parametrizations.spectral_norm` takes: that leaves a convolution with q taps at a norm of
-    up to √q times the target (T10). Weights whose norm is below the target stay as they are.
+    The weight becomes W / max(1, b(W)/target), where b is the norm of the *convolution* (stride, dilation,
+    groups and transposition included), and not that of one reshape of its weight, which
+    :func:`torch.nn.utils.parametrizations.spectral_norm` takes: that leaves a convolution with q taps at a
+    norm of up to √q times the target (T10). Weights whose norm is below the target stay as they are.
 
-    b is an estimate, from below for ``"norm"``: the layer may exceed the target a little, until :func:`finish`
-    rescales it by a proved bound. Padding is not looked at: with padding modes other than zeros the layer's norm may
-    be larger by a factor that :func:`finish` takes into account.
+    b is an estimate, from below for ``"norm"``: the layer may exceed the target a little, until
+    :func:`finish` rescales it by a proved bound. Padding is not looked at: with padding modes other than
+    zeros the layer's norm may be larger by a factor that :func:`finish` takes into account.
 
     Args:
         module: a convolution, transposed convolution (1D to 3D) or linear layer; returned, changed in place.
@@ -97,7 +101,9 @@ def spectral_norm(
     """
     geometry = lattice(module)
     if geometry is None:
-        raise ValueError(f"spectral_norm: expected a convolution or linear layer, got {type(module).__name__}")
+        raise ValueError(
+            f"spectral_norm: expected a convolution or linear layer, got {type(module).__name__}"
+        )
     if not 0 < target < math.inf:
         raise ValueError(f"target: expected a positive finite number, got {target}")
     layer = Layer("", geometry)

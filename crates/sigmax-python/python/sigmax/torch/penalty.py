@@ -35,20 +35,22 @@ def one_of(name: str, value: str, expected: tuple[str, ...]) -> None:
 class SpectralPenalty(nn.Module):
     """β times the norms of a model's convolutions, to be added to the loss.
 
-    ``penalty(model)`` takes one power step per layer, with vectors that stay warm from call to call, and returns the
-    penalty on the graph of the model's weights. Its gradient is exact for the singular vectors of that step, which
-    are held fixed (T11). What is returned is an estimate, from below, of what ``quantity`` names: not a bound.
+    ``penalty(model)`` takes one power step per layer, with vectors that stay warm from call to call, and
+    returns the penalty on the graph of the model's weights. Its gradient is exact for the singular vectors of
+    that step, which are held fixed (T11). What is returned is an estimate, from below, of what ``quantity``
+    names: not a bound.
 
     The quantities of a layer with kernel K, q taps after the reduction of its stride, and reshapes M_A:
 
-    - ``"four"``: min over A of √q·‖M_A‖₂, the least of the four bounds (Singla and Feizi 2021; 2^m of them with m
-      axes);
-    - ``"weighted"``: min over A of √(Σα⁻²)·√(Σβ⁻²)·‖D_α M_A D_β‖₂, the weights moved by one fixed-point step per
-      power step: closer to the norm;
+    - ``"four"``: min over A of √q·‖M_A‖₂, the least of the four bounds (Singla and Feizi 2021; 2^m of them
+      with m axes);
+    - ``"weighted"``: min over A of √(Σα⁻²)·√(Σβ⁻²)·‖D_α M_A D_β‖₂, the weights moved by one fixed-point step
+      per power step: closer to the norm;
     - ``"norm"``: ‖F(θ)‖₂ at a frequency θ that follows the peak of the symbol: the norm itself.
 
-    Stride, groups, dilation and transposition are read from the modules. Padding is not: the norm is that over all
-    input sizes with zero padding, which for other padding modes is without the factor of the padding.
+    Stride, groups, dilation and transposition are read from the modules. Padding is not: the norm is that
+    over all input sizes with zero padding, which for other padding modes is without the factor of the
+    padding.
 
     Vectors are a function of the seed and the layer's name, and no random state is touched: all ranks of a
     data-parallel training have the same ones. Keep the penalty beside the model, not inside it.
@@ -111,7 +113,8 @@ class SpectralPenalty(nn.Module):
             places.setdefault((weight.device, weight.dtype), []).append(place)
         self.places = list(places.values())
         self.engines = nn.ModuleList(
-            engine(quantity, [self.layers[place] for place in some], weights[some[0]], seed) for some in self.places
+            engine(quantity, [self.layers[place] for place in some], weights[some[0]], seed)
+            for some in self.places
         )
         for some, part in self.parts(weights):
             some.restart(part, initial_steps)
@@ -137,9 +140,10 @@ class SpectralPenalty(nn.Module):
         return values.sum()
 
     def add_grad_(self, model: nn.Module, scale: float | Tensor = 1.0) -> Tensor:
-        """Adds `scale` times the penalty's gradient to the gradients of the model's parameters, and returns the
-        penalty. For use after ``loss.backward()``: no hooks of parameters run, so that under DDP and FSDP2 it comes
-        after the reduction over ranks. With a `GradScaler`, `scale` is its scale, or the gradients are unscaled."""
+        """Adds `scale` times the penalty's gradient to the gradients of the model's parameters, and returns
+        the penalty. For use after ``loss.backward()``: no hooks of parameters run, so that under DDP and
+        FSDP2 it comes after the reduction over ranks. With a `GradScaler`, `scale` is its scale, or the
+        gradients are unscaled."""
         parameters = trainable(self.modules_of(model))
         with torch.enable_grad():
             penalty: Tensor = self(model)
@@ -165,8 +169,8 @@ class SpectralPenalty(nn.Module):
 
     @torch.no_grad()
     def estimates(self, model: nn.Module) -> dict[str, float]:
-        """The quantity of every layer at the model's weights, by name, as :meth:`forward` would see it. The state
-        stays as it is. Estimates, from below: not bounds."""
+        """The quantity of every layer at the model's weights, by name, as :meth:`forward` would see it. The
+        state stays as it is. Estimates, from below: not bounds."""
         names = [self.layers[place].name for places in self.places for place in places]
         parts = self.parts(self.weights(model))
         values = [value for engine, part in parts for value in engine(part, False).tolist()]
@@ -175,7 +179,8 @@ class SpectralPenalty(nn.Module):
 
     @torch.no_grad()
     def rescan(self, model: nn.Module) -> None:
-        """Searches all frequencies for higher peaks, for the quantity ``"norm"``; does nothing for the others."""
+        """Searches all frequencies for higher peaks, for the quantity ``"norm"``; does nothing for the
+        others."""
         for engine, part in self.parts(self.weights(model)):
             engine.search(part)
 
@@ -217,11 +222,13 @@ class SpectralPenalty(nn.Module):
         for key in ("quantity", "layers"):
             if state[key] != mine[key]:
                 raise ValueError(
-                    f"the state is that of another penalty: expected the {key} {mine[key]}, found {state[key]}"
+                    "the state is that of another penalty: "
+                    f"expected the {key} {mine[key]}, found {state[key]}"
                 )
         self.steps = state["steps"]
 
     def extra_repr(self) -> str:
+        """The settings."""
         target = "" if self.target is None else f", target={self.target}"
         settings = f"beta={self.beta}, quantity={self.quantity!r}, reduction={self.reduction!r}{target}"
         return f"{len(self.layers)} layers, {settings}"

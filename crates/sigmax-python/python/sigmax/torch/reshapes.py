@@ -1,15 +1,16 @@
 """The least of the four bounds (T9, T11) and of the weighted four (T12), for all layers of a model at once.
 
-No reshape M_A is written out. With taps t = (a, f), a on the axes of A and f on the others, the kernel is kept as one
-matrix `[R, C·Q]`. The left vectors of all reshapes lie below each other, one row per (A, a), and the right vectors are
-expanded to one row per (A, a) that is zero at the taps with another a. Then, for all reshapes at once,
+No reshape M_A is written out. With taps t = (a, f), a on the axes of A and f on the others, the kernel is
+kept as one matrix `[R, C·Q]`. The left vectors of all reshapes lie below each other, one row per (A, a), and
+the right vectors are expanded to one row per (A, a) that is zero at the taps with another a. Then, for all
+reshapes at once,
 
 - Mᵀu is the product of the left rows and the kernel, read where a is that of the row, summed over a;
 - M v is the product of the expanded right rows and the kernel;
 - the gradient, Σ u vᵀ, is the product of left and expanded right rows.
 
-Three batched products per group of layers; norms, choice, weights and the update of the vectors are done in tables that
-hold the rows of all groups.
+Three batched products per group of layers; norms, choice, weights and the update of the vectors are done in
+tables that hold the rows of all groups.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ import torch
 from torch import Tensor, nn
 
 from sigmax.torch.engine import Engine, Saved, decisive, share, table_of
-from sigmax.torch.lattice import Group
+from sigmax.torch.lattice import Group, Index
 from sigmax.torch.layers import Layer
 
 TINY = 1e-36
@@ -47,8 +48,9 @@ def reshapes(taps: tuple[int, ...]) -> list[Subset]:
 
 @dataclass(frozen=True)
 class Panel:
-    """The kernels of a group as matrices `[B, R, C·Q]`, or flipped as `[B, C, R·Q]`, and the reshapes that are taken of
-    them. The flipped kernel's reshape with A on the rows is the transpose of M for the other axes."""
+    """The kernels of a group as matrices `[B, R, C·Q]`, or flipped as `[B, C, R·Q]`, and the reshapes that
+    are taken of them. The flipped kernel's reshape with A on the rows is the transpose of M for the other
+    axes."""
 
     group: int
     batch: int
@@ -78,8 +80,8 @@ class Panel:
 
 
 def panels(place: int, group: Group) -> list[Panel]:
-    """The panels of a group. Rows and zeros of a panel grow with the taps of A: where there are many taps, reshapes
-    that hold more than half of them, on a logarithmic scale, are taken of the flipped kernel."""
+    """The panels of a group. Rows and zeros of a panel grow with the taps of A: where there are many taps,
+    reshapes that hold more than half of them, on a logarithmic scale, are taken of the flipped kernel."""
     lattice = group.lattice
     taps = lattice.lifted
     kept, flipped = [], []
@@ -125,8 +127,8 @@ def rest(tap: tuple[int, ...], held: Subset) -> tuple[int, ...]:
 
 
 class Bucket(nn.Module):
-    """The tables of several panels: left vectors `[N, J, rows (A, a), channels]`, right ones `[N, J, channels, rows
-    (A, f)]`. J is the number of vectors per reshape: 1, or 2 where weighted."""
+    """The tables of several panels: left vectors `[N, J, rows (A, a), channels]`, right ones `[N, J,
+    channels, rows (A, f)]`. J is the number of vectors per reshape: 1, or 2 where weighted."""
 
     vectors: Tensor
     shares: Tensor
@@ -171,8 +173,9 @@ class Bucket(nn.Module):
                 held = layout.held[split]
                 if held in panel.held and all(t < q for t, q in zip(tap, panel.taps, strict=True)):
                     row, column = layout.left[split, part(tap, held)], layout.right[split, rest(tap, held)]
-                    diagonal[here, :, : panel.cols, e] = product[(slice(None), slice(None), row, slice(None), *tap)]
-                    expanded[(slice(None), slice(None), row, slice(None), *tap)] = right[here, :, : panel.cols, column]
+                    cell: Index = (slice(None), slice(None), row, slice(None), *tap)
+                    diagonal[here, :, : panel.cols, e] = product[cell]
+                    expanded[cell] = right[here, :, : panel.cols, column]
                     inside = math.prod(panel.taps[axis] for axis in held)
                     mean[here, row] = 1 / inside
                     mean[here, self.left + column] = inside / math.prod(panel.taps)
@@ -267,9 +270,9 @@ class Bucket(nn.Module):
         return right
 
     def rebalance(self, energy: Tensor, squares: Tensor) -> None:
-        """Moves the shares, geometrically, towards the taps' energies: where they meet, the bound is stationary in
-        the weights. The best weights often make the two largest singular values equal, so both vectors count, the
-        smaller one (σ₂/σ₁)¹⁶ times."""
+        """Moves the shares, geometrically, towards the taps' energies: where they meet, the bound is
+        stationary in the weights. The best weights often make the two largest singular values equal, so both
+        vectors count, the smaller one (σ₂/σ₁)¹⁶ times."""
         blend = torch.softmax(8 * squares.clamp_min(TINY).log(), 1)
         energy = (energy * blend[..., self.split]).sum(1) + self.floor
         moved = self.shares.pow(1 - PACE) * energy.pow(PACE)
@@ -277,7 +280,8 @@ class Bucket(nn.Module):
         self.shares.copy_(moved / lengths[:, self.owner])
 
     def pull(self, saved: Saved, scale: Tensor) -> list[Tensor]:
-        """`scale` (`[N, J, splits]`) times the gradients of the reshapes' norms, per panel as its matrices."""
+        """`scale` (`[N, J, splits]`) times the gradients of the reshapes' norms, per panel as its
+        matrices."""
         image, inverse_norms, *expanded = saved
         splits = len(self.held)
         scale = scale * inverse_norms[..., :splits] * inverse_norms[..., splits:]
@@ -299,7 +303,6 @@ def pick(parts: list[Tensor], index: Tensor) -> Tensor:
 class Reshapes(Engine):
     """Values of the four bounds, or of the weighted four."""
 
-    table: Tensor
     limits: Tensor
     factor: Tensor
 
@@ -334,6 +337,7 @@ class Reshapes(Engine):
         self.register_buffer("factor", factor, persistent=False)
 
     def start(self) -> None:
+        """As the base class says."""
         for bucket in self.each():
             bucket.vectors.zero_()
             layout = Layout(bucket.members)
@@ -359,6 +363,7 @@ class Reshapes(Engine):
         return (bucket for bucket in self.buckets if isinstance(bucket, Bucket))
 
     def step(self, kernels: list[Tensor], keep: bool) -> tuple[Tensor, Saved]:
+        """As the base class says."""
         squares, saved = [], []
         for bucket in self.each():
             matrices = [panel.matrix(kernels[panel.group]) for panel in bucket.members]
@@ -371,6 +376,7 @@ class Reshapes(Engine):
         return value.sqrt() * self.factor, [entry, *(which for _, which in best), *saved]
 
     def pull(self, saved: Saved, scale: Tensor) -> list[Tensor]:
+        """As the base class says."""
         entry, *saved = saved
         each = list(self.each())
         which, saved = saved[: len(each)], saved[len(each) :]

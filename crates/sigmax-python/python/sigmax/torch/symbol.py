@@ -1,8 +1,9 @@
 """The norm itself, from below: ‖F(θ)‖ at a frequency that follows the peak of the symbol (T13).
 
-F(θ) = Σ_t K_t·exp(i⟨o_t, θ⟩) with o_t the tap's offset from the centre. A unit pair (u, v) makes of it the function
-g(θ) = Re⟨u, F(θ)v⟩ = Re Σ_t q_t·exp(i⟨o_t, θ⟩), nowhere above ‖F(θ)‖. A step is a power step at θ and one move uphill
-on g. Complex numbers are kept as pairs of real ones, because modules are cast between real types.
+F(θ) = Σ_t K_t·exp(i⟨o_t, θ⟩) with o_t the tap's offset from the centre. A unit pair (u, v) makes of it the
+function g(θ) = Re⟨u, F(θ)v⟩ = Re Σ_t q_t·exp(i⟨o_t, θ⟩), nowhere above ‖F(θ)‖. A step is a power step at θ
+and one move uphill on g. Complex numbers are kept as pairs of real ones, because modules are cast between
+real types.
 """
 
 from __future__ import annotations
@@ -45,6 +46,7 @@ class Rows:
 
     @property
     def here(self) -> slice:
+        """The rows."""
         return slice(self.first, self.first + self.batch)
 
     @property
@@ -58,8 +60,8 @@ class Rows:
         )
 
     def grid(self) -> tuple[Tensor, Tensor]:
-        """Half of the torus, coarsely, `[P, 3]`: F(−θ) is the conjugate of F(θ). And which points are neighbours,
-        `[P, P]`."""
+        """Half of the torus, coarsely, `[P, 3]`: F(−θ) is the conjugate of F(θ). And which points are
+        neighbours, `[P, P]`."""
         counts = [1 if k == 1 else max(8, 4 * (k - 1)) for k in self.taps]
         points = [
             point
@@ -139,13 +141,15 @@ class Bucket(nn.Module):
         self.register_buffer("vectors", torch.zeros(n, columns, 2, dtype=dtype))
 
     def phases(self, theta: Tensor, turns: int) -> Tensor:
-        """cos φ and sin φ, and −cos φ for three `turns`, of φ = ⟨o, θ⟩: `[N, m, taps, turns]` for m frequencies per
-        row. They are cosines of φ less so many quarters of a turn."""
+        """cos φ and sin φ, and −cos φ for three `turns`, of φ = ⟨o, θ⟩: `[N, m, taps, turns]` for m
+        frequencies per row. They are cosines of φ less so many quarters of a turn."""
         shift, waves = getattr(self, f"shift{turns}"), getattr(self, f"waves{turns}")
         angles = torch.baddbmm(shift, theta, waves)
         return angles.cos().view(*angles.shape[:2], self.taps, turns)
 
-    def step(self, kernels: list[Tensor], theta: Tensor, vectors: Tensor) -> tuple[Tensor, Tensor, Tensor, Saved]:
+    def step(
+        self, kernels: list[Tensor], theta: Tensor, vectors: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor, Saved]:
         """A power step and an ascent: g, θ and v afterwards, and what the gradient needs."""
         waves = self.phases(theta, 3)
         v = torch.view_as_complex(vectors)
@@ -176,7 +180,8 @@ class Bucket(nn.Module):
         return value, theta, new, [theta, scale, *pairs]
 
     def climb(self, theta: Tensor, waves: Tensor, q: Tensor) -> tuple[Tensor, Tensor]:
-        """The best of: θ, a Newton step, and a gradient step so short that it cannot lose. Never below where it was."""
+        """The best of: θ, a Newton step, and a gradient step so short that it cannot lose. Never below where
+        it was."""
         # Re and Im of q·exp(iφ): the waves from the first on, and from the second on.
         z = (waves[:, 0].unfold(2, 2, 1) * q.unsqueeze(2)).sum(3)
         # The value, and the negative Hessian with its columns also turned by one and by two axes.
@@ -208,7 +213,6 @@ class Bucket(nn.Module):
 class Symbol(Engine):
     """The tracked norm."""
 
-    table: Tensor
     limits: Tensor
 
     def __init__(self, layers: Sequence[Layer], dtype: torch.dtype, seed: int) -> None:
@@ -238,6 +242,7 @@ class Symbol(Engine):
         return (bucket for bucket in self.buckets if isinstance(bucket, Bucket))
 
     def start(self) -> None:
+        """As the base class says."""
         for bucket in self.each():
             bucket.theta.zero_()
             for member in bucket.members:
@@ -246,6 +251,7 @@ class Symbol(Engine):
                 bucket.vectors[member.here, : member.cols] = vectors / norms
 
     def step(self, kernels: list[Tensor], keep: bool) -> tuple[Tensor, Saved]:
+        """As the base class says."""
         values, saved = [], []
         for bucket in self.each():
             mine = [kernels[member.group] for member in bucket.members]
@@ -260,6 +266,7 @@ class Symbol(Engine):
         return value, [entry, *saved]
 
     def pull(self, saved: Saved, scale: Tensor) -> list[Tensor]:
+        """As the base class says."""
         entry, *saved = saved
         row = self.table.flatten(1).gather(1, entry.unsqueeze(1)).squeeze(1)
         sizes = [len(bucket.theta) for bucket in self.each()]
@@ -275,8 +282,8 @@ class Symbol(Engine):
         return [gradients[place] for place in range(len(self.groups))]
 
     def rescan(self, kernels: list[Tensor]) -> None:
-        """Searches the whole torus coarsely, follows up the best peaks, and moves the state to one of them where it
-        is higher than what is tracked."""
+        """Searches the whole torus coarsely, follows up the best peaks, and moves the state to one of them
+        where it is higher than what is tracked."""
         for bucket in self.each():
             mine = [kernels[member.group] for member in bucket.members]
             best, theta, vectors, _ = bucket.step(mine, bucket.theta, bucket.vectors)
@@ -300,8 +307,8 @@ class Symbol(Engine):
 
 
 def scan_vector(member: Rows, like: Tensor) -> Tensor:
-    """`[C, 2]`, the same for every kernel: fractional parts of multiples of the golden ratio, no structure that a
-    kernel would have."""
+    """`[C, 2]`, the same for every kernel: fractional parts of multiples of the golden ratio, no structure
+    that a kernel would have."""
     steps = torch.arange(1, 2 * member.cols + 1, device=like.device, dtype=torch.float64)
     vector = (steps * 0.6180339887498949).frac() - 0.5
     unit: Tensor = vector / torch.linalg.vector_norm(vector)
