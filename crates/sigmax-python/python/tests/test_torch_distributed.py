@@ -56,7 +56,7 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, dic
     ]
     try:
         for process in processes:
-            _, errors = process.communicate(timeout=150)
+            _, errors = process.communicate(timeout=400)
             assert process.returncode == 0, errors
     finally:
         for process in processes:
