@@ -94,6 +94,8 @@ pub(crate) fn gram(a: MatRef<'_, f64>) -> Mat<f64> {
 
 /// Columns of a Gram matrix that are computed at a time.
 const GRAM_COLUMNS: usize = 256;
+/// Terms of their sums that are added at a time.
+const GRAM_DEPTH: usize = 2048;
 
 /// A Aᵀ, both triangles filled, in parallel where it is large; `None` where time was over before.
 pub(crate) fn gram_until(a: MatRef<'_, f64>, deadline: Option<Instant>) -> Option<Mat<f64>> {
@@ -111,8 +113,12 @@ pub(crate) fn gram_until(a: MatRef<'_, f64>, deadline: Option<Instant>) -> Optio
             }
             let columns = GRAM_COLUMNS.min(n - start);
             let mut block = Mat::zeros(n - start, columns);
-            let rows = a.subrows(start, n - start);
-            product(block.as_mut(), rows, a.subrows(start, columns).transpose());
+            // faer copies what it multiplies: a part at a time.
+            for first in (0..a.ncols()).step_by(GRAM_DEPTH) {
+                let part = a.subcols(first, GRAM_DEPTH.min(a.ncols() - first));
+                let (rows, own) = (part.subrows(start, n - start), part.subrows(start, columns));
+                add_product(block.as_mut(), rows, own.transpose());
+            }
             Some(block)
         })
         .collect();

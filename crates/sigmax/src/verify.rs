@@ -181,17 +181,37 @@ pub(crate) fn matrix_norm_until(a: MatRef<'_, f64>, deadline: Option<Instant>) -
     }
 }
 
+/// `y = A·x`, without a copy of A where its rows or its columns lie one after the other.
+fn apply(y: &mut [f64], a: MatRef<'_, f64>, x: &[f64]) {
+    if a.col_stride() == 1 {
+        for (i, y) in y.iter_mut().enumerate() {
+            let row = a.row(i).transpose();
+            *y = match row.try_as_col_major() {
+                Some(row) => krylov::dot(row.as_slice(), x),
+                None => row.iter().zip(x).map(|(a, x)| a * x).sum(),
+            };
+        }
+        return;
+    }
+    y.fill(0.0);
+    for (j, &x) in x.iter().enumerate() {
+        match a.col(j).try_as_col_major() {
+            Some(column) => krylov::axpy(x, column.as_slice(), y),
+            None => y
+                .iter_mut()
+                .zip(a.col(j).iter())
+                .for_each(|(y, a)| *y += x * a),
+        }
+    }
+}
+
 /// What two steps of power iteration make of a vector on the side of the rows.
 fn power_steps(a: MatRef<'_, f64>) -> Vec<f64> {
     let mut vector = krylov::quasi_random(a.nrows(), 7);
     let mut other = vec![0.0; a.ncols()];
     for _ in 0..2 {
-        linalg::product(
-            linalg::column_mut(&mut other),
-            a.transpose(),
-            linalg::column(&vector),
-        );
-        linalg::product(linalg::column_mut(&mut vector), a, linalg::column(&other));
+        apply(&mut other, a.transpose(), &vector);
+        apply(&mut vector, a, &other);
         krylov::normalise(&mut vector);
     }
     vector
@@ -235,7 +255,7 @@ fn prove_gram(gram: MatRef<'_, f64>, error: f64, guess: f64, deadline: Option<In
 /// frequency), rounding included.
 pub(crate) fn matrix_norm_lower(a: MatRef<'_, f64>, v: &[f64]) -> f64 {
     let mut image = vec![0.0; a.nrows()];
-    linalg::product(linalg::column_mut(&mut image), a, linalg::column(v));
+    apply(&mut image, a, v);
     // ‖fl(Av) − Av‖ ≤ γ·‖|A|‖₂·‖v‖, and both squared lengths are sums of squares.
     let slack = mul_up(gamma(a.ncols() + 2), sqrt_up(CheapNorms::of(a).smaller()));
     let roundings = gamma(a.nrows() + a.ncols() + 8);
