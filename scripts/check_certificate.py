@@ -31,12 +31,14 @@ from mpmath import mp, mpf
 
 from certificate.bounds import U, check_bounds
 from certificate.common import INF, NotCovered, Rejected, bound, items, need, number, parse, record, whole
+from certificate.local import Local
 from certificate.network import build
 from certificate.second_order import SecondOrder
 from certificate.values import P, evaluate, fixed, integers
 
 CLAIM = ("for every x with ‖x − image‖₂ ≤ radius, in the units of the network's input before the normalisation, the "
          "largest logit of x is that of label; nothing is claimed where radius is 0")
+CLAIM_WITHIN = CLAIM.replace("normalisation, the", "normalisation, whose entries are all between the two numbers of range, the")
 ASSUMPTIONS = [
     "the network is the function that the model file defines, in inference mode, with its parameters as exact numbers; "
     "each image is mapped alone",
@@ -46,7 +48,16 @@ ASSUMPTIONS = [
 HEADER = "certificates claim assumptions arithmetic model mean std input_size layout picture logits classes lipschitz nodes"
 VERSIONS = {2: False, 3: True}  # whether the header has a key `curvature`
 LINE = "index label prediction radius margin logits error exact"
-MORE_OF_HEADER, MORE_OF_LINE = ["curvature"], ["bytes", "values", "tangents"]
+MORE_OF_HEADER, MORE_OF_LINE = ["curvature", "range"], ["bytes", "values", "tangents", "local", "slopes"]
+
+
+def limits(header):
+    """The two numbers between which the entries of inputs lie; None: they may be anything."""
+    if not hasattr(header, "range"):
+        return None
+    least, most = (float(number(v)) for v in items(header.range)) if len(items(header.range)) == 2 else (0, 0)
+    need(least < most, "the range")
+    return least, most
 
 
 class Checker:
@@ -64,6 +75,8 @@ class Checker:
         need((nodes[output].name, self.classes) == (header.logits, whole(header.classes)) and self.classes > 1, "logits or classes")
         stated = getattr(header, "curvature", None)
         self.second = None if stated is None else SecondOrder(nodes, output, header)
+        self.limits = limits(header)
+        self.around = None
 
     def slopes(self, y):
         """||w_y - w_t|| of the last layer, for all t; None where that is no matrix."""
@@ -87,6 +100,9 @@ class Checker:
             pixels = fixed(np.array(given, dtype=object), P)
             rounding += 0 if line.exact else mp.norm(given) * U * (1 + 4 * U)
         need(pixels.size == n, f"number of pixels, {pixels.size} instead of {n}")
+        if self.limits:
+            least, most = self.limits
+            need(all(least <= float(mp.ldexp(mpf(v), -P)) <= most for v in pixels), "a pixel that is not in the range")
         return pixels.reshape(shape), rounding
 
     def values(self, pixels, error):
@@ -125,6 +141,13 @@ class Checker:
         if self.second:
             for t, radius in self.second.tangents(self, line, values, pixels).items():
                 radii[t] = max(radii[t], radius)
+        need(not hasattr(line, "local") or line.local is True and bound(line.radius) > 0, "local without a radius", NotCovered)
+        need(not hasattr(line, "slopes") or hasattr(line, "local"), "slopes without bounds around the image", NotCovered)
+        if hasattr(line, "local"):
+            self.around = self.around or Local(self.nodes, self.owns, self.throughs, self.logits, self.limits)
+            left = [t for t, r in radii.items() if not bound(line.radius) <= r]
+            need(bound(line.radius) < INF, "an infinite radius by bounds around the image")
+            radii |= dict.fromkeys(self.around.proved(line, values, left, line.radius), bound(line.radius))
         # For each of them, as the least of several may not be that where one is NaN.
         need(bound(line.radius) >= 0 and number(line.margin) >= 0, "a radius or a margin below 0")
         follows(all(bound(line.radius) <= r for r in radii.values()), f"radius {line.radius}")
@@ -144,7 +167,8 @@ def check(args):
     need(type(header.certificates) is int and header.certificates in VERSIONS and header.arithmetic == "real",
          f"certificates of version {header.certificates} for arithmetic {header.arithmetic!r}; covered are 2 and 3, 'real'", NotCovered)
     need(VERSIONS[header.certificates] == hasattr(header, "curvature"), "its keys are those of another version", NotCovered)
-    need((header.claim, header.assumptions) == (CLAIM, ASSUMPTIONS), "the claim or the assumptions are not the known ones")
+    claim = CLAIM_WITHIN if limits(header) else CLAIM
+    need((header.claim, header.assumptions) == (claim, ASSUMPTIONS), "the claim or the assumptions are not the known ones")
     stated, model = record(header.model, "sha256 external"), onnx.load_model_from_string(content)
     tensors = [*model.graph.initializer, *(a.t for node in model.graph.node for a in node.attribute)]
     external = {e.value for t in tensors for e in t.external_data if e.key == "location"}
