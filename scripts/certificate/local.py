@@ -319,7 +319,7 @@ class Prepared:
         for g in range(node.groups):
             w = node.weight[g * group:(g + 1) * group].reshape(group, -1)
             part = rows[:, g * group:(g + 1) * group].transpose(0, 2, 1).reshape(-1, group) @ w
-            part = part.reshape(count, len(pixels), per, -1)
+            part = part.reshape(count, len(pixels), per, under.shape[1])
             for tap in range(under.shape[1]):
                 found[:, under[g * per:(g + 1) * per, tap][:, pixels]] += part[:, :, :, tap].transpose(0, 2, 1)
         return found[:, :-1]
