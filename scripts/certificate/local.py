@@ -79,7 +79,8 @@ def smooth(x, y, low, high, op, count=4):
     start, end = ends[:-1], np.maximum(ends[:-1], ends[1:])
     point = x + (0.5 * start + 0.5 * end)
     def at(f):
-        return np.array([[float(f(mpf(float(v)))) for v in row] for row in point])
+        with mp.workprec(100):  # far below the rounding to float64
+            return np.array([[float(f(mpf(float(v)))) for v in row] for row in point])
     need(np.isfinite(point).all(), "a value that is too large", NotCovered)
     value, slope = at(SMOOTH[op]), at(derivative)
     off = 4 * U * (np.abs(point) + np.abs(x))  # of x + (point - x) from the point
