@@ -128,10 +128,9 @@ def rule(pieces, c, steps):
         least, most = ends.min(0), ends.max(0)
         open_ = np.where(steps < RULE, least + steps / MOST * (most - least), open_)
     def slopes(multiplier):
-        with np.errstate(all="ignore"):
-            width = np.where(multiplier > 0, 0.5 * np.abs(c * turn) / multiplier, np.inf)
-            left, right = np.maximum(start[0], -width), np.minimum(end[-1], width)
-            chord = (near(pieces, right) - near(pieces, left)) / (right - left)
+        width = np.where(multiplier > 0, 0.5 * np.abs(c * turn) / multiplier, np.inf)
+        left, right = np.maximum(start[0], -width), np.minimum(end[-1], width)
+        chord = (near(pieces, right) - near(pieces, left)) / (right - left)
         return np.where(c * turn > 0, open_, np.where(right > left, chord, middle))
     return slopes, c * turn
 
@@ -147,29 +146,28 @@ def search(pieces, c, ball, slopes, first, care):
     fixed = np.abs(c) * (np.abs(value) + error) + far * (np.abs(c * slope) + far * np.abs(curved))
     most = far.max(0)
     best, chosen, multiplier = np.full(len(c), -np.inf), np.zeros_like(c), first
-    with np.errstate(all="ignore"):
-        for _ in range(tries):
-            lam = multiplier[:, None]
-            g = c * slopes(lam)
-            inner, d = b - g, curved + lam
-            t = np.where(d > 0, np.clip(-inner / np.where(d > 0, d, 1), start, end), start)
-            found = a + t * (inner + 0.5 * d * t)
-            if not (d > 0).all():
-                other = np.where(d > 0, t, end)
-                at_end = a + other * (inner + 0.5 * d * other)
-                t, found = np.where(at_end < found, other, t), np.fmin(found, at_end) + 0 * at_end
-            place = found.argmin(0)[None]  # a NaN is the least
-            least, t = (np.take_along_axis(v, place, 0)[0] for v in (found, t))
-            size = fixed.max(0) + most * (np.abs(g) + most * lam)
-            paid = up(up(ball * ball) * multiplier) * 0.5
-            k = less(least.sum(1) - 8 * share(n) * size.sum(1), paid) - 4 * share(n) * size.sum(1) - (n + 1) * TINY * (1 + ball)**2
-            better = k > best
-            best, chosen = np.where(better, k, best), np.where(better[:, None], g, chosen)
-            ratio = np.sqrt((np.where(c == 0, 0, t)**2).sum(1)) / ball
-            if not (np.abs(ratio - 1) > close).any() or not multiplier.any() and (ratio <= 1).all():
-                break
-            multiplier = multiplier * ratio
-            multiplier = np.where((multiplier > 0) & np.isfinite(multiplier), multiplier, 0)
+    for _ in range(tries):
+        lam = multiplier[:, None]
+        g = c * slopes(lam)
+        inner, d = b - g, curved + lam
+        t = np.where(d > 0, np.clip(-inner / np.where(d > 0, d, 1), start, end), start)
+        found = a + t * (inner + 0.5 * d * t)
+        if not (d > 0).all():
+            other = np.where(d > 0, t, end)
+            at_end = a + other * (inner + 0.5 * d * other)
+            t, found = np.where(at_end < found, other, t), np.fmin(found, at_end) + 0 * at_end
+        place = found.argmin(0)[None]  # a NaN is the least
+        least, t = (np.take_along_axis(v, place, 0)[0] for v in (found, t))
+        size = fixed.max(0) + most * (np.abs(g) + most * lam)
+        paid = up(up(ball * ball) * multiplier) * 0.5
+        k = less(least.sum(1) - 8 * share(n) * size.sum(1), paid) - 4 * share(n) * size.sum(1) - (n + 1) * TINY * (1 + ball) * (1 + ball)
+        better = k > best
+        best, chosen = np.where(better, k, best), np.where(better[:, None], g, chosen)
+        ratio = np.sqrt((np.where(c == 0, 0, t)**2).sum(1)) / ball
+        if not (np.abs(ratio - 1) > close).any() or not multiplier.any() and (ratio <= 1).all():
+            break
+        multiplier = multiplier * ratio
+        multiplier = np.where((multiplier > 0) & np.isfinite(multiplier), multiplier, 0)
     return chosen, best
 
 
@@ -179,7 +177,7 @@ def bend(pieces, bent, c, ball, steps, care):
     _, _, _, value, slope, _, _, error = pieces[:, 0]
     flat, size = ~bent, np.abs(c) * (np.abs(value) + error)
     g[:, flat] = c[:, flat] * slope[flat]
-    k = (c * value - np.abs(c) * error)[:, flat].sum(1) - 8 * share(n) * size[:, flat].sum(1) - (n + 1) * TINY * (1 + ball)**2
+    k = (c * value - np.abs(c) * error)[:, flat].sum(1) - 8 * share(n) * size[:, flat].sum(1) - (n + 1) * TINY * (1 + ball) * (1 + ball)
     inexact = flat & ~np.isin(slope, (-1.0, 0.0, 1.0))
     if inexact.any():
         k = less(k, up(ROOM * norms(g[:, inexact])) * ball)
@@ -204,14 +202,12 @@ class Pool:
         self.winner = under[np.arange(self.count), value.argmax(1)]
         top = np.maximum(value.max(1), bottom)
         surely = np.maximum(of(x + low).max(1), bottom)[:, None]
-        with np.errstate(invalid="ignore"):
-            size = 4 * U * (np.abs(surely) + np.abs(value) + np.abs(of(high)))
-            may = there & ~(of(x + high) + size < surely)
+        size = 4 * U * (np.abs(surely) + np.abs(value) + np.abs(of(high)))
+        may = there & ~(of(x + high) + size < surely)
         others = may & (under != self.winner[:, None])
         self.undecided = others.any(1)
         second = np.maximum(np.where(others, value, -np.inf).max(1), bottom)
-        with np.errstate(invalid="ignore"):
-            theta = np.where(self.undecided, 0.5 * (top + second), 0.0)
+        theta = np.where(self.undecided, 0.5 * (top + second), 0.0)
         self.above = np.where(self.undecided, theta - top + ROOM * (np.abs(theta) + np.abs(top)), 0.0)
         window, place = np.nonzero(may & self.undecided[:, None])
         self.entry = np.concatenate([self.winner, under[window, place]])
@@ -346,10 +342,10 @@ class Around:
                 high = np.maximum(-less(-most, -self.x[0]), 0) if limits else np.full(len(self.x[0]), np.inf)
             else:
                 before = [self.ball[j] for j in node.inputs]
-                spread = up(math.fsum(before)) if node.op == "sum" else up(math.sqrt(math.fsum(v * v for v in before)) + TINY**0.5)
+                spread = up(sum(before)) if node.op == "sum" else up(math.sqrt(sum(v * v for v in before)) + TINY**0.5)
                 own = float(owns[i])
                 wide = 1.0 if node.op == "sum" else own
-                carried = own * up(math.fsum(rough[j] for j in node.inputs)) if own else 0.0
+                carried = own * up(sum(rough[j] for j in node.inputs)) if own else 0.0
                 off = up(carried + rough[i] + 4 * 2.0**-P * math.sqrt(len(self.x[i])))
                 ball = min(ball, up((wide * spread if wide else 0.0) + off))
                 self.off.append(off)
@@ -429,35 +425,34 @@ class Around:
         while pending:
             rows = pending.pop(i := max(pending))
             node, length = self.nodes[i], norms(rows)
-            with np.errstate(invalid="ignore"):  # infinity times 0
-                by_ball = less(total, length * self.ball[i])
-                if not pending:
-                    best = np.fmax(best, by_ball)
-                bent = self.bent[i]
-                if bent is None and node.op not in AFFINE:
-                    box = self.least(rows) if i == 0 and self.limits else -np.inf
-                    total = np.fmax(by_ball, less(total, -box))
-                    continue
-                if bent is None:
-                    lost, tiny = self.p.lost.get(i, (0, 0))
-                    cost = length * self.off[i] + sum((lost * length + tiny) * self.ball[j] for j in node.inputs)
-                    total = less(total, up(cost))
-                    parts = [(j, self.p.back(i, place, rows)) for place, j in enumerate(node.inputs)]
+            by_ball = less(total, length * self.ball[i])
+            if not pending:
+                best = np.fmax(best, by_ball)
+            bent = self.bent[i]
+            if bent is None and node.op not in AFFINE:
+                box = self.least(rows) if i == 0 and self.limits else -np.inf
+                total = np.fmax(by_ball, less(total, -box))
+                continue
+            if bent is None:
+                lost, tiny = self.p.lost.get(i, (0, 0))
+                cost = length * self.off[i] + sum((lost * length + tiny) * self.ball[j] for j in node.inputs)
+                total = less(total, up(cost))
+                parts = [(j, self.p.back(i, place, rows)) for place, j in enumerate(node.inputs)]
+            else:
+                j, of = self.p.read[i], None if steps is None else steps.get(i)
+                if isinstance(bent, Pool):
+                    g, k = bent.bend(rows, self.ball[j], of, care, len(self.x[j]))
                 else:
-                    j, of = self.p.read[i], None if steps is None else steps.get(i)
-                    if isinstance(bent, Pool):
-                        g, k = bent.bend(rows, self.ball[j], of, care, len(self.x[j]))
-                    else:
-                        some = np.flatnonzero(rows.any(0))
-                        g = np.zeros_like(rows)
-                        g[:, some], k = bend(bent[0][:, :, some], bent[1][some], rows[:, some], self.ball[j],
-                                             None if of is None else of[:, some], care)
-                    total, parts = less(total, -k), [(j, g)]
-                for j, part in parts:
-                    if j in pending:
-                        part = pending[j] + part
-                        total = less(total, up(2 * U * norms(part)) * self.ball[j])
-                    pending[j] = part
+                    some = np.flatnonzero(rows.any(0))
+                    g = np.zeros_like(rows)
+                    g[:, some], k = bend(bent[0][:, :, some], bent[1][some], rows[:, some], self.ball[j],
+                                         None if of is None else of[:, some], care)
+                total, parts = less(total, -k), [(j, g)]
+            for j, part in parts:
+                if j in pending:
+                    part = pending[j] + part
+                    total = less(total, up(2 * U * norms(part)) * self.ball[j])
+                pending[j] = part
         return np.fmax(best, total)
 
     def least(self, rows):
@@ -506,6 +501,7 @@ class Local:
             found.setdefault(place[0], {})[place[1]], last = steps, place
         return found
 
+    @np.errstate(all="ignore")  # what is infinite or NaN proves nothing
     def proved(self, line, values, rivals, radius):
         """Those of the classes that no input within the radius has."""
         stated, y, done = self.slopes(line, len(values[-1][0].ravel())), line.label, set()
