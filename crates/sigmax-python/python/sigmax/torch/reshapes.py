@@ -33,7 +33,7 @@ PACE = 0.2
 """How far the weights of T12 move in one step, as the exponent of the new energies."""
 FLOOR = 1e-6
 """Least share of a tap, relative to the mean."""
-SMALL = 64
+SMALL = 25
 """Most taps for which all reshapes share a panel."""
 
 Subset = tuple[int, ...]
