@@ -19,6 +19,8 @@ try:
 except ImportError:  # Python 3.10, where pytest brings it
     import tomli as tomllib
 
+torch.set_num_threads(1)  # the operations are small: more threads only wait for each other
+
 REPOSITORY = Path(__file__).parents[4]
 QUANTITIES = ("four", "weighted", "norm")
 
