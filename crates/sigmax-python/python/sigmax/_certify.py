@@ -43,7 +43,14 @@ def as_array(values: Any) -> Array:
 class Certification:
     """What was proved of arrays of images: one entry of each array per image."""
 
-    def __init__(self, columns: Mapping[str, Any], labels: Array, eps: list[float], lipschitz: float):
+    def __init__(
+        self,
+        columns: Mapping[str, Any],
+        labels: Array,
+        eps: list[float],
+        lipschitz: float,
+        no_curvature: str | None,
+    ) -> None:
         self.radius: FloatArray = columns["radius"]
         """A proved lower bound of the l2 distance to an input of another class; 0: nothing is proved."""
         self.radius_by_constants: FloatArray = columns["radius_by_constants"]
@@ -59,6 +66,8 @@ class Certification:
         self.labels = labels
         self.eps = eps
         self.lipschitz: Upper = upper(lipschitz)
+        self.no_curvature: str | None = no_curvature
+        """Why the curvature of the network is not used, where it was asked for."""
 
     def __len__(self) -> int:
         return len(self.radius)
@@ -234,7 +243,7 @@ class Certifier:
         if classes.size and int(classes.min()) < 0:
             raise _core.Error("a label is negative")
         found = self._core.certify(pixels, [int(c) for c in classes], progress)
-        return Certification(found, classes, self.eps, constant)
+        return Certification(found, classes, self.eps, constant, self._core.no_curvature)
 
     def __call__(self, batch: Mapping[str, Any]) -> dict[str, Any]:
         """The batch with the columns ``radius``, ``prediction``, ``correct``, ``margin``, and

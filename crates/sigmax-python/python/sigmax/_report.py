@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import html
 import json
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -15,7 +14,7 @@ from sigmax._numbers import Bracket, Estimate, Lower, Upper, lower, upper
 if TYPE_CHECKING:
     import pandas
 
-__all__ = ["Blocker", "Comparison", "Layer", "Pair", "Report"]
+__all__ = ["Blocker", "Comparison", "Layer", "Report"]
 
 
 class Blocker(NamedTuple):
@@ -179,14 +178,6 @@ class Report:
         return f'<iframe srcdoc="{page}" style="width:100%;height:40em;border:0"></iframe>'
 
 
-class Pair(NamedTuple):
-    """A layer of two models: its norm in each, or why there is none, and the entry of the JSON."""
-
-    name: str
-    norms: tuple[Bracket | str, Bracket | str]
-    details: dict[str, Any]
-
-
 class Comparison:
     """Two models layer by layer."""
 
@@ -204,12 +195,6 @@ class Comparison:
 
     def __str__(self) -> str:
         return self._found.text(100)
-
-
-def run_audit(
-    model: _core.Model, options: dict[str, Any], progress: Callable[[int, int], object] | None
-) -> Report:
-    return Report(_core.audit(model, progress=progress, **options))
 
 
 def _blocker(entry: dict[str, str]) -> Blocker:

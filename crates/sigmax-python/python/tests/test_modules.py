@@ -88,6 +88,7 @@ def test_what_a_module_cannot_be_certified_for() -> None:
     relu = nn.Sequential(nn.Flatten(), nn.Linear(192, 8), nn.ReLU(), nn.Linear(8, 3))
     with pytest.raises(sigmax.Error, match="Relu"):
         sigmax.certify(relu, pixels, labels, method="curvature")
+    assert "Relu" in str(sigmax.certify(relu, pixels, labels).no_curvature)
     with pytest.raises(sigmax.Error, match="mean"):
         sigmax.certify(relu, pixels, labels, mean=[0.1, 0.2], std=[1.0, 1.0, 1.0])
 
