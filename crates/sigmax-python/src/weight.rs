@@ -76,14 +76,6 @@ impl Weight {
         Ok(Self { audited, steps })
     }
 
-    /// The weight times a mask.
-    #[staticmethod]
-    fn masked(array: &Bound<'_, PyAny>, mask: &Bound<'_, PyAny>) -> PyResult<Self> {
-        let audited = Exact::masked(&kernel(array)?, &floats(mask)?.1).map_err(Fault::from)?;
-        let steps = Steps::Unknown("its mask may have other values than 0 and 1");
-        Ok(Self { audited, steps })
-    }
-
     /// Length per axis.
     #[getter]
     fn shape(&self) -> Vec<usize> {

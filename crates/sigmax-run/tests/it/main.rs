@@ -1,6 +1,8 @@
 //! Runs over small files in memory.
 #![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
 
+mod held;
+
 use std::num::NonZeroUsize;
 use std::time::Duration;
 

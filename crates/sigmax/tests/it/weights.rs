@@ -219,3 +219,24 @@ fn the_error_grows_with_the_padding() {
         assert!(bound.get() >= norm.lower().get() * (1.0 - 1e-15));
     }
 }
+
+#[test]
+fn a_rounded_factor_encloses_the_factor() {
+    // σ = uᵀMv, to within a few roundings.
+    let matrix = Kernel::new(&[2, 2], vec![3.0, 0.0, 0.0, 7.0]).unwrap();
+    let u = [0.6, 0.8];
+    let weight = Weight::spectral_norm(&matrix, &u, &u, Updates::None).unwrap();
+    let (factor, roundings) = weight.rounded_factor().unwrap();
+    let sigma = 3.0 * u[0] * u[0] + 7.0 * u[1] * u[1];
+    // The kernel is scaled by a power of two, which the factor makes good.
+    let scale = weight.kernel().values()[0] / 3.0;
+    let off = (factor * scale * sigma - 1.0).abs();
+    let slack = roundings as f64 * f64::EPSILON / 2.0;
+    assert!(off <= slack + 4.0 * f64::EPSILON, "{off} {slack}");
+    assert!(roundings < 1000);
+    assert_eq!(Weight::exact(matrix).rounded_factor(), Some((1.0, 4)));
+    // One with an error beside its factor has none.
+    let v = Kernel::new(&[1, 2], vec![0.1, 0.7]).unwrap();
+    let computed = Weight::weight_norm(&v, &[1.0], Some(0)).unwrap();
+    assert_eq!(computed.rounded_factor(), None);
+}
