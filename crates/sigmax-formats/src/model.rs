@@ -1,5 +1,7 @@
 //! [`Model`]: a model file that is open.
 
+mod codes;
+mod computed;
 pub(crate) mod format;
 pub(crate) mod geometry;
 pub(crate) mod held;
@@ -18,6 +20,7 @@ mod weight;
 use std::path::{Path, PathBuf};
 
 use sigmax::Kernel;
+use sigmax::enclosed::Enclosed;
 use sigmax::weight::Weight;
 
 use crate::bytes::gzip::decompress;
@@ -160,8 +163,12 @@ impl Model {
         let wrong = |source: sigmax::Error| self.wrong_kernel(layer, source);
         let weight = match &layer.weight {
             Stored::Whole(tensor) => {
-                let values = tensor.read(&self.source)?;
-                Weight::exact(Kernel::new(&layer.shape, values).map_err(wrong)?)
+                let (values, errors) = tensor.read_enclosed(&self.source)?;
+                if errors.is_empty() {
+                    Weight::exact(Kernel::new(&layer.shape, values).map_err(wrong)?)
+                } else {
+                    Weight::enclosed(&layer.shape, &enclosed(&values, &errors)).map_err(wrong)?
+                }
             }
             Stored::Factors(recipe) => recipe.read(&self.source)?.map_err(wrong)?,
             Stored::Held(weight) => weight.as_ref().clone(),
@@ -182,7 +189,15 @@ impl Model {
                           it with Model::read_weight";
             return Err(self.source.bad_tensor(&layer.tensor, reason));
         }
-        Ok(self.read_weight(layer)?.kernel().clone())
+        let weight = self.read_weight(layer)?;
+        match weight.as_exact() {
+            Some(kernel) => Ok(kernel.clone()),
+            None => Err(self.source.bad_tensor(
+                &layer.tensor,
+                "the weight is computed from constants of the graph and known to within its rounding \
+                 only, and no kernel is it exactly; read it with Model::read_weight",
+            )),
+        }
     }
 
     fn wrong_kernel(&self, layer: &LayerSpec, source: sigmax::Error) -> Error {
@@ -298,4 +313,12 @@ impl Model {
         let known = |layer: &&LayerSpec| layer.conv.axes() > 0 && layer.conv.input_size.is_some();
         Ok(self.layers.iter().filter(known).count())
     }
+}
+
+/// Entries with their errors.
+pub(crate) fn enclosed(values: &[f64], errors: &[f64]) -> Vec<Enclosed> {
+    let pairs = values.iter().zip(errors);
+    pairs
+        .map(|(&value, &error)| Enclosed::new(value, error))
+        .collect()
 }

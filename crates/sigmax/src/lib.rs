@@ -48,6 +48,7 @@ mod claim;
 mod conv;
 mod deadline;
 mod elementary;
+pub mod enclosed;
 pub mod error;
 pub mod estimate;
 mod kernel;

@@ -1,5 +1,6 @@
 //! [`Weight`]: a weight that is computed from factors, known to within a factor and an error (T30).
 
+mod enclosed;
 mod low_rank;
 mod masked;
 mod spectral;

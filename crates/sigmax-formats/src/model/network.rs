@@ -36,10 +36,13 @@ impl NetworkModel {
         self.layers.iter().map(|(&layer, &node)| (layer, node))
     }
 
-    /// The weight of a layer that a node computes, as the network holds it.
+    /// The weight of a layer that a node computes, as the network holds it; `None` also where that is
+    /// known to within an error only.
     #[must_use]
     pub fn kernel(&self, layer: LayerId) -> Option<&Kernel> {
-        match &self.network.node(self.node(layer)?).op {
+        let node = self.network.node(self.node(layer)?);
+        match &node.op {
+            _ if !node.is_exact() => None,
             Op::Conv { kernel, .. } | Op::Dense { kernel, .. } => Some(kernel),
             _ => None,
         }

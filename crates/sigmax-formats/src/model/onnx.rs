@@ -9,6 +9,7 @@
 mod arguments;
 mod attribute;
 mod broadcast;
+mod computed;
 mod conv;
 mod dense;
 mod draft;
@@ -82,7 +83,8 @@ impl Graph {
             .chain(constants)
             .filter_map(|literal| match &literal.content {
                 Content::Float(tensor) => tensor.external(),
-                _ => None,
+                Content::Codes(codes, _) => codes.external(),
+                Content::Integers(_) | Content::Opaque(_) => None,
             })
             .map(|path| {
                 let name = path.file_name().unwrap_or(path.as_os_str());

@@ -2,10 +2,12 @@
 
 use std::ops::Range;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use crate::bytes::element::Element;
 use crate::bytes::source::Source;
 use crate::error::Error;
+use crate::model::computed::Expression;
 use crate::model::repeated::{Repeated, read_repeated};
 
 /// Bytes converted at a time.
@@ -35,6 +37,8 @@ pub(crate) enum Place {
     External(PathBuf, u64),
     /// A repeated protobuf field of the message at this range of the model file.
     Field(Range<u64>, Repeated),
+    /// Nowhere: they are computed from others (T40).
+    Computed(Arc<Expression>),
 }
 
 /// Entry `i` of a view is entry `offset + Σ iₐ·strideₐ` of what it reads.
@@ -111,7 +115,21 @@ impl Tensor {
     pub(crate) fn external(&self) -> Option<&Path> {
         match &self.place {
             Place::External(path, _) => Some(path),
-            Place::Raw(_) | Place::Field(..) => None,
+            Place::Raw(_) | Place::Field(..) | Place::Computed(_) => None,
+        }
+    }
+
+    /// A tensor that is computed, in a graph that says it is of this type.
+    pub(crate) fn computed(name: &str, element: Element, expression: Expression) -> Option<Self> {
+        let shape = expression.shape().to_vec();
+        Self::row_major(name, element, Place::Computed(Arc::new(expression)), shape)
+    }
+
+    /// What it is computed by, if it is.
+    pub(crate) fn expression(&self) -> Option<&Expression> {
+        match &self.place {
+            Place::Computed(expression) => Some(expression),
+            Place::Raw(_) | Place::External(..) | Place::Field(..) => None,
         }
     }
 
@@ -156,6 +174,10 @@ impl Tensor {
         if from != to && to.is_eight_bit() {
             return None;
         }
+        // Its values are numbers, not of any type.
+        if self.expression().is_some() && !from.widens_to(to) {
+            return None;
+        }
         if from != to {
             self.casts.push(to);
         }
@@ -163,16 +185,40 @@ impl Tensor {
     }
 
     /// Reads the entries, widened exactly to f64.
+    ///
+    /// # Errors
+    /// Also where they are computed and known to within an error only.
     pub(crate) fn read(&self, source: &Source) -> Result<Vec<f64>, Error> {
-        let mut values = match &self.place {
-            Place::Raw(offset) => self.read_raw(source, *offset)?,
-            Place::External(path, offset) => self.read_raw(&Source::open(path)?, *offset)?,
-            Place::Field(range, field) => {
-                read_repeated(source, range.clone(), *field, self.stored, &self.name)?
+        match self.read_enclosed(source)? {
+            (values, errors) if errors.is_empty() => Ok(values),
+            _ => Err(source.bad_tensor(
+                &self.name,
+                "it is computed from other constants and known to within its rounding only, which is \
+                 not covered here; fold the constants of the model first (onnxsim, or the optimised \
+                 model that onnxruntime saves)",
+            )),
+        }
+    }
+
+    /// Reads or computes the entries, and their errors; none of those where all entries are exact.
+    pub(crate) fn read_enclosed(&self, source: &Source) -> Result<(Vec<f64>, Vec<f64>), Error> {
+        let (mut values, mut errors) = match &self.place {
+            Place::Raw(offset) => (self.read_raw(source, *offset)?, Vec::new()),
+            Place::External(path, offset) => {
+                (self.read_raw(&Source::open(path)?, *offset)?, Vec::new())
             }
+            Place::Field(range, field) => {
+                let range = range.clone();
+                let values = read_repeated(source, range, *field, self.stored, &self.name)?;
+                (values, Vec::new())
+            }
+            Place::Computed(expression) => expression.evaluate(source)?.parts(),
         };
         for view in &self.views {
             values = view.pick(values);
+            if !errors.is_empty() {
+                errors = view.pick(errors);
+            }
         }
         let mut from = self.element;
         for &to in &self.casts {
@@ -183,7 +229,7 @@ impl Tensor {
             }
             from = to;
         }
-        Ok(values)
+        Ok((values, errors))
     }
 
     fn read_raw(&self, source: &Source, offset: u64) -> Result<Vec<f64>, Error> {

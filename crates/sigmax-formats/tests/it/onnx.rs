@@ -1,5 +1,6 @@
 //! The ONNX reader.
 
+mod computed;
 mod constants;
 mod external;
 mod files;

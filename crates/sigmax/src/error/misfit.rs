@@ -318,6 +318,13 @@ pub enum Misfit {
         /// How many nodes there are.
         nodes: usize,
     },
+    /// A weight that is known to within an error, where it has to be known.
+    #[error(
+        "its weight is computed from others and known to within its rounding only, which bounds of \
+         the constant hold and this does not; store the weight: fold the constants of the model in \
+         float32 first (onnxsim, or the optimised model that onnxruntime saves)"
+    )]
+    Inexact,
     /// A stated constant that is not confirmed.
     #[error("{what} is stated as {value}, which is not confirmed")]
     NotConfirmed {

@@ -3,10 +3,12 @@
 use std::sync::Arc;
 
 use crate::error::{Error, Misfit};
+use crate::kernel::Kernel;
 use crate::network::graph::{Network, Node, NodeId};
 use crate::network::op::Op;
 use crate::network::op::affine::Affine;
 use crate::network::op::channels::Channels;
+use crate::weight::Weight;
 
 /// Most entries of one sample of a node, and most nodes.
 const MAX_ENTRIES: usize = 1 << 28;
@@ -31,6 +33,7 @@ impl NetworkBuilder {
                 op: Op::Input,
                 inputs: Vec::new(),
                 shape: shape.to_vec(),
+                inexact: 0.0,
             }],
         })
     }
@@ -91,8 +94,32 @@ impl NetworkBuilder {
             op,
             inputs: inputs.to_vec(),
             shape,
+            inexact: 0.0,
         });
         Ok(NodeId(self.nodes.len() - 1))
+    }
+
+    /// Adds a convolution or a dense layer of `channels` biases, or none, whose weight is one that is
+    /// computed: the same as [`NetworkBuilder::add`] with its kernel, but for its error (T40).
+    ///
+    /// # Errors
+    /// [`Error::Node`] as [`NetworkBuilder::add`], or where the weight has a factor.
+    pub fn add_weighted(
+        &mut self,
+        name: &str,
+        weight: &Weight,
+        layer: impl FnOnce(Kernel) -> Op,
+        inputs: &[NodeId],
+    ) -> Result<NodeId, Error> {
+        let Some(error) = weight.error_alone() else {
+            return Err(Error::node(name, Misfit::Inexact));
+        };
+        let id = self.add(name, layer(weight.kernel().clone()), inputs)?;
+        let node = &mut self.nodes[id.0];
+        if matches!(node.op, Op::Conv { .. } | Op::Dense { .. }) {
+            node.inexact = error;
+        }
+        Ok(id)
     }
 
     /// The network with these outputs.

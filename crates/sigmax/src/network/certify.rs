@@ -146,6 +146,7 @@ impl Certifier {
     /// [`Error::NotAClassifier`] where the network has not one output with 2 to 4096 entries.
     pub fn with_bounds(bounds: Lipschitz, arithmetic: Arithmetic) -> Result<Self, Error> {
         let network = bounds.network();
+        network.check_exact()?;
         let (logits, classes) = logits(network)?;
         let node = network.node(logits);
         let (features, last) = match &node.op {

@@ -56,6 +56,7 @@ pub fn confirm_bounds_until(
     stated: &[StatedBound],
     deadline: Option<Instant>,
 ) -> Result<Lipschitz, Error> {
+    network.check_exact()?;
     let refuse = |index: usize, reason| Error::node(&network.nodes[index].name, reason);
     if stated.len() != network.nodes.len() {
         let (stated, nodes) = (stated.len(), network.nodes.len());

@@ -10,7 +10,7 @@ use rayon::prelude::*;
 
 use crate::bound::options::Options;
 use crate::claim::Upper;
-use crate::error::Error;
+use crate::error::{Error, Misfit};
 use crate::network::bounds::Lipschitz;
 use crate::network::curvature::layers::{Layers, Norms};
 use crate::network::curvature::units::{Units, factors};
@@ -223,6 +223,12 @@ impl<'f> Bounded<'f> {
         options.check()?;
         let network = bounds.network();
         let (logits, classes) = logits(network)?;
+        if let Some(node) = network.inexact() {
+            return Err(Error::NoCurvature {
+                node: node.name.clone(),
+                reason: Misfit::Inexact.to_string(),
+            });
+        }
         let path = Path::new(forward, logits).map_err(|id| no_curvature(network, id))?;
         if classes > MAX_CLASSES {
             return Err(Error::NoCurvature {

@@ -74,6 +74,7 @@ impl Forward {
         minus: Option<usize>,
     ) -> Result<Gradient, Error> {
         let network = self.network();
+        network.check_exact()?;
         let (logits, classes) = logits(network)?;
         let beyond = [Some(plus), minus]
             .into_iter()

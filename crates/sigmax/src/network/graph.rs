@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use crate::error::{Error, Misfit};
 use crate::network::op::Op;
 
 /// A node of a [`Network`]: its place in the order of the nodes.
@@ -34,9 +35,17 @@ pub struct Node {
     pub inputs: Vec<NodeId>,
     /// Shape of its value for one sample: the batch axis is left out.
     pub shape: Vec<usize>,
+    /// Its weight is the kernel of the operation plus E with S(E) at most this (T40); 0 for any other node.
+    pub(crate) inexact: f64,
 }
 
 impl Node {
+    /// Whether its weight, if it has one, is the kernel of its operation and nothing beside (T40).
+    #[must_use]
+    pub fn is_exact(&self) -> bool {
+        self.inexact <= 0.0
+    }
+
     /// Number of entries of one sample.
     #[must_use]
     pub fn len(&self) -> usize {
@@ -122,5 +131,20 @@ impl Network {
     #[must_use]
     pub fn input(&self) -> &Node {
         &self.nodes[0]
+    }
+
+    /// The first node whose weight is known to within an error only (T40): its constant is bounded, and
+    /// certificates, curvature and gradients are not.
+    #[must_use]
+    pub fn inexact(&self) -> Option<&Node> {
+        self.nodes.iter().find(|node| node.inexact > 0.0)
+    }
+
+    /// Refuses a network with such a node.
+    pub(crate) fn check_exact(&self) -> Result<(), Error> {
+        match self.inexact() {
+            Some(node) => Err(Error::node(&node.name, Misfit::Inexact)),
+            None => Ok(()),
+        }
     }
 }

@@ -55,6 +55,7 @@ fn assert_only(word: &str, allowed: impl Fn(&str) -> bool) {
 const RANKS: &[&str] = &[
     "rounding.rs",
     "deadline.rs",
+    "enclosed.rs",
     "error/misfit.rs",
     "error/not_covered.rs",
     "error.rs",
@@ -98,6 +99,7 @@ const RANKS: &[&str] = &[
     "bound.rs",
     "audit.rs",
     "weight.rs",
+    "weight/enclosed.rs",
     "weight/low_rank.rs",
     "weight/masked.rs",
     "weight/spectral.rs",

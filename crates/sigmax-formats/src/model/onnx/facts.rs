@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use crate::bytes::source::Source;
+use crate::model::computed::Operand;
 use crate::model::tensor::Tensor;
 
 use super::integers::{Integers, Open, Whole};
@@ -20,6 +21,8 @@ pub(super) struct Fact {
     pub(super) integers: Option<Arc<Integers>>,
     /// Whether it is a constant, and which.
     pub(super) constant: Constant,
+    /// The integers or 8-bit floats that it holds, where there are many.
+    pub(super) codes: Option<Operand>,
     /// Why it has no value before the model runs although it does not depend on the data: an integer
     /// that it is made of.
     pub(super) open: Option<Open>,
@@ -185,9 +188,16 @@ impl Fact {
                 Some(Arc::new(numbers.clone())),
                 Constant::Opaque("holds integers".into()),
             ),
-            Content::Opaque(reason) => (None, Constant::Opaque(reason.as_str().into())),
+            Content::Codes(_, reason) | Content::Opaque(reason) => {
+                (None, Constant::Opaque(reason.as_str().into()))
+            }
+        };
+        let codes = match &literal.content {
+            Content::Codes(codes, _) => Some(Operand::Codes(codes.clone())),
+            _ => None,
         };
         Self {
+            codes,
             dims: Some(size::dims(&literal.dims)),
             integers,
             constant,

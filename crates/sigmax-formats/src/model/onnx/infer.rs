@@ -122,6 +122,7 @@ impl<'a> Context<'a> {
         let open = inputs().find_map(|fact| fact.open);
         for (place, fact) in facts.iter_mut().enumerate() {
             fact.replaceable = replaceable;
+
             if let Some(numbers) = &fact.integers {
                 fact.dims = Some(size::dims(&numbers.dims));
                 fact.open = numbers.open();
@@ -134,6 +135,17 @@ impl<'a> Context<'a> {
                     None if own && place == 0 => self.moved(index, fact.dims.as_ref()),
                     None => self.computed(index),
                 };
+            }
+        }
+        let unknown = |fact: &Fact| {
+            let opaque = matches!(fact.constant, Constant::Opaque(_));
+            opaque && fact.open.is_none() && fact.integers.is_none()
+        };
+        if constant && own && open.is_none() && facts.iter().any(unknown) {
+            for (computed, fact) in self.computation(index, &facts).into_iter().zip(&mut facts) {
+                if unknown(fact) {
+                    computed.enter(fact);
+                }
             }
         }
         facts
@@ -183,11 +195,14 @@ impl<'a> Context<'a> {
         let op = self.parsed.nodes[index].op.as_str();
         let name = label(self.parsed, index);
         let reason = match op {
-            "DequantizeLinear" | "DynamicQuantizeLinear" | "QuantizeLinear" => {
+            "DynamicQuantizeLinear" | "QuantizeLinear" => {
                 format!("is quantised (node {name:?}, {op}); audit the model before quantisation")
             }
             _ if is_move(&self.parsed.nodes[index]) => {
                 format!("is moved or cast by node {name:?} ({op}) in a way that is not followed")
+            }
+            "RandomNormalLike" | "RandomUniformLike" | "Bernoulli" | "Multinomial" => {
+                format!("is random (node {name:?}, {op})")
             }
             _ => format!(
                 "is computed by node {name:?} ({op}), which is not folded; fold the constants of the \

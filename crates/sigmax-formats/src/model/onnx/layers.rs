@@ -1,5 +1,6 @@
 //! Which nodes are layers, and which may be but cannot be audited.
 
+use crate::bytes::source::Source;
 use crate::error::Error;
 use crate::model::layer::{GeometrySource, LayerId, LayerSpec};
 use crate::model::names::Names;
@@ -25,13 +26,45 @@ pub(super) fn layers(context: &Context<'_>) -> Result<(Vec<LayerSpec>, Skipped),
             format!("{}::{}", node.domain, node.op)
         };
         match draft(context, node) {
-            Ok(draft) => layers.push(finish(LayerId(index), node, names.unique(&label), draft)),
+            Ok(mut draft) => match checked(source, &mut draft) {
+                Ok(()) => layers.push(finish(LayerId(index), node, names.unique(&label), draft)),
+                Err(reason) => skipped.refuse(label, kind, reason),
+            },
             Err(NoLayer::Other) => skipped.other(kind, label),
             Err(NoLayer::Refuse(reason)) => skipped.refuse(label, kind, reason),
             Err(NoLayer::Fail(reason)) => return Err(node_error(source, node, &label, reason)),
         }
     }
     Ok((layers, skipped))
+}
+
+/// Whether a weight that is computed can be, which is told before it is counted among the layers.
+fn checked(source: &Source, draft: &mut Draft) -> Result<(), String> {
+    if draft.weight.expression().is_none() {
+        return Ok(());
+    }
+    let name = draft.weight.name.clone();
+    let (_, errors) = match draft.weight.read_enclosed(source) {
+        Ok(read) => read,
+        Err(Error::Tensor { tensor, reason, .. }) => {
+            return Err(format!(
+                "its weight {name:?} is computed, and {tensor} {reason}"
+            ));
+        }
+        Err(error) => return Err(error.to_string()),
+    };
+    draft.notes.push(if errors.is_empty() {
+        format!(
+            "the weight {name:?} is computed from constants of the graph, exactly: real arithmetic, \
+             where a runtime may round"
+        )
+    } else {
+        format!(
+            "the weight {name:?} is computed from constants of the graph in real arithmetic, and what \
+             its evaluation rounds is part of the bounds; a runtime rounds beside"
+        )
+    });
+    Ok(())
 }
 
 fn finish(id: LayerId, node: &Node, name: String, draft: Draft) -> LayerSpec {

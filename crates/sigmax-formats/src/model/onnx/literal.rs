@@ -1,11 +1,14 @@
 //! [`Literal`]: a TensorProto, with its values left in the file.
 
 use std::ops::Range;
+use std::sync::Arc;
 
 use crate::bytes::cursor::Cursor;
 use crate::bytes::element::Element;
+use crate::bytes::float8::Float8;
 use crate::bytes::wire::Payload;
 use crate::error::Error;
+use crate::model::codes::{Code, Codes, CodesPlace};
 use crate::model::repeated::{Entry, Repeated};
 use crate::model::tensor::{Place, Tensor, count};
 
@@ -32,6 +35,8 @@ pub(super) enum Content {
     Float(Tensor),
     /// A few integers.
     Integers(Integers),
+    /// Integers or 8-bit floats, not read yet, and why they are no weight by themselves.
+    Codes(Arc<Codes>, String),
     /// Something that cannot be a weight, and why.
     Opaque(String),
 }
@@ -206,9 +211,65 @@ fn content(
             entries: values.into_iter().map(Ok).collect(),
         }));
     }
-    Ok(Content::Opaque(format!(
-        "has element type {kind}; expected float16, bfloat16, float32 or float64"
-    )))
+    let reason = format!("has element type {kind}; expected float16, bfloat16, float32 or float64");
+    match codes(cursor, range, fields, dims, place)? {
+        Some(codes) => Ok(Content::Codes(Arc::new(codes), reason)),
+        None => Ok(Content::Opaque(reason)),
+    }
+}
+
+/// The integers or 8-bit floats of a tensor, if it holds such.
+fn codes(
+    cursor: &Cursor<'_>,
+    range: &Range<u64>,
+    fields: &Fields,
+    dims: &[usize],
+    place: Place,
+) -> Result<Option<Codes>, Error> {
+    let Some(code) = code(fields.data_type) else {
+        return Ok(None);
+    };
+    let place = match (place, &fields.raw) {
+        // How many bytes there are of 4 bits per entry nobody has checked.
+        (Place::External(..), _) if element_size(fields.data_type).is_none() => return Ok(None),
+        (Place::External(path, offset), _) => CodesPlace::External(path, offset),
+        (_, Some(raw)) => {
+            let (needs, got) = (count(dims).and_then(|n| code.bytes(n)), raw.end - raw.start);
+            if needs.and_then(|n| u64::try_from(n).ok()) != Some(got) {
+                let reason = format!(
+                    "its shape {dims:?} of {} needs another number of bytes than the {got} of raw_data",
+                    type_name(fields.data_type)
+                );
+                return Err(cursor.source().bad_tensor(&fields.name, reason));
+            }
+            CodesPlace::Raw(raw.start)
+        }
+        (_, None) => CodesPlace::Field(5, range.clone()),
+    };
+    Ok(Some(Codes {
+        name: fields.name.clone(),
+        shape: dims.to_vec(),
+        code,
+        place,
+    }))
+}
+
+/// The integer or 8-bit float of a TensorProto.DataType.
+fn code(data_type: u64) -> Option<Code> {
+    Some(match data_type {
+        2 => Code::Uint8,
+        3 => Code::Int8,
+        4 => Code::Uint16,
+        5 => Code::Int16,
+        6 => Code::Int32,
+        17 => Code::Float8(Float8::E4m3Fn),
+        18 => Code::Float8(Float8::E4m3Fnuz),
+        19 => Code::Float8(Float8::E5m2),
+        20 => Code::Float8(Float8::E5m2Fnuz),
+        21 => Code::Uint4,
+        22 => Code::Int4,
+        _ => return None,
+    })
 }
 
 /// The entries of an int32 or int64 tensor.

@@ -153,6 +153,7 @@ impl Rounds {
                 let size = scale_up(magnitude(kernel), kernel.exponent());
                 rounds.magnitude = mul_up(size, conv.padding_factor());
                 let lost = scale_up(kernel.lost(), kernel.exponent());
+                let lost = add_up(lost, node.inexact);
                 rounds.unknown = mul_up(lost, conv.padding_factor());
                 let pixels: usize = node.shape[1..].iter().product();
                 rounds.constant = bias_size(bias.as_ref(), pixels);
@@ -162,7 +163,8 @@ impl Rounds {
                 rounds.terms = kernel.shape()[1] + 2;
                 rounds.reverse_terms = kernel.shape()[0] + 2;
                 rounds.magnitude = scale_up(magnitude(kernel), kernel.exponent());
-                rounds.unknown = scale_up(kernel.lost(), kernel.exponent());
+                let lost = scale_up(kernel.lost(), kernel.exponent());
+                rounds.unknown = add_up(lost, node.inexact);
                 let rows = node.len() / kernel.shape()[0];
                 rounds.constant = bias_size(bias.as_ref(), rows);
                 rounds.flushed = single_loss(kernel);

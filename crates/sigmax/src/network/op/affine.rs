@@ -1,8 +1,12 @@
 //! [`Affine`]: `s·x + t` entry by entry, with how exactly s and t are known.
 
+use crate::enclosed::Enclosed;
 use crate::error::{Error, Misfit};
 use crate::network::op::channels::Channels;
-use crate::rounding::{gamma, mul_up};
+use crate::rounding::{U, div_up, gamma, larger, mul_up};
+
+/// Largest relative error of a factor: what rules take for small beside errors of errors.
+const LARGEST_ERROR: f64 = 1e-10;
 
 /// A tensor that is repeated along the axes on which it is 1 long.
 #[derive(Clone, Debug, PartialEq)]
@@ -184,6 +188,56 @@ impl Affine {
             size: zero,
             roundings,
         }
+    }
+
+    /// `s·x + t` with factors and shifts that are known to within an error each.
+    ///
+    /// # Errors
+    /// Lengths that do not fit, a number that is not finite, or a factor with an error of more than
+    /// 10⁻¹⁰ of it.
+    ///
+    /// # Source
+    /// T40: with k ≥ e/(u·|s|), e ≤ γ_k·|s|; and a shift counts with the size that makes its error γ_k of
+    /// it.
+    pub fn enclosed(
+        (scale_shape, scale): (&[usize], &[Enclosed]),
+        (shift_shape, shift): (&[usize], &[Enclosed]),
+    ) -> Result<Self, Error> {
+        let mut most = 0.0f64;
+        for (i, s) in scale.iter().enumerate() {
+            let (value, error) = (s.value().abs(), s.error());
+            if error > 0.0 {
+                let relative = div_up(error, value);
+                if !(relative <= LARGEST_ERROR && value.is_normal()) {
+                    return Err(Error::Geometry {
+                        field: "scale",
+                        expected: "factors with an error of at most 1e-10 of them".to_owned(),
+                        got: format!("{value:e} ± {error:e} at {i}"),
+                    });
+                }
+                most = larger(most, relative);
+            }
+        }
+        // Small: at most 10⁻¹⁰·2⁵³.
+        let mut roundings = div_up(most, U).ceil() as usize;
+        if shift.iter().any(|t| t.error() > 0.0) {
+            roundings = roundings.max(1);
+        }
+        let size = shift.iter().map(|t| {
+            let value = t.value().abs();
+            if t.error() > 0.0 {
+                value.max(div_up(t.error(), U))
+            } else {
+                value
+            }
+        });
+        let values = |list: &[Enclosed]| list.iter().map(|x| x.value()).collect();
+        Ok(Self {
+            scale: PerEntry::new(scale_shape, values(scale))?,
+            shift: PerEntry::new(shift_shape, values(shift))?,
+            size: PerEntry::new(shift_shape, size.collect())?,
+            roundings,
+        })
     }
 
     /// BatchNorm at inference, `γ·(x − μ)/√(σ² + ε) + β` per channel, for inputs of this rank.

@@ -60,7 +60,7 @@ pub(crate) fn longest(
     if let Op::Dense { kernel, .. } = &network.node(end).op
         && network.node(end).shape.len() > 1
     {
-        return Some((LatticeMap::matrix(kernel), end));
+        return Some((LatticeMap::matrix(kernel, network.node(end).inexact), end));
     }
     let (mut group, mut start) = (Group::of(network, end)?, end);
     for _ in 1..LONGEST {

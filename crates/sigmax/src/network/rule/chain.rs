@@ -27,7 +27,8 @@ pub(crate) fn own(
         // Along the last axis, whatever the others are: block diagonal.
         Op::Dense { kernel, .. } => {
             let norm = norm_bracket(kernel, &Conv::new(0), options)?;
-            Ok(slack.enlarge(norm.bracket.upper(), kernel, &Conv::new(0)))
+            let bound = norm.bracket.upper().plus(Upper::claim(node.inexact));
+            Ok(slack.enlarge(bound, kernel, &Conv::new(0)))
         }
         _ => own_by_rule(network, index),
     }

@@ -81,10 +81,12 @@ impl LatticeMap {
             Op::Conv { kernel, conv, .. } => Some(Self {
                 kernel: kernel.clone(),
                 conv: conv.clone(),
-                error: 0.0,
+                error: scale_up(node.inexact, -kernel.exponent()),
                 plain: true,
             }),
-            Op::Dense { kernel, .. } if input.len() == 1 => Some(Self::matrix(kernel)),
+            Op::Dense { kernel, .. } if input.len() == 1 => {
+                Some(Self::matrix(kernel, node.inexact))
+            }
             Op::Separable(separable) => average(separable.windows.as_ref()?, input),
             _ => None,
         }
@@ -184,12 +186,12 @@ impl LatticeMap {
     }
 
     /// The matrix of a dense layer, whatever the other axes of its input are: the whole is block
-    /// diagonal, with this block.
-    pub(crate) fn matrix(kernel: &Kernel) -> Self {
+    /// diagonal, with this block. Its norm is off by `inexact` at most.
+    pub(crate) fn matrix(kernel: &Kernel, inexact: f64) -> Self {
         Self {
             kernel: kernel.clone(),
             conv: Conv::new(0),
-            error: 0.0,
+            error: scale_up(inexact, -kernel.exponent()),
             plain: true,
         }
     }
@@ -471,7 +473,7 @@ mod tests {
     fn what_a_kernel_lost_grows_with_its_factors() {
         let two = |e: f64| Factor::near_power(e);
         let values = vec![2f64.powi(600), 0.0, 0.0, 2f64.powi(-500)];
-        let map = LatticeMap::matrix(&Kernel::new(&[2, 2], values).unwrap());
+        let map = LatticeMap::matrix(&Kernel::new(&[2, 2], values).unwrap(), 0.0);
         let scaled = map
             .between(&[two(-900.0), two(200.0)], &[two(0.0), two(-400.0)])
             .unwrap();

@@ -1,15 +1,16 @@
 //! Sums, products with constants, and entry-by-entry extrema.
 
+use sigmax::enclosed::Enclosed;
 use sigmax::network::{Activation, Affine, NodeId, Op, PerEntry};
 
 use super::super::parsed::Node;
-use super::constant::Array;
+use super::constant::Terms;
 use super::lowering::{Halt, Lowering, PRODUCT, QUOTIENT, refuse};
 
 /// The operands of a node that depend on the data, and the others, each with its place.
 struct Operands {
     data: Vec<(usize, NodeId)>,
-    constants: Vec<(usize, Array)>,
+    constants: Vec<(usize, Terms)>,
     /// The shape that all of them are broadcast to.
     shape: Vec<usize>,
 }
@@ -21,7 +22,7 @@ impl Lowering<'_> {
             let Some(value) = value else { continue };
             match self.context.varying(node, place) {
                 Some(value) => data.push((place, self.value(value)?)),
-                None => constants.push((place, self.array(value)?)),
+                None => constants.push((place, self.terms(value)?)),
             }
         }
         let Some(&(_, first)) = data.first() else {
@@ -39,8 +40,8 @@ impl Lowering<'_> {
             }
             shape = broadcast(&shape, &other)?;
         }
-        for (_, array) in &constants {
-            let other = self.beside(&array.shape, shape.len())?;
+        for (_, terms) in &constants {
+            let other = self.beside(&terms.shape, shape.len())?;
             shape = broadcast(&shape, &other)?;
         }
         Ok(Operands {
@@ -113,12 +114,16 @@ pub(super) fn sum(lowering: &mut Lowering<'_>, node: &Node, name: &str) -> Resul
         [(place, _)] if minus(place) && !operands.constants.is_empty() => -1.0,
         _ => 1.0,
     };
-    for (place, mut array) in operands.constants {
+    for (place, mut terms) in operands.constants {
         if minus(place) {
-            array.values.iter_mut().for_each(|value| *value = -*value);
+            let entries = &mut terms.entries;
+            entries
+                .iter_mut()
+                .for_each(|entry| *entry = entry.negated());
         }
-        let shift = lowering.per_entry(array, rank)?;
-        let affine = Affine::exact(PerEntry::uniform(rank, sign)?, shift);
+        let shape = lowering.beside(&terms.shape, rank)?;
+        let factor = [Enclosed::exact(sign)];
+        let affine = Affine::enclosed((&vec![1; rank], &factor), (&shape, &terms.entries))?;
         id = lowering.step(name, "constant", Op::Affine(affine), &[id])?;
         sign = 1.0;
     }
@@ -141,20 +146,35 @@ pub(super) fn factor(lowering: &mut Lowering<'_>, node: &Node, name: &str) -> Re
     let [(place, id)] = operands.data[..] else {
         return refuse(PRODUCT);
     };
-    let Some((_, mut array)) = operands.constants.into_iter().next() else {
+    let Some((_, mut terms)) = operands.constants.into_iter().next() else {
         return refuse("its second factor is missing");
     };
     if node.op == "Div" && place != 0 {
         return refuse(QUOTIENT);
     }
     let id = lowering.repeated(name, id, &operands.shape)?;
-    let affine = if node.op == "Div" {
+    let affine = if !terms.are_exact() {
+        for entry in &mut terms.entries {
+            if node.op == "Div" {
+                *entry = match Enclosed::exact(1.0).over(*entry) {
+                    Some(inverse) => inverse,
+                    None => {
+                        return refuse(format!("it divides by {}, or nearly that", entry.value()));
+                    }
+                };
+            }
+        }
+        let shape = lowering.beside(&terms.shape, rank)?;
+        let zero = [Enclosed::exact(0.0)];
+        Affine::enclosed((&shape, &terms.entries), (&vec![1; rank], &zero))?
+    } else if node.op == "Div" {
+        let mut array = terms.exact()?;
         for value in &mut array.values {
             *value = reciprocal(*value)?;
         }
         Affine::rounded(lowering.per_entry(array, rank)?, 1)
     } else {
-        let scale = lowering.per_entry(array, rank)?;
+        let scale = lowering.per_entry(terms.exact()?, rank)?;
         Affine::exact(scale, PerEntry::uniform(rank, 0.0)?)
     };
     lowering.add(name, Op::Affine(affine), &[id])
@@ -186,8 +206,8 @@ pub(super) fn extremum(
         [only] => only,
         _ => lowering.add(name, if largest { Op::Max } else { Op::Min }, &ids)?,
     };
-    for (_, array) in operands.constants {
-        let Some(value) = array.single() else {
+    for (_, terms) in operands.constants {
+        let Some(value) = terms.exact()?.single() else {
             return refuse("a constant that differs between entries is not covered here");
         };
         let clip = if largest {

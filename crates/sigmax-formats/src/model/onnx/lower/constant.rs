@@ -1,6 +1,10 @@
 //! Constant operands, with their values.
 
+use sigmax::enclosed::Enclosed;
 use sigmax::network::PerEntry;
+
+use crate::error::Error;
+use crate::model::tensor::Tensor;
 
 use super::super::attribute::Attribute;
 use super::super::facts::{Constant, Context};
@@ -28,6 +32,35 @@ impl Array {
             [value] => Some(value),
             _ => None,
         }
+    }
+}
+
+/// A constant tensor whose entries are known to within an error each.
+#[derive(Clone, Debug)]
+pub(super) struct Terms {
+    pub(super) shape: Vec<usize>,
+    pub(super) entries: Vec<Enclosed>,
+}
+
+impl Terms {
+    /// Whether all entries are known exactly.
+    pub(super) fn are_exact(&self) -> bool {
+        self.entries.iter().all(|entry| entry.error() <= 0.0)
+    }
+
+    /// The same, known exactly.
+    pub(super) fn exact(self) -> Result<Array, Halt> {
+        if !self.are_exact() {
+            return refuse(
+                "a constant that it reads is computed and known to within its rounding only, which is \
+                 not covered here; fold the constants of the model first (onnxsim, or the optimised \
+                 model that onnxruntime saves)",
+            );
+        }
+        Ok(Array {
+            values: self.entries.iter().map(|entry| entry.value()).collect(),
+            shape: self.shape,
+        })
     }
 }
 
@@ -82,6 +115,12 @@ impl Context<'_> {
         (crate::model::tensor::count(&shape)? == values.len()).then_some(Array { shape, values })
     }
 
+    /// The same as a shape and values.
+    pub(in super::super) fn small_values(&self, value: usize) -> Option<(Vec<usize>, Vec<f64>)> {
+        let array = self.small(value, CHAIN)?;
+        Some((array.shape, array.values))
+    }
+
     /// The one entry of a constant that nobody may replace.
     pub(super) fn scalar(&self, value: usize) -> Option<f64> {
         if self.facts[value].replaceable.is_some() {
@@ -114,8 +153,21 @@ impl Lowering<'_> {
         }
     }
 
-    /// The values of a constant.
+    /// The values of a constant, which have to be exact.
     pub(super) fn array(&mut self, value: usize) -> Result<Array, Halt> {
+        self.terms(value)?.exact()
+    }
+
+    /// The values of the constant in input `place`, and their errors; `None` where that is left out.
+    pub(super) fn added(&mut self, node: &Node, place: usize) -> Result<Option<Terms>, Halt> {
+        match node.inputs.get(place).copied().flatten() {
+            Some(value) => self.terms(value).map(Some),
+            None => Ok(None),
+        }
+    }
+
+    /// The values of a constant, and their errors.
+    pub(super) fn terms(&mut self, value: usize) -> Result<Terms, Halt> {
         self.replaceable(value);
         let name = || format!("{:?}", self.context.parsed.names[value]);
         let tensor = match &self.context.facts[value].constant {
@@ -123,16 +175,40 @@ impl Lowering<'_> {
             Constant::Float(tensor, _) => tensor.clone(),
             Constant::Opaque(reason) => {
                 return match self.context.small(value, CHAIN) {
-                    Some(array) => Ok(array),
+                    Some(Array { shape, values }) => Ok(Terms {
+                        shape,
+                        entries: values.into_iter().map(Enclosed::exact).collect(),
+                    }),
                     None => refuse(format!("the constant {} {reason}", name())),
                 };
             }
         };
         self.reads(&tensor)?;
-        Ok(Array {
+        let (values, errors) = self.enclosed(&tensor)?;
+        let entries = if errors.is_empty() {
+            values.into_iter().map(Enclosed::exact).collect()
+        } else {
+            crate::model::enclosed(&values, &errors)
+        };
+        Ok(Terms {
             shape: tensor.shape().to_vec(),
-            values: tensor.read(self.context.source)?,
+            entries,
         })
+    }
+
+    /// The entries of a tensor and their errors. What cannot be computed is refused.
+    pub(super) fn enclosed(&self, tensor: &Tensor) -> Result<(Vec<f64>, Vec<f64>), Halt> {
+        match tensor.read_enclosed(self.context.source) {
+            Err(Error::Tensor {
+                tensor: node,
+                reason,
+                ..
+            }) if tensor.expression().is_some() => refuse(format!(
+                "the constant {:?} is computed, and {node} {reason}",
+                tensor.name
+            )),
+            read => Ok(read?),
+        }
     }
 
     /// Notes that a constant may be replaced.

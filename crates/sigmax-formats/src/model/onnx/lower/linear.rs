@@ -1,26 +1,62 @@
 //! Conv, ConvTranspose, Gemm and MatMul.
 
+use sigmax::enclosed::Enclosed;
 use sigmax::network::{Affine, NodeId, Op, PerEntry};
+use sigmax::weight::Weight;
 use sigmax::{Conv, Kernel};
 
 use super::super::conv::{ANY_PADDING, LONGER};
 use super::super::draft::Draft;
 use super::super::layers::draft;
 use super::super::parsed::Node;
-use super::constant::Array;
+use super::constant::{Array, Terms};
 use super::lowering::{Halt, Lowering, MIXES, refuse};
 
 impl Lowering<'_> {
     /// The layer of a node and its weight.
-    fn layer(&mut self, node: &Node, place: usize) -> Result<(Draft, Kernel), Halt> {
+    fn layer(&mut self, node: &Node, place: usize) -> Result<(Draft, Weight), Halt> {
         let layer = draft(&self.context, node)?;
         if let Some(value) = node.inputs.get(place).copied().flatten() {
             self.replaceable(value);
         }
         self.reads(&layer.weight)?;
-        let values = layer.weight.read(self.context.source)?;
-        let kernel = Kernel::new(layer.weight.shape(), values)?;
-        Ok((layer, kernel))
+        let (values, errors) = self.enclosed(&layer.weight)?;
+        let shape = layer.weight.shape();
+        let weight = if errors.is_empty() {
+            Weight::exact(Kernel::new(shape, values)?)
+        } else {
+            Weight::enclosed(shape, &crate::model::enclosed(&values, &errors))?
+        };
+        Ok((layer, weight))
+    }
+
+    /// What is added behind a layer along an axis, where it is not known exactly.
+    fn shifted(
+        &mut self,
+        name: &str,
+        id: NodeId,
+        axis: usize,
+        shift: &[Enclosed],
+    ) -> Result<NodeId, Halt> {
+        let mut shape = vec![1; self.shape(id).len()];
+        let one = shape.clone();
+        shape[axis] = shift.len();
+        let affine = Affine::enclosed((&one, &[Enclosed::exact(1.0)]), (&shape, shift))?;
+        self.step(name, "bias", Op::Affine(affine), &[id])
+    }
+}
+
+/// What a layer adds: as its own bias where it is exact, else for a node behind it.
+type Bias = (Option<Vec<f64>>, Option<Vec<Enclosed>>);
+
+fn split(bias: Option<Terms>) -> Bias {
+    match bias {
+        Some(bias) if bias.are_exact() => {
+            let values = bias.entries.iter().map(|entry| entry.value());
+            (Some(values.collect()), None)
+        }
+        Some(bias) => (None, Some(bias.entries)),
+        None => (None, None),
     }
 }
 
@@ -32,7 +68,8 @@ pub(super) fn conv(
     index: usize,
     folded: Option<usize>,
 ) -> Result<NodeId, Halt> {
-    let (layer, kernel) = lowering.layer(node, 1)?;
+    let (layer, weight) = lowering.layer(node, 1)?;
+    let kernel = weight.kernel();
     let padded = layer.conv.padding_mode != sigmax::PaddingMode::Zeros;
     let input = match folded {
         Some(value) if padded => lowering.value(value)?,
@@ -54,8 +91,8 @@ pub(super) fn conv(
     } else {
         kernel.shape()[0]
     };
-    let bias = match lowering.constant(node, 2)? {
-        Some(bias) if bias.shape == [out] => Some(bias.values),
+    let bias = match lowering.added(node, 2)? {
+        Some(bias) if bias.shape == [out] => Some(bias),
         Some(bias) => {
             return refuse(format!(
                 "its bias has shape {:?}; expected [{out}]",
@@ -68,9 +105,14 @@ pub(super) fn conv(
         input_size: None,
         ..layer.conv.clone()
     };
-    let id = lowering.add(name, Op::Conv { kernel, conv, bias }, &[input])?;
+    let (bias, behind) = split(bias);
+    let op = |kernel| Op::Conv { kernel, conv, bias };
+    let id = lowering.layer_step(name, &weight, op, input)?;
     lowering.computes(index, id);
-    Ok(id)
+    match behind {
+        Some(shift) => lowering.shifted(name, id, 0, &shift),
+        None => Ok(id),
+    }
 }
 
 /// alpha·A·B' + beta·C with the data in A.
@@ -90,20 +132,27 @@ pub(super) fn gemm(
             lowering.shape(input).len() + 1
         ));
     }
-    let (layer, kernel) = lowering.layer(node, 1)?;
-    let out = kernel.shape()[0];
+    let (layer, weight) = lowering.layer(node, 1)?;
+    let out = weight.kernel().shape()[0];
     let beta = f64::from(node.float("beta", 1.0)?);
-    let bias = match lowering.constant(node, 2)? {
-        Some(bias) => Some(rows(bias, out, beta)?),
+    let scale = layer.scale;
+    let plain = (scale - 1.0).abs() <= 0.0 && (beta - 1.0).abs() <= 0.0;
+    let bias = match lowering.added(node, 2)? {
+        Some(bias) if plain && bias.shape == [out] && !bias.are_exact() => {
+            let id = lowering.layer_step(name, &weight, Op::dense, input)?;
+            lowering.computes(index, id);
+            return lowering.shifted(name, id, 0, &bias.entries);
+        }
+        Some(bias) => Some(rows(bias.exact()?, out, beta)?),
         None => None,
     };
-    let scale = layer.scale;
     if (scale - 1.0).abs() <= 0.0 {
-        let id = lowering.add(name, Op::Dense { kernel, bias }, &[input])?;
+        let op = |kernel| Op::Dense { kernel, bias };
+        let id = lowering.layer_step(name, &weight, op, input)?;
         lowering.computes(index, id);
         return Ok(id);
     }
-    let product = lowering.step(name, "product", Op::dense(kernel), &[input])?;
+    let product = lowering.layer_step(name, &weight, Op::dense, input)?;
     let shift = PerEntry::channels(1, bias.unwrap_or_else(|| vec![0.0; out]))?;
     let affine = Affine::exact(PerEntry::uniform(1, scale)?, shift);
     lowering.add(name, Op::Affine(affine), &[product])
@@ -167,10 +216,10 @@ pub(super) fn matmul(
     if axes > rank + 1 {
         return refuse("its matrix has more axes than its input: the batch axis moves");
     }
-    let (_, kernel) = lowering.layer(node, place)?;
+    let (_, weight) = lowering.layer(node, place)?;
     let vector = axes == 1;
     if !left && !vector {
-        let id = lowering.add(name, Op::dense(kernel), &[input])?;
+        let id = lowering.layer_step(name, &weight, Op::dense, input)?;
         lowering.computes(index, id);
         return Ok(id);
     }
@@ -180,7 +229,7 @@ pub(super) fn matmul(
         swapped.swap(rank - 1, rank - 2);
         id = lowering.transposed(name, id, &swapped)?;
     }
-    let dense = lowering.step(name, "product", Op::dense(kernel), &[id])?;
+    let dense = lowering.layer_step(name, &weight, Op::dense, id)?;
     lowering.computes(index, dense);
     if vector {
         let mut shape = lowering.shape(dense);

@@ -2,7 +2,9 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
+use sigmax::Kernel;
 use sigmax::network::{Affine, NetworkBuilder, NodeId, Op, PerEntry, Pick};
+use sigmax::weight::Weight;
 
 use crate::error::Error;
 use crate::model::layer::LayerId;
@@ -210,6 +212,23 @@ impl<'a> Lowering<'a> {
     pub(super) fn add(&mut self, name: &str, op: Op, inputs: &[NodeId]) -> Result<NodeId, Halt> {
         let what = op.name();
         self.step(name, what, op, inputs)
+    }
+
+    /// Adds a convolution or a dense layer, whose weight may be known to within an error.
+    pub(super) fn layer_step(
+        &mut self,
+        name: &str,
+        weight: &Weight,
+        layer: impl FnOnce(Kernel) -> Op,
+        input: NodeId,
+    ) -> Result<NodeId, Halt> {
+        let name = if self.fresh {
+            self.names.unique(name)
+        } else {
+            self.names.unique(&format!("{name}/product"))
+        };
+        self.fresh = false;
+        Ok(self.net.add_weighted(&name, weight, layer, &[input])?)
     }
 
     /// The same for a node that may be one of several: the first has the name alone.
