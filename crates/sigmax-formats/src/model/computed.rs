@@ -269,6 +269,21 @@ impl Expression {
         &self.shape
     }
 
+    /// Whether a runtime rounds on the way, beyond once per entry of a quantised weight.
+    pub(crate) fn rounds(&self) -> bool {
+        let own = match &self.operation {
+            Operation::Dequantize { .. } | Operation::Cast(_) => false,
+            Operation::Reshape | Operation::Transpose(_) | Operation::Select(_) => false,
+            Operation::Expand | Operation::Concat(_) | Operation::Pad(..) => false,
+            Operation::Unary(unary) => !matches!(unary, Unary::Negate | Unary::Magnitude),
+            Operation::Binary(binary) => !matches!(binary, Binary::Max | Binary::Min),
+            Operation::Reduce(by, _) => !matches!(by, Reduction::Max | Reduction::Min),
+            Operation::Power | Operation::Product => true,
+        };
+        let mut before = self.inputs.iter().filter_map(Operand::expression);
+        own || before.any(Self::rounds)
+    }
+
     /// Its entries.
     ///
     /// # Errors

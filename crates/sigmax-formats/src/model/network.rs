@@ -62,6 +62,8 @@ pub enum Precision {
     Double,
     /// In float32 and float64, with roundings between them that no bound counts.
     Mixed,
+    /// With constants that the graph computes itself: what a runtime rounds there no bound counts (T40).
+    Constants,
 }
 
 impl Precision {
@@ -74,6 +76,14 @@ impl Precision {
             (Arithmetic::Real, _) | (_, Self::Single | Self::Double) => return Ok(()),
             (_, Self::Sixteen) => "in 16 bits (float16 or bfloat16)",
             (_, Self::Mixed) => "partly in float32 and partly in float64",
+            (_, Self::Constants) => {
+                return Err(
+                    "the graph computes constants from others, and what a runtime rounds there no \
+                     bound counts; leave --float32 out, or fold the constants of the model first \
+                     (onnxsim, or the optimised model that onnxruntime saves)"
+                        .to_owned(),
+                );
+            }
         };
         Err(format!(
             "the graph computes {what}, so that no runtime executes it in float32 and a claim about \
@@ -90,7 +100,7 @@ impl Precision {
                  same function in real arithmetic: rounding to 16 bits may change the class of an \
                  image whose margin is as small as that rounding, about a thousandth of the values",
             ),
-            Self::Single | Self::Double | Self::Mixed => None,
+            Self::Single | Self::Double | Self::Mixed | Self::Constants => None,
         }
     }
 }

@@ -120,8 +120,29 @@ pub(super) fn draft(context: &Context<'_>, node: &Node) -> Result<Draft, NoLayer
     }
 }
 
+/// Said of operators that onnxruntime writes when it optimises beyond folding.
+pub(super) const FUSED: &str = "onnxruntime has fused it from several nodes, in a way of its own: audit the \
+                                model that was optimised, or what onnxruntime saves at the level \
+                                ORT_ENABLE_BASIC";
+
+/// Whether onnxruntime has made a node, with the weight of a layer in it.
+pub(super) fn is_fused(node: &Node) -> bool {
+    const OWN: [&str; 3] = ["com.microsoft", "com.microsoft.nchwc", "com.microsoft.nhwc"];
+    const FUSED: [&str; 5] = [
+        "FusedConv",
+        "FusedGemm",
+        "FusedMatMul",
+        "Conv",
+        "NhwcFusedConv",
+    ];
+    OWN.contains(&node.domain.as_str()) && FUSED.contains(&node.op.as_str())
+}
+
 /// A node of another domain: refused if it may hold a weight.
 fn foreign(context: &Context<'_>, node: &Node) -> Result<Draft, NoLayer> {
+    if is_fused(node) {
+        return refuse(FUSED);
+    }
     let linear = matches!(node.op.as_str(), "LinearClassifier" | "LinearRegressor");
     if linear || has_weight(context, node, 2) {
         return refuse(format!(

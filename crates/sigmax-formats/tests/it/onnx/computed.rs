@@ -611,6 +611,23 @@ fn what_depends_on_the_run_stays_refused() {
 }
 
 #[test]
+fn executions_in_float32_round_what_is_computed() {
+    // (2²⁶ + 1) − 2²⁶ is 1, exactly so in f64, and 0 in float32.
+    let exact = [floats("a", &[], &[67_108_864.0]), floats("b", &[], &[1.0])];
+    let sums = vec![node("Add", "a b", "t", &[]), node("Sub", "t a", "s", &[])];
+    let quantised = [tensor("q", 3, &[], &[3]), floats("h", &[], &[0.1])];
+    let scaled = vec![node("DequantizeLinear", "q h", "s", &[])];
+    for (weights, nodes, covered) in [(exact, sums, false), (quantised, scaled, true)] {
+        let nodes = [nodes, vec![node("Mul", "x s", "y", &[])]].concat();
+        let found = net(&[-1, 2], &weights, &nodes, &["y"]).network().unwrap();
+        assert!(found.network.inexact().is_none());
+        assert!(found.precision.check(Arithmetic::Real).is_ok());
+        assert_eq!(found.precision.check(Arithmetic::Float32).is_ok(), covered);
+        assert_eq!(found.notes.is_empty(), covered, "{:?}", found.notes);
+    }
+}
+
+#[test]
 fn a_cast_of_what_is_computed_is_no_identity() {
     let weights = [counting("a", &[2, 2]), floats("three", &[], &[3.0])];
     let nodes = |to| {

@@ -214,6 +214,15 @@ fn other_nodes_are_counted() {
 }
 
 #[test]
+fn fused_operators_say_which_file_to_audit() {
+    for op in ["FusedConv", "FusedGemm"] {
+        let fused = node(op, "x w", "y", &[]).text(7, "com.microsoft");
+        let model = open(&[1, 4], &[counting("w", &[4, 4])], &[fused]);
+        assert!(refused(&model).reason.contains("ORT_ENABLE_BASIC"));
+    }
+}
+
+#[test]
 fn unknown_domains_with_a_matrix_are_refused() {
     let fused = node("FusedConv", "x w", "y", &[]).text(7, "com.example");
     let model = open(&[1, 1, 4, 4], &[counting("w", &[1, 1, 3, 3])], &[fused]);

@@ -4,6 +4,7 @@ use sigmax::enclosed::Enclosed;
 use sigmax::network::PerEntry;
 
 use crate::error::Error;
+use crate::model::computed::Expression;
 use crate::model::tensor::Tensor;
 
 use super::super::attribute::Attribute;
@@ -127,6 +128,10 @@ impl Context<'_> {
             return None;
         }
         match &self.facts[value].constant {
+            // What is computed with roundings is no number that a function is told by.
+            Constant::Float(tensor, _) if tensor.expression().is_some_and(Expression::rounds) => {
+                None
+            }
             Constant::Float(tensor, _) if tensor.shape().iter().all(|&n| n == 1) => {
                 tensor.read(self.source).ok()?.first().copied()
             }
@@ -197,7 +202,8 @@ impl Lowering<'_> {
     }
 
     /// The entries of a tensor and their errors. What cannot be computed is refused.
-    pub(super) fn enclosed(&self, tensor: &Tensor) -> Result<(Vec<f64>, Vec<f64>), Halt> {
+    pub(super) fn enclosed(&mut self, tensor: &Tensor) -> Result<(Vec<f64>, Vec<f64>), Halt> {
+        self.rounds |= tensor.expression().is_some_and(Expression::rounds);
         match tensor.read_enclosed(self.context.source) {
             Err(Error::Tensor {
                 tensor: node,

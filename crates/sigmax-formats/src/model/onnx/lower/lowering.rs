@@ -94,6 +94,8 @@ pub(super) struct Lowering<'a> {
     read: HashSet<String>,
     indices: usize,
     copies: usize,
+    /// Whether a constant is computed with roundings that no bound of executions counts.
+    pub(super) rounds: bool,
 }
 
 impl<'a> Lowering<'a> {
@@ -123,6 +125,7 @@ impl<'a> Lowering<'a> {
             read: HashSet::new(),
             indices: 0,
             copies: 0,
+            rounds: false,
         })
     }
 
@@ -364,6 +367,17 @@ impl<'a> Lowering<'a> {
 
     /// The network.
     pub(super) fn finish(mut self, precision: Precision) -> Result<NetworkModel, NetworkError> {
+        let precision = match precision {
+            Precision::Single | Precision::Double if self.rounds => Precision::Constants,
+            precision => precision,
+        };
+        if self.rounds {
+            self.note(
+                "constants that the graph computes are taken as those of real arithmetic, where a \
+                 runtime rounds"
+                    .to_owned(),
+            );
+        }
         if let Some(note) = precision.note() {
             self.note(note.to_owned());
         }

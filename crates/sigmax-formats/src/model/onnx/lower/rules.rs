@@ -4,7 +4,7 @@ use crate::model::skipped::Refused;
 
 use super::super::draft::NoLayer;
 use super::super::facts::Context;
-use super::super::layers::draft;
+use super::super::layers::{FUSED, draft, is_fused};
 use super::super::order::label;
 use super::super::parsed::{Node, Parsed};
 use super::lowering::{JUMPS, PRODUCT, QUOTIENT};
@@ -92,6 +92,9 @@ fn blocked(context: &Context<'_>, node: &Node) -> Option<String> {
              onnx.inliner first"
                 .to_owned(),
         );
+    }
+    if is_fused(node) {
+        return Some(FUSED.to_owned());
     }
     if !node.domain.is_empty() {
         return Some(format!(
