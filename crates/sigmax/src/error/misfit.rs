@@ -27,6 +27,15 @@ pub enum Misfit {
     /// A node that would be a second input.
     #[error("a network has one input, which is there already")]
     SecondInput,
+    /// A node of a certificate for float32 whose rounding there is not bounded.
+    #[error(
+        "no bound of the rounding of a {op} in float32 is known; a certificate in real arithmetic \
+         is possible"
+    )]
+    NoSingle {
+        /// The operation.
+        op: &'static str,
+    },
     /// An operation with too many or too few inputs.
     #[error("expected {expected} inputs, got {got}")]
     Inputs {

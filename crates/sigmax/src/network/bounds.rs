@@ -27,13 +27,17 @@ pub enum Rule {
     Slope,
     /// Softmax or its logarithm (T26).
     Softmax,
+    /// One over the root of the ε that keeps a standard deviation from 0 (T41).
+    Spread,
+    /// A residual whose branch starts with this node: what is subtracted is monotone (T42).
+    Residual(NodeId),
     /// The sum over the branches (T21).
     Sum,
     /// The root of the sum of squares over the branches (T21).
     RootSumSquare,
     /// Branches that pick entries of one node: √(most copies in all of them) (T22).
     Parts,
-    /// The larger and the smaller of two branches side by side: a reordering of these (T21).
+    /// Entries in the order of size, or the larger and the smaller of two branches side by side (T21).
     Sorted,
 }
 
@@ -52,10 +56,12 @@ impl Rule {
             Self::Windows => "overlapping windows".into(),
             Self::Slope => "slope".into(),
             Self::Softmax => "softmax".into(),
+            Self::Spread => "1/√ε".into(),
+            Self::Residual(from) => format!("monotone residual from {}", name(from)),
             Self::Sum => "sum of branches".into(),
             Self::RootSumSquare => "branches side by side".into(),
             Self::Parts => "parts of one node".into(),
-            Self::Sorted => "sorted pairs".into(),
+            Self::Sorted => "sorted entries".into(),
         }
     }
 }

@@ -4,7 +4,7 @@ use std::sync::OnceLock;
 
 use crate::bound::options::Options;
 use crate::claim::{Lower, Upper};
-use crate::error::Error;
+use crate::error::{Error, Misfit};
 use crate::named::named;
 use crate::network::bounds::Lipschitz;
 use crate::network::certificate::{Certificate, Method, NOTHING, Proved};
@@ -143,11 +143,19 @@ impl Certifier {
     /// The same with bounds that are known.
     ///
     /// # Errors
-    /// [`Error::NotAClassifier`] where the network has not one output with 2 to 4096 entries.
+    /// [`Error::NotAClassifier`] where the network has not one output with 2 to 4096 entries;
+    /// [`Error::Node`] for float32 where the rounding of a node is not bounded (T41).
     pub fn with_bounds(bounds: Lipschitz, arithmetic: Arithmetic) -> Result<Self, Error> {
         let network = bounds.network();
         network.check_exact()?;
         let (logits, classes) = logits(network)?;
+        if arithmetic == Arithmetic::Float32 {
+            let mut nodes = network.nodes().iter();
+            if let Some(node) = nodes.find(|node| matches!(node.op, Op::Normalisation(_))) {
+                let op = node.op.name();
+                return Err(Error::node(&node.name, Misfit::NoSingle { op }));
+            }
+        }
         let node = network.node(logits);
         let (features, last) = match &node.op {
             Op::Dense { kernel, bias } if node.shape.len() == 1 => {

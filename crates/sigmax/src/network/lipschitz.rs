@@ -14,6 +14,7 @@ use crate::network::graph::{Network, Node, NodeId};
 use crate::network::op::Op;
 use crate::network::rule::block::together;
 use crate::network::rule::chain::own;
+use crate::network::rule::residual::residual;
 use crate::network::rule::scaling::{Scaled, scaled_chains};
 use crate::network::rule::slack::Slack;
 use crate::network::rule::through_by_rule;
@@ -34,7 +35,7 @@ use crate::network::rule::through_by_rule;
 /// [`Error`] where the tolerance is not positive, or a layer is too large.
 ///
 /// # Source
-/// T21 to T26, T37.
+/// T21 to T26, T37, T41, T42.
 pub fn lipschitz(network: &Network, options: &Options) -> Result<Lipschitz, Error> {
     analysis(network, options, &[], Slack::None)
 }
@@ -75,10 +76,16 @@ pub(crate) fn analysis(
         .into_par_iter()
         .map(|i| together(network, i, options, slack))
         .collect::<Result<_, Error>>()?;
-    // Certificates do without: who confirms them knows no factors.
-    let scaled = match slack {
-        Slack::None => scaled_chains(network, options)?,
-        Slack::Certificate => Vec::new(),
+    // Certificates do without: who confirms them knows no factors, and no residuals.
+    let (scaled, residuals) = match slack {
+        Slack::None => (
+            scaled_chains(network, options)?,
+            (0..network.nodes.len())
+                .into_par_iter()
+                .map(|i| residual(network, i, options))
+                .collect::<Result<_, Error>>()?,
+        ),
+        Slack::Certificate => (Vec::new(), vec![None; network.nodes.len()]),
     };
     // No two chains have one end.
     let scaled: HashMap<usize, Scaled> = scaled.into_iter().map(|c| (c.end.0, c)).collect();
@@ -94,7 +101,13 @@ pub(crate) fn analysis(
             norm: chain.norm,
             rule: Rule::Scaled(chain.start),
         });
-        let (through, rule) = through(node, own[i], fused.chain(chain), network, &nodes);
+        let residual = residuals[i].map(|(start, norm)| Together {
+            start,
+            norm,
+            rule: Rule::Residual(start),
+        });
+        let groups = fused.chain(chain).chain(residual);
+        let (through, rule) = through(node, own[i], groups, network, &nodes);
         nodes.push(NodeBound {
             own: own[i],
             through,

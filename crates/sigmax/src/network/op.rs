@@ -4,6 +4,7 @@ pub(crate) mod activation;
 pub(crate) mod affine;
 pub(crate) mod axis;
 pub(crate) mod channels;
+pub(crate) mod normalisation;
 pub(crate) mod pick;
 pub(crate) mod pool;
 pub(crate) mod separable;
@@ -13,6 +14,7 @@ use crate::error::{Error, Misfit};
 use crate::kernel::Kernel;
 use crate::network::op::activation::Activation;
 use crate::network::op::affine::{Affine, PerEntry};
+use crate::network::op::normalisation::Normalisation;
 use crate::network::op::pick::Pick;
 use crate::network::op::pool::Pool;
 use crate::network::op::separable::Separable;
@@ -62,6 +64,15 @@ pub enum Op {
         /// The axis, batch left out.
         axis: usize,
     },
+    /// Mean and variance, or the mean of squares, along an axis divided out.
+    Normalisation(Normalisation),
+    /// The entries along an axis in the order of size.
+    Sort {
+        /// The axis, batch left out.
+        axis: usize,
+        /// Whether the largest is first.
+        descending: bool,
+    },
     /// The sum of all inputs, which have one shape.
     Add,
     /// Entry by entry the largest of all inputs, which have one shape.
@@ -108,6 +119,8 @@ impl Op {
             Self::PRelu(_) => "PReLU",
             Self::Softmax { .. } => "softmax",
             Self::LogSoftmax { .. } => "log-softmax",
+            Self::Normalisation(_) => "normalisation",
+            Self::Sort { .. } => "sort",
             Self::Add => "sum",
             Self::Max => "maximum",
             Self::Min => "minimum",
@@ -167,8 +180,12 @@ impl Op {
                 slopes.check("slope", first)?;
                 first.to_vec()
             }
-            Self::Softmax { axis } | Self::LogSoftmax { axis } => {
+            Self::Softmax { axis } | Self::LogSoftmax { axis } | Self::Sort { axis, .. } => {
                 check_axis(*axis, first)?;
+                first.to_vec()
+            }
+            Self::Normalisation(normalisation) => {
+                check_axis(normalisation.axis(), first)?;
                 first.to_vec()
             }
             Self::Add | Self::Max | Self::Min => {

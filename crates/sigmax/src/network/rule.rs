@@ -4,6 +4,7 @@
 pub(crate) mod block;
 pub(crate) mod chain;
 pub(crate) mod lattice_map;
+pub(crate) mod residual;
 pub(crate) mod scaling;
 pub(crate) mod slack;
 pub(crate) mod sum;
@@ -40,6 +41,8 @@ pub(crate) fn through_by_rule(
         Op::Separable(_) => Rule::Kronecker,
         Op::MaxPool(_) => Rule::Windows,
         Op::Softmax { .. } | Op::LogSoftmax { .. } => Rule::Softmax,
+        Op::Normalisation(_) => Rule::Spread,
+        Op::Sort { .. } => Rule::Sorted,
         Op::Activation(_) | Op::PRelu(_) => Rule::Slope,
     };
     (own.times(nodes[node.inputs[0].0].through), rule)

@@ -5,8 +5,8 @@
 )]
 
 use sigmax::network::{
-    Activation, Affine, AxisMatrix, Interpolation, Network, NetworkBuilder, NodeId, Op, PerEntry,
-    Pick, Pool, Separable,
+    Activation, Affine, AxisMatrix, Interpolation, Network, NetworkBuilder, NodeId, Normalisation,
+    Op, PerEntry, Pick, Pool, Separable,
 };
 use sigmax::{Conv, Kernel, PaddingMode};
 
@@ -46,6 +46,12 @@ pub(crate) enum Spec {
     Activation(Activation),
     Softmax(usize),
     LogSoftmax(usize),
+    Normalisation {
+        axis: usize,
+        centred: bool,
+        epsilon: f64,
+    },
+    Sort(usize, bool),
     Add,
     Max,
     Min,
@@ -314,6 +320,12 @@ impl Draw {
             15 if !smooth => Spec::PRelu(per(self, 2.0)),
             16 if kinds == Kinds::All => Spec::Softmax(self.below(rank)),
             17 if kinds == Kinds::All => Spec::LogSoftmax(self.below(rank)),
+            19 if !smooth => Spec::Sort(self.below(rank), self.yes(2)),
+            18 if matches!(kinds, Kinds::All | Kinds::Algebraic) => Spec::Normalisation {
+                axis: self.below(rank),
+                centred: !self.yes(3),
+                epsilon: [1e-5, 1e-2, 0.3, 2.0][self.below(4)],
+            },
             _ => Spec::Activation(self.activation(kinds)),
         }
     }
@@ -378,6 +390,21 @@ impl Spec {
             Self::Activation(activation) => Op::Activation(*activation),
             Self::Softmax(axis) => Op::Softmax { axis: *axis },
             Self::LogSoftmax(axis) => Op::LogSoftmax { axis: *axis },
+            Self::Normalisation {
+                axis,
+                centred,
+                epsilon,
+            } => Op::Normalisation(
+                match centred {
+                    true => Normalisation::centred(*axis, *epsilon),
+                    false => Normalisation::root_mean_square(*axis, *epsilon),
+                }
+                .ok()?,
+            ),
+            Self::Sort(axis, descending) => Op::Sort {
+                axis: *axis,
+                descending: *descending,
+            },
             Self::Add => Op::Add,
             Self::Max => Op::Max,
             Self::Min => Op::Min,
@@ -694,6 +721,36 @@ impl Spec {
                 let sum = summer.sum(shifted.iter().map(|d| d.function(f64::exp)).collect());
                 let log = sum.function(f64::ln);
                 shifted.iter().map(|d| d.add(log.neg())).collect()
+            }),
+            Self::Normalisation {
+                axis,
+                centred,
+                epsilon,
+            } => along_axis(*axis, &mut |lane| {
+                let n = T::int(lane.len());
+                let mean = match centred {
+                    true => summer.sum(lane.to_vec()).div(n),
+                    false => T::of(0.0),
+                };
+                let z: Vec<T> = lane.iter().map(|x| x.add(mean.neg())).collect();
+                let squares = summer.sum(z.iter().map(|z| z.mul(*z)).collect());
+                let root = squares.div(n).add(T::of(*epsilon)).sqrt();
+                z.iter().map(|z| z.div(root)).collect()
+            }),
+            Self::Sort(axis, descending) => along_axis(*axis, &mut |lane| {
+                let mut lane = lane.to_vec();
+                // By exchanges of neighbours.
+                for end in (1..lane.len()).rev() {
+                    for i in 0..end {
+                        let (a, b) = (lane[i], lane[i + 1]);
+                        let (low, high) = (a.min(b), a.max(b));
+                        (lane[i], lane[i + 1]) = match descending {
+                            true => (high, low),
+                            false => (low, high),
+                        };
+                    }
+                }
+                lane
             }),
             Self::Add | Self::Max | Self::Min => (0..x.len())
                 .map(|i| {

@@ -20,6 +20,7 @@ mod network_laws;
 mod network_limits;
 mod networks;
 mod num;
+mod residuals;
 mod scaling;
 mod sized;
 mod soak;

@@ -268,8 +268,17 @@ pub(crate) fn check_certificates(seed: u64) -> usize {
     let mut draw = Draw(seed ^ 0x88);
     let n = graph.net.input().len();
     let mut certified = 0;
+    let normalised = graph.net.nodes().iter();
+    let normalised = normalised.filter(|node| matches!(node.op, Op::Normalisation(_)));
+    let normalised = normalised.count() > 0;
     for arithmetic in [Arithmetic::Real, Arithmetic::Float32] {
-        let certifier = Certifier::new(&graph.net, &coarse(), arithmetic).unwrap();
+        let certifier = Certifier::new(&graph.net, &coarse(), arithmetic);
+        // Its rounding in float32 is not bounded (T41).
+        if normalised && arithmetic == Arithmetic::Float32 {
+            assert!(certifier.is_err(), "seed {seed}");
+            continue;
+        }
+        let certifier = certifier.unwrap();
         let logits = certifier.logits().index();
         for size in [0.1, 1.0, 10.0] {
             let x = draw.reals(n, size);

@@ -5,8 +5,8 @@ use std::collections::HashMap;
 use serde::Deserialize;
 use sigmax::network::{
     Activation, Affine, Arithmetic, AxisMatrix, Certifier, Channels, Forward, Interpolation,
-    Network, NetworkBuilder, NodeId, Op, PerEntry, Pick, Pool, Separable, StatedBound,
-    confirm_bounds, lipschitz,
+    Network, NetworkBuilder, NodeId, Normalisation, Op, PerEntry, Pick, Pool, Separable,
+    StatedBound, confirm_bounds, jacobian_norm, lipschitz,
 };
 use sigmax::{Conv, Kernel, Options, PaddingMode};
 
@@ -372,4 +372,87 @@ fn bounds_own_their_share_of_the_network() {
         [3.0, 4.0]
     );
     assert_eq!(certifier.certify(&[1.0, 0.0], &[0], true).unwrap().len(), 1);
+}
+
+/// The constant of a normalisation alone is 1/√ε, attained at constant entries (T41).
+#[test]
+fn normalisations_are_as_steep_as_their_epsilon() {
+    let epsilon = f64::from(1e-5_f32);
+    for centred in [true, false] {
+        let op = |axis| match centred {
+            true => Normalisation::centred(axis, epsilon).unwrap(),
+            false => Normalisation::root_mean_square(axis, epsilon).unwrap(),
+        };
+        let mut net = NetworkBuilder::new(&[3, 4]).unwrap();
+        let y = net
+            .add("norm", Op::Normalisation(op(0)), &[net.input()])
+            .unwrap();
+        let net = net.finish(&[y]).unwrap();
+        let bounds = lipschitz(&net, &Options::default()).unwrap();
+        let upper = bounds.upper().get();
+        assert!(upper * upper * epsilon >= 1.0 && upper * upper * epsilon < 1.0 + 1e-14);
+        // At 0 the estimate of the Jacobian attains it.
+        let forward = Forward::new(&bounds).unwrap();
+        let seen = jacobian_norm(&forward, &[0.0; 12], 50).unwrap().get();
+        assert!(seen <= upper * (1.0 + 1e-9) && seen > 0.999 * upper);
+    }
+    let mut net = NetworkBuilder::new(&[1, 4]).unwrap();
+    let one = Op::Normalisation(Normalisation::centred(0, epsilon).unwrap());
+    let y = net.add("norm", one, &[net.input()]).unwrap();
+    let net = net.finish(&[y]).unwrap();
+    assert!(lipschitz(&net, &Options::default()).unwrap().upper().get() <= 0.0);
+}
+
+#[test]
+fn a_normalisation_needs_an_epsilon() {
+    for epsilon in [0.0, -1e-5, f64::NAN, f64::INFINITY, 1e-200] {
+        assert!(Normalisation::centred(0, epsilon).is_err());
+        assert!(Normalisation::root_mean_square(0, epsilon).is_err());
+    }
+    let normalisation = Op::Normalisation(Normalisation::centred(2, 1e-5).unwrap());
+    let mut net = NetworkBuilder::new(&[3, 4]).unwrap();
+    assert!(net.add("norm", normalisation, &[net.input()]).is_err());
+}
+
+/// Runtimes compute a variance in ways that cancel: no radius in float32 is claimed.
+#[test]
+fn a_normalisation_has_no_certificate_in_float32() {
+    let mut net = NetworkBuilder::new(&[4]).unwrap();
+    let op = Op::Normalisation(Normalisation::centred(0, 0.5).unwrap());
+    let y = net.add("norm", op, &[net.input()]).unwrap();
+    let net = net.finish(&[y]).unwrap();
+    let options = Options::default();
+    let error = Certifier::new(&net, &options, Arithmetic::Float32).unwrap_err();
+    assert!(error.to_string().contains("\"norm\""), "{error}");
+    let certifier = Certifier::new(&net, &options, Arithmetic::Real).unwrap();
+    let found = certifier
+        .certify(&[3.0, 1.0, 0.0, 0.0], &[0], true)
+        .unwrap();
+    assert!(found[0].radius().get() > 0.0);
+}
+
+/// A mean far from 0 cancels: the error of the evaluation grows with it, and covers it.
+#[test]
+fn the_error_of_a_normalisation_grows_with_the_mean() {
+    let mut net = NetworkBuilder::new(&[3]).unwrap();
+    let op = Op::Normalisation(Normalisation::centred(0, 1e-5).unwrap());
+    let y = net.add("norm", op, &[net.input()]).unwrap();
+    let net = net.finish(&[y]).unwrap();
+    let forward = Forward::new(&lipschitz(&net, &Options::default()).unwrap()).unwrap();
+    for power in [1, 10, 40, 50] {
+        // Exact: a quarter is at least an ulp of the mean.
+        let mean = (1u64 << power) as f64;
+        let found = forward.evaluate(&[mean - 0.25, mean, mean + 0.25]);
+        let found = found.unwrap().remove(0);
+        let exact = 0.25 / (0.125 / 3.0 + 1e-5_f64).sqrt();
+        let off = found.values().iter().zip([-exact, 0.0, exact]);
+        let off = off.map(|(y, x)| (y - x) * (y - x)).sum::<f64>().sqrt();
+        let error = found.error().get();
+        assert!(
+            off <= error + 1e-15 && (power > 40 || error < 0.1),
+            "{off} {error}"
+        );
+    }
+    let found = forward.evaluate(&[1e200, 0.0, 0.0]).unwrap();
+    assert!(found[0].error().get() > f64::MAX);
 }

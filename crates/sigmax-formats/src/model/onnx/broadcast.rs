@@ -5,7 +5,7 @@ use super::parsed::Node;
 use super::size::{Dims, Size};
 
 /// Operators whose first output has the shape of their first input.
-pub(super) const UNARY: [&str; 61] = [
+pub(super) const UNARY: [&str; 63] = [
     "Abs",
     "Acos",
     "Acosh",
@@ -50,6 +50,7 @@ pub(super) const UNARY: [&str; 61] = [
     "Not",
     "PRelu",
     "QuantizeLinear",
+    "RMSNormalization",
     "Reciprocal",
     "Relu",
     "Round",
@@ -57,6 +58,7 @@ pub(super) const UNARY: [&str; 61] = [
     "Shrink",
     "Sigmoid",
     "Sign",
+    "SimplifiedLayerNormalization",
     "Sin",
     "Sinh",
     "Softmax",

@@ -22,6 +22,10 @@ pub(super) fn infer(context: &Context<'_>, node: &Node) -> Vec<Option<Dims>> {
             dims.iter_mut().skip(2).for_each(|n| *n = Size::Known(1));
             dims
         }),
+        "TopK" => {
+            let dims = top(context, node);
+            return vec![dims.clone(), dims];
+        }
         "Pad" => pad(context, node),
         "Resize" | "Upsample" => resize::infer(context, node),
         "Gemm" => broadcast::gemm(context, node),
@@ -261,6 +265,16 @@ fn split(context: &Context<'_>, node: &Node) -> Option<Vec<Option<Dims>>> {
         Some(dims)
     };
     Some(parts.into_iter().map(piece).collect())
+}
+
+fn top(context: &Context<'_>, node: &Node) -> Option<Dims> {
+    let mut dims = context.input(node, 0)?.dims.clone()?;
+    let along = axis(node.int("axis", -1).ok()?, dims.len())?;
+    dims[along] = match context.numbers(node, 1).as_deref() {
+        Some(&[k]) => usize::try_from(k).ok().into(),
+        _ => Size::Unknown,
+    };
+    Some(dims)
 }
 
 fn reduce(context: &Context<'_>, node: &Node) -> Option<Dims> {

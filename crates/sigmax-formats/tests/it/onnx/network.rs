@@ -3,6 +3,7 @@
 mod batch;
 mod constants;
 mod integers;
+mod normalisation;
 mod operators;
 mod precision;
 mod products;

@@ -2,7 +2,7 @@
 
 use crate::error::Error;
 use crate::network::eval::apply::Map;
-use crate::network::eval::forward::{Forward, Inexact};
+use crate::network::eval::forward::{Forward, Inexact, order};
 use crate::network::eval::linear::{self, add};
 use crate::network::graph::NodeId;
 use crate::network::op::Op;
@@ -127,6 +127,15 @@ impl<'f> Differential<'f> {
                     }
                 });
             }
+            (&Op::Sort { axis, descending }, _) => {
+                let x = &self.values[input.0];
+                lanes(&node.shape, axis, |lane| {
+                    let entries: Vec<f64> = lane.iter().map(|&i| x[i]).collect();
+                    for (&i, from) in lane.iter().zip(order(&entries, descending)) {
+                        out[i] = v[lane[from]];
+                    }
+                });
+            }
             // The derivative is symmetric.
             _ => out.copy_from_slice(&self.cotangent(index, 0, input, v)),
         }
@@ -164,6 +173,23 @@ impl<'f> Differential<'f> {
                     let inner: f64 = lane.iter().map(|&i| p[i] * y[i]).sum();
                     for &i in lane {
                         out[i] = p[i] * (y[i] - inner);
+                    }
+                });
+            }
+            (&Op::Sort { axis, descending }, _) => {
+                lanes(&node.shape, axis, |lane| {
+                    let entries: Vec<f64> = lane.iter().map(|&i| x[i]).collect();
+                    for (&i, from) in lane.iter().zip(order(&entries, descending)) {
+                        out[lane[from]] = y[i];
+                    }
+                });
+            }
+            (Op::Normalisation(normalisation), _) => {
+                lanes(&node.shape, normalisation.axis(), |lane| {
+                    let [x, v] = [x, y].map(|all| lane.iter().map(|&i| all[i]).collect::<Vec<_>>());
+                    let derivative = normalisation.derivative(&x, &v);
+                    for (&i, d) in lane.iter().zip(derivative) {
+                        out[i] = d;
                     }
                 });
             }

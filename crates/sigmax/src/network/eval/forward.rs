@@ -372,6 +372,18 @@ impl Forward {
             (Op::Activation(activation), _) => return activation.values(x, out),
             (Op::Softmax { axis }, _) => return lanes(x, &node.shape, *axis, out, softmax),
             (Op::LogSoftmax { axis }, _) => return lanes(x, &node.shape, *axis, out, log_softmax),
+            (&Op::Sort { axis, descending }, _) => {
+                return lanes(x, &node.shape, axis, out, |x, y| {
+                    for (y, i) in y.iter_mut().zip(order(x, descending)) {
+                        *y = x[i];
+                    }
+                    0.0
+                });
+            }
+            (Op::Normalisation(normalisation), _) => {
+                let axis = normalisation.axis();
+                return lanes(x, &node.shape, axis, out, |x, y| normalisation.lane(x, y));
+            }
             (Op::Add, _) => {
                 out.copy_from_slice(x);
                 for other in &inputs[1..] {
@@ -521,13 +533,23 @@ fn select(inputs: &[&[f64]], out: &mut [f64], wins: impl Fn(f64, f64) -> bool) {
     }
 }
 
+/// The places of a lane's entries in the order of size.
+pub(crate) fn order(x: &[f64], descending: bool) -> Vec<usize> {
+    let mut places: Vec<usize> = (0..x.len()).collect();
+    places.sort_by(|&i, &j| x[i].total_cmp(&x[j]));
+    if descending {
+        places.reverse();
+    }
+    places
+}
+
 /// Applies `f` to every lane along `axis`; the ℓ₂ norm of all errors.
 fn lanes(
     x: &[f64],
     shape: &[usize],
     axis: usize,
     out: &mut [f64],
-    f: fn(&[f64], &mut [f64]) -> f64,
+    f: impl Fn(&[f64], &mut [f64]) -> f64,
 ) -> f64 {
     let n = shape[axis];
     let inner: usize = shape[axis + 1..].iter().product();

@@ -120,6 +120,9 @@ enum Function {
     Counted,
     /// Its error in float32 is only assumed.
     Assumed,
+    /// Nothing is assumed of its error in float32: runtimes compute a variance in several ways, some
+    /// of which cancel.
+    Unknown,
 }
 
 impl Rounds {
@@ -220,7 +223,13 @@ impl Rounds {
                 rounds.function = Function::Assumed;
                 rounds.constant = add_up(node.len() as f64, sqrt_int_up(node.len()));
             }
-            Op::Input | Op::MaxPool(_) | Op::Max | Op::Min | Op::Concat { .. } => {
+            Op::Normalisation(_) => rounds.function = Function::Unknown,
+            Op::Input
+            | Op::Sort { .. }
+            | Op::MaxPool(_)
+            | Op::Max
+            | Op::Min
+            | Op::Concat { .. } => {
                 // Several inputs are combined by the root of squares, with factor 1.
                 if node.inputs.len() > 1 {
                     rounds.own = 1.0;
@@ -319,8 +328,10 @@ impl Rounds {
     /// Rounding of a float32 execution in the node itself (T29).
     pub(crate) fn local_single(&self, reach: Linear) -> Linear {
         let spread = self.spread(reach);
-        if self.function == Function::Assumed {
-            return spread.times(SINGLE_FUNCTION);
+        match self.function {
+            Function::Assumed => return spread.times(SINGLE_FUNCTION),
+            Function::Unknown => return Linear::new(f64::INFINITY, 0.0),
+            Function::No | Function::Counted => {}
         }
         let terms = self.terms + self.single_terms;
         if terms == 0 {

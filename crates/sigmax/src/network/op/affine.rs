@@ -343,6 +343,11 @@ impl Affine {
         }
     }
 
+    /// Whether all factors are 1.
+    pub(crate) fn is_shift(&self) -> bool {
+        self.roundings == 0 && self.scale.values.iter().all(|s| (s - 1.0).abs() <= 0.0)
+    }
+
     /// `factor` > 0 where the map is `factor·x + t` with one t for all entries: it keeps the order
     /// of the entries.
     pub(crate) fn keeps_order(&self) -> bool {

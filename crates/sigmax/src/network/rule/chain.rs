@@ -52,7 +52,8 @@ pub(crate) fn own_by_rule(network: &Network, index: usize) -> Result<Upper, Erro
         Op::Softmax { axis } if node.shape[*axis] > 1 => 0.5,
         Op::LogSoftmax { axis } if node.shape[*axis] > 1 => sqrt_int_up(node.shape[*axis]),
         Op::Softmax { .. } | Op::LogSoftmax { .. } => 0.0,
+        Op::Normalisation(normalisation) => normalisation.norm(node.shape[normalisation.axis()]),
         Op::Add => sqrt_int_up(node.inputs.len()),
-        Op::Input | Op::Max | Op::Min | Op::Concat { .. } => 1.0,
+        Op::Input | Op::Sort { .. } | Op::Max | Op::Min | Op::Concat { .. } => 1.0,
     }))
 }

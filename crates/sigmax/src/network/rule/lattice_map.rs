@@ -150,6 +150,12 @@ impl LatticeMap {
         self.scaled(&affine.scale.expanded(input), affine.roundings, false)
     }
 
+    /// This layer with every entry of the kernel multiplied by one number per entry of its first axis;
+    /// these are known to within γ_k, k = `roundings`.
+    pub(crate) fn rows_scaled(&self, scale: &[f64], roundings: usize) -> Option<Self> {
+        self.scaled(scale, roundings, true)
+    }
+
     fn scaled_by_channel(&self, affine: &Affine, first: bool) -> Option<Self> {
         let channels = self.channels(first);
         let scale = affine.scale.per_channel(channels)?;

@@ -4,6 +4,7 @@ use sigmax::network::{Activation, Affine, NodeId, Op, PerEntry};
 
 use super::super::parsed::Node;
 use super::lowering::{Halt, JUMPS, Lowering, refuse};
+use super::normalisation::normalised;
 use super::pattern::{Pattern, Step};
 
 /// An activation function, softmax or PRelu.
@@ -141,8 +142,15 @@ pub(super) fn pattern(
 ) -> Result<NodeId, Halt> {
     let mut id = lowering.value(pattern.input)?;
     let rank = lowering.shape(id).len();
-    for &step in &pattern.steps {
-        id = match step {
+    for step in &pattern.steps {
+        id = match *step {
+            Step::Normalisation(ref spread) => {
+                let mut over = Vec::new();
+                for &axis in &spread.axes {
+                    over.push(lowering.axis(axis, id)?);
+                }
+                normalised(lowering, name, id, &over, spread.centred, spread.epsilon)?
+            }
             Step::Activation(activation) => {
                 lowering.step(name, activation.name(), Op::Activation(activation), &[id])?
             }

@@ -4,7 +4,7 @@ use sigmax::enclosed::Enclosed;
 use sigmax::network::{Activation, Affine, NodeId, Op, PerEntry};
 
 use super::super::parsed::Node;
-use super::constant::Terms;
+use super::constant::{Array, Terms};
 use super::lowering::{Halt, Lowering, PRODUCT, QUOTIENT, refuse};
 
 /// The operands of a node that depend on the data, and the others, each with its place.
@@ -207,8 +207,11 @@ pub(super) fn extremum(
         _ => lowering.add(name, if largest { Op::Max } else { Op::Min }, &ids)?,
     };
     for (_, terms) in operands.constants {
-        let Some(value) = terms.exact()?.single() else {
-            return refuse("a constant that differs between entries is not covered here");
+        let array = terms.exact()?;
+        let Some(value) = array.single() else {
+            id = lowering.repeated(name, id, &operands.shape)?;
+            id = beyond(lowering, name, id, array, largest)?;
+            continue;
         };
         let clip = if largest {
             Activation::Clip {
@@ -224,4 +227,27 @@ pub(super) fn extremum(
         id = lowering.step(name, "clip", Op::Activation(clip), &[id])?;
     }
     Ok(id)
+}
+
+/// max(x, c) = c + max(x − c, 0), or min(x, c) = c − max(c − x, 0), with one c per entry.
+fn beyond(
+    lowering: &mut Lowering<'_>,
+    name: &str,
+    id: NodeId,
+    array: Array,
+    largest: bool,
+) -> Result<NodeId, Halt> {
+    let rank = lowering.shape(id).len();
+    let sign = if largest { 1.0 } else { -1.0 };
+    let mut before = array.clone();
+    before.values.iter_mut().for_each(|c| *c *= -sign);
+    let [before, after] = [
+        lowering.per_entry(before, rank)?,
+        lowering.per_entry(array, rank)?,
+    ];
+    let affine = |shift| Ok::<_, Halt>(Affine::exact(PerEntry::uniform(rank, sign)?, shift));
+    let id = lowering.step(name, "difference", Op::Affine(affine(before)?), &[id])?;
+    let relu = Op::Activation(Activation::Relu);
+    let id = lowering.step(name, "excess", relu, &[id])?;
+    lowering.step(name, "constant", Op::Affine(affine(after)?), &[id])
 }

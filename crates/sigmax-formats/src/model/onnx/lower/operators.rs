@@ -41,6 +41,11 @@ pub(super) fn rule(op: &str) -> Option<Rule> {
 fn one(op: &str) -> Option<One> {
     Some(match op {
         "BatchNormalization" => normalisation::batch_norm,
+        "LayerNormalization" | "RMSNormalization" | "SimplifiedLayerNormalization" => {
+            normalisation::layer_norm
+        }
+        "GroupNormalization" => normalisation::group_norm,
+        "InstanceNormalization" => normalisation::instance_norm,
         "Add" | "Sub" | "Sum" | "Mean" => arithmetic::sum,
         "Mul" | "Div" | "Neg" => arithmetic::factor,
         "Max" | "Min" => arithmetic::extremum,
@@ -54,6 +59,7 @@ fn one(op: &str) -> Option<One> {
         "Unsqueeze" => shape::unsqueeze,
         "Transpose" => shape::transpose,
         "Identity" | "Dropout" | "Cast" => shape::same,
+        "TopK" => select::sorted,
         "Slice" => select::slice,
         "Concat" => select::concat,
         "Gather" => select::gather,

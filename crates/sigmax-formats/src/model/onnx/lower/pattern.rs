@@ -1,4 +1,4 @@
-//! Products of two branches that are one activation function of one value.
+//! Nodes that are, with those before them, one function of one value.
 
 use std::f64::consts::SQRT_2;
 
@@ -17,20 +17,158 @@ pub(super) struct Pattern {
 }
 
 /// One of them.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(super) enum Step {
     Activation(Activation),
     /// A factor that is off by so many roundings.
     Scale(f64, usize),
+    Normalisation(Spread),
 }
 
-/// The activation function that a Mul node computes.
+/// What a value is divided by: the root of a mean of squares and ε.
+#[derive(Clone, Debug)]
+pub(super) struct Spread {
+    /// The axes of the mean, batch counted.
+    pub(super) axes: Vec<i64>,
+    /// Whether the mean over them was subtracted before.
+    pub(super) centred: bool,
+    pub(super) epsilon: f64,
+}
+
+/// The function that a Mul or Div node computes.
 pub(super) fn pattern(context: &Context<'_>, node: &Node) -> Option<Pattern> {
-    if node.op != "Mul" || !node.domain.is_empty() || context.is_function(node) {
+    if !node.domain.is_empty() || context.is_function(node) {
         return None;
     }
-    let (a, b) = (context.varying(node, 0)?, context.varying(node, 1)?);
-    product(context, a, b).or_else(|| product(context, b, a))
+    let both = || Some((context.varying(node, 0)?, context.varying(node, 1)?));
+    match node.op.as_str() {
+        "Mul" => {
+            let (a, b) = both()?;
+            product(context, a, b)
+                .or_else(|| product(context, b, a))
+                .or_else(|| normalised(context, a, reciprocal_root(context, b)?))
+                .or_else(|| normalised(context, b, reciprocal_root(context, a)?))
+        }
+        "Div" => {
+            let (a, b) = both()?;
+            normalised(context, a, root(context, b)?)
+        }
+        // ln σ(x) = −ln(1 + e^−x).
+        "Log" => {
+            let sigmoid = made_by(context, context.varying(node, 0)?)?;
+            (sigmoid.op == "Sigmoid").then_some(())?;
+            let softplus = Step::Activation(Activation::Softplus);
+            let steps = vec![Step::Scale(-1.0, 0), softplus, Step::Scale(-1.0, 0)];
+            Some(Pattern::new(context.varying(sigmoid, 0)?, steps))
+        }
+        "Where" => chosen(context, node),
+        _ => None,
+    }
+}
+
+/// x where it is positive, else αx.
+fn chosen(context: &Context<'_>, node: &Node) -> Option<Pattern> {
+    let &[Some(condition), Some(yes), Some(no)] = &node.inputs[..] else {
+        return None;
+    };
+    let condition = made_by(context, condition)?;
+    let (above, below) = match condition.op.as_str() {
+        "Greater" | "GreaterOrEqual" => (yes, no),
+        "Less" | "LessOrEqual" => (no, yes),
+        _ => return None,
+    };
+    let (x, limit) = with_constant(context, condition, &condition.op)?;
+    (context.varying(condition, 0) == Some(x) && same(limit, 0.0) && above == x).then_some(())?;
+    let alpha = if context.facts[below].is_constant() {
+        let rank = |value: usize| context.facts[value].dims.as_ref().map(Vec::len);
+        (rank(below)? <= rank(x)?).then_some(())?;
+        same(context.scalar(below)?, 0.0).then_some(0.0)?
+    } else {
+        let (alpha, roundings) = multiple(context, below, x)?;
+        (roundings == 0).then_some(alpha)?
+    };
+    let activation = Activation::LeakyRelu { alpha };
+    Some(Pattern::new(x, vec![Step::Activation(activation)]))
+}
+
+/// A value divided by the root of `sum`, the mean of its squares and ε.
+fn normalised(context: &Context<'_>, value: usize, sum: usize) -> Option<Pattern> {
+    let (mean, epsilon) = with_constant(context, made_by(context, sum)?, "Add")?;
+    let (squares, axes) = reduced_mean(context, mean)?;
+    let node = made_by(context, squares)?;
+    let squared = match node.op.as_str() {
+        "Mul" if context.varying(node, 0) == context.varying(node, 1) => {
+            context.varying(node, 0)?
+        }
+        "Pow" => power(context, squares, 2.0)?,
+        _ => return None,
+    };
+    let difference = |value| {
+        let node = made_by(context, value).filter(|node| node.op == "Sub")?;
+        Some((context.varying(node, 0)?, context.varying(node, 1)?))
+    };
+    // Exporters may write one difference twice.
+    let same = squared == value
+        || difference(squared).is_some() && difference(squared) == difference(value);
+    same.then_some(())?;
+    let centre = difference(value).filter(|&(x, mean)| {
+        reduced_mean(context, mean).is_some_and(|(of, over)| of == x && over == axes)
+    });
+    let spread = Spread {
+        axes,
+        centred: centre.is_some(),
+        epsilon,
+    };
+    let input = centre.map_or(value, |(x, _)| x);
+    Some(Pattern::new(input, vec![Step::Normalisation(spread)]))
+}
+
+/// What a ReduceMean node that keeps its axes is the mean of, and the axes in order, from the front.
+fn reduced_mean(context: &Context<'_>, value: usize) -> Option<(usize, Vec<i64>)> {
+    let node = made_by(context, value).filter(|node| node.op == "ReduceMean")?;
+    (node.int("keepdims", 1).ok()? == 1).then_some(())?;
+    let input = context.varying(node, 0)?;
+    let rank = i64::try_from(context.facts[input].dims.as_ref()?.len()).ok()?;
+    let stated = context.list(node, "axes", 1).ok()??;
+    let mut axes = Vec::new();
+    for axis in stated {
+        let axis = if axis < 0 { axis + rank } else { axis };
+        (0..rank).contains(&axis).then_some(())?;
+        axes.push(axis);
+    }
+    axes.sort_unstable();
+    axes.dedup();
+    (!axes.is_empty()).then_some((input, axes))
+}
+
+/// What a value is this power of.
+fn power(context: &Context<'_>, value: usize, exponent: f64) -> Option<usize> {
+    let (base, stated) = with_constant(context, made_by(context, value)?, "Pow")?;
+    let node = made_by(context, value)?;
+    (context.varying(node, 0) == Some(base) && same(stated, exponent)).then_some(base)
+}
+
+/// What a value is the root of.
+fn root(context: &Context<'_>, value: usize) -> Option<usize> {
+    let node = made_by(context, value)?;
+    match node.op.as_str() {
+        "Sqrt" => context.varying(node, 0),
+        _ => power(context, value, 0.5),
+    }
+}
+
+/// What a value is one over the root of.
+fn reciprocal_root(context: &Context<'_>, value: usize) -> Option<usize> {
+    let node = made_by(context, value)?;
+    match node.op.as_str() {
+        "Reciprocal" => root(context, context.varying(node, 0)?),
+        "Div" => {
+            let (below, above) = with_constant(context, node, "Div")?;
+            (context.varying(node, 1) == Some(below) && same(above, 1.0)).then_some(())?;
+            root(context, below)
+        }
+        _ => power(context, value, -0.5),
+    }
 }
 
 /// x times a function of x.

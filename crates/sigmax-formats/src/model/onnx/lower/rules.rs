@@ -11,9 +11,8 @@ use super::lowering::{JUMPS, PRODUCT, QUOTIENT};
 use super::operators::rule;
 use super::plan::Plan;
 
-const SPREAD: &str = "divides by a standard deviation or root mean square of its input: not \
-                      globally Lipschitz but for the constant that keeps the divisor from 0, and \
-                      no rule is known that is of use";
+const SPREAD: &str = "normalises over the batch, and adds what keeps the divisor from 0 outside of the \
+                      root: no rule is known";
 const NORM: &str = "divides by a norm of its input: not globally Lipschitz";
 const ATTENTION: &str = "multiplies activations with one another: not globally Lipschitz";
 const STEEP: &str = "its slope is not bounded on all inputs: not globally Lipschitz";
@@ -24,12 +23,7 @@ const FLOW: &str = "a subgraph that runs or not, or many times, is not followed"
 /// Why an operator has no rule.
 fn reason(op: &str) -> Option<&'static str> {
     Some(match op {
-        "LayerNormalization"
-        | "InstanceNormalization"
-        | "GroupNormalization"
-        | "RMSNormalization"
-        | "SimplifiedLayerNormalization"
-        | "MeanVarianceNormalization" => SPREAD,
+        "MeanVarianceNormalization" => SPREAD,
         "LpNormalization" => NORM,
         "LRN" => "divides by a sum of squares of its input: no rule is known",
         "Attention" | "MultiHeadAttention" | "RotaryEmbedding" | "LinearAttention" => ATTENTION,
@@ -50,7 +44,6 @@ fn reason(op: &str) -> Option<&'static str> {
         | "Greater" | "GreaterOrEqual" | "Less" | "LessOrEqual" | "And" | "Or" | "Xor" | "Not"
         | "IsNaN" | "IsInf" | "NonZero" | "NonMaxSuppression" | "OneHot" | "Unique"
         | "Compress" | "Multinomial" | "Bernoulli" => JUMPS,
-        "TopK" => "the indices that it gives jump, and no rule is known for its values",
         "Where" => "it chooses between values: no rule is known",
         "Pow" => "a power of its input: in general not globally Lipschitz",
         "Exp" | "Sqrt" | "Log" | "Reciprocal" | "Tan" | "Sinh" | "Cosh" | "Asin" | "Acos"

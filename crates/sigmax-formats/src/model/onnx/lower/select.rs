@@ -243,3 +243,28 @@ pub(super) fn pad(lowering: &mut Lowering<'_>, node: &Node, name: &str) -> Resul
     let pick = Pick::pad(&shape, amounts, mode, fill)?;
     lowering.add(name, Op::Pick(pick), &[id])
 }
+
+/// `TopK` of all entries along an axis: these in the order of size.
+pub(super) fn sorted(lowering: &mut Lowering<'_>, node: &Node, name: &str) -> Result<NodeId, Halt> {
+    let id = lowering.data(node, 0)?;
+    let axis = lowering.axis(node.int("axis", -1)?, id)?;
+    let n = lowering.shape(id)[axis];
+    let k = match (
+        node.attribute("k"),
+        lowering.context.numbers(node, 1).as_deref(),
+    ) {
+        (Some(_), _) => node.int("k", 0)?,
+        (None, Some(&[k])) => k,
+        _ => return refuse(lowering.unknown(node, 1, "how many entries it gives")),
+    };
+    if usize::try_from(k) != Ok(n) {
+        return refuse(format!(
+            "it gives the {k} largest or smallest of {n} entries: only all of them, sorted, are covered"
+        ));
+    }
+    if node.int("sorted", 1)? != 1 {
+        return refuse("sorted = 0: the order of its entries is not defined");
+    }
+    let descending = node.int("largest", 1)? != 0;
+    lowering.add(name, Op::Sort { axis, descending }, &[id])
+}

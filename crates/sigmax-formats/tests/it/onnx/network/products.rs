@@ -246,3 +246,112 @@ fn corners_of_sizes_that_are_rounded() {
         assert!(resize(2.0).is_ok(), "{mode}");
     }
 }
+
+/// max(x, c) and min(x, c) with one c per entry.
+#[test]
+fn extrema_with_a_vector() {
+    let c = [-1.0f32, 0.5, 0.25, -0.5, 2.0, 3.0];
+    let constant = tensor("c", 1, &[6], &f32s(&c));
+    for op in ["Max", "Min"] {
+        let found = one(&[-1, 6], &[constant.clone()], op, "c x", &[]).unwrap();
+        assert_constant(&found, 1.0);
+        let found = values(&found.network, &POINTS);
+        for ((x, c), y) in POINTS.into_iter().zip(c).zip(found) {
+            let c = f64::from(c);
+            let expected = if op == "Max" { x.max(c) } else { x.min(c) };
+            assert!((y - expected).abs() < 1e-12, "{op} at {x}: {y}");
+        }
+    }
+}
+
+/// All entries along an axis in the order of size, and what is another function of them.
+#[test]
+fn sorted_entries() {
+    let k = |k: i64| [list("k", &[k])];
+    for (largest, expected) in [
+        (1, [4.0, 1.5, 0.25, 0.0, -0.5, -3.0]),
+        (0, [-3.0, -0.5, 0.0, 0.25, 1.5, 4.0]),
+    ] {
+        let attributes = [crate::proto::int("largest", largest)];
+        let nodes = [node("TopK", "x k", "y i", &attributes)];
+        let found = at(11, &[-1, 6], &k(6), &nodes, &["y"]).network().unwrap();
+        assert_constant(&found, 1.0);
+        let shuffled = [0.25, 4.0, -3.0, 1.5, -0.5, 0.0];
+        assert_eq!(values(&found.network, &shuffled), expected);
+    }
+    // Pairs of neighbours: 1 as well.
+    let constants = [list("k", &[2]), list("pairs", &[-1, 3, 2])];
+    let nodes = [
+        node("Reshape", "x pairs", "p", &[]),
+        node("TopK", "p k", "y i", &[]),
+    ];
+    let found = at(11, &[1, 6], &constants, &nodes, &["y"])
+        .network()
+        .unwrap();
+    assert_constant(&found, 1.0);
+    assert_eq!(
+        values(&found.network, &POINTS),
+        [-0.5, -3.0, 0.25, 0.0, 4.0, 1.5]
+    );
+    // Fewer of them, the batch, no order, and the places, which jump.
+    let attribute = |name, value| vec![crate::proto::int(name, value)];
+    for (k_of, attributes, outputs) in [
+        (5, vec![], "y"),
+        (6, attribute("axis", 0), "y"),
+        (6, attribute("sorted", 0), "y"),
+        (6, vec![], "i"),
+    ] {
+        let nodes = [node("TopK", "x k", "y i", &attributes)];
+        let found = at(11, &[-1, 6], &k(k_of), &nodes, &[outputs]);
+        assert!(found.network().is_err(), "{attributes:?} {outputs}");
+    }
+}
+
+/// ln of a sigmoid is a softplus; ln of anything else has no bounded slope.
+#[test]
+fn logarithms_of_sigmoids() {
+    let nodes = [node("Sigmoid", "x", "s", &[]), node("Log", "s", "y", &[])];
+    let found = net(&[-1, 6], &[], &nodes, &["y"]).network().unwrap();
+    assert_constant(&found, 1.0);
+    assert_values(&found.network, |x| -(1.0 + (-x).exp()).ln());
+    let nodes = [node("Softplus", "x", "s", &[]), node("Log", "s", "y", &[])];
+    assert!(net(&[-1, 6], &[], &nodes, &["y"]).network().is_err());
+}
+
+/// x where it is positive and αx elsewhere; what jumps, or bends elsewhere, is refused.
+#[test]
+fn a_choice_by_the_sign() {
+    let constants = |limit: f32| [scalar("a", 0.2), scalar("zero", limit)];
+    let leaky = |x: f64| if x > 0.0 { x } else { f64::from(0.2f32) * x };
+    for (compare, choice) in [("Greater", "c x z"), ("LessOrEqual", "c z x")] {
+        let nodes = [
+            node("Mul", "a x", "z", &[]),
+            node(compare, "x zero", "c", &[]),
+            node("Where", choice, "y", &[]),
+        ];
+        let found = net(&[-1, 6], &constants(0.0), &nodes, &["y"]);
+        let found = found.network().unwrap();
+        assert_constant(&found, 1.0);
+        assert_values(&found.network, leaky);
+        // Another limit, or the branches exchanged.
+        let found = net(&[-1, 6], &constants(0.5), &nodes, &["y"]);
+        assert!(found.network().is_err());
+        let mut nodes = nodes;
+        nodes[1] = node(compare, "zero x", "c", &[]);
+        let found = net(&[-1, 6], &constants(0.0), &nodes, &["y"]);
+        assert!(found.network().is_err());
+    }
+    let nodes = [
+        node("Greater", "x zero", "c", &[]),
+        node("Where", "c x zero", "y", &[]),
+    ];
+    let found = net(&[-1, 6], &constants(0.0), &nodes, &["y"]);
+    let found = found.network().unwrap();
+    assert_values(&found.network, |x| x.max(0.0));
+    let nodes = [
+        node("Greater", "x zero", "c", &[]),
+        node("Where", "c x a", "y", &[]),
+    ];
+    let found = net(&[-1, 6], &constants(0.0), &nodes, &["y"]);
+    assert!(found.network().is_err());
+}
