@@ -59,6 +59,7 @@ fn one(op: &str) -> Option<One> {
         "Unsqueeze" => shape::unsqueeze,
         "Transpose" => shape::transpose,
         "Identity" | "Dropout" | "Cast" => shape::same,
+        "CastLike" => shape::cast_like,
         "TopK" => select::sorted,
         "Slice" => select::slice,
         "Concat" => select::concat,

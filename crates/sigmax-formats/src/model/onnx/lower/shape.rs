@@ -2,7 +2,10 @@
 
 use sigmax::network::NodeId;
 
+use crate::bytes::element::Element;
+
 use super::super::arguments;
+use super::super::facts::Constant;
 use super::super::integers::Open;
 use super::super::parsed::Node;
 use super::super::size::Size;
@@ -21,6 +24,36 @@ pub(super) fn same(lowering: &mut Lowering<'_>, node: &Node, _name: &str) -> Res
             refuse("an input states whether it trains; export the model for inference")
         }
         _ => Ok(id),
+    }
+}
+
+/// CastLike, where the type of its second input is float32 or float64.
+pub(super) fn cast_like(
+    lowering: &mut Lowering<'_>,
+    node: &Node,
+    _name: &str,
+) -> Result<NodeId, Halt> {
+    let id = lowering.data(node, 0)?;
+    let wide = match lowering.context.varying(node, 1) {
+        // Every value of the network is of the type of an input, or of one that it is cast to, which has
+        // at least 32 bits.
+        Some(like) => {
+            lowering.value(like)?;
+            let inputs = &lowering.context.parsed.inputs;
+            inputs
+                .iter()
+                .all(|input| matches!(input.element, 1 | 6 | 7 | 11))
+        }
+        None => match lowering.context.input(node, 1).map(|fact| &fact.constant) {
+            Some(Constant::Float(tensor, _)) => {
+                matches!(tensor.element(), Element::F32 | Element::F64)
+            }
+            _ => false,
+        },
+    };
+    match wide {
+        true => Ok(id),
+        false => refuse("it may round to another type: the result would jump"),
     }
 }
 

@@ -355,3 +355,24 @@ fn a_choice_by_the_sign() {
     let found = net(&[-1, 6], &constants(0.0), &nodes, &["y"]);
     assert!(found.network().is_err());
 }
+
+/// The type of the second input counts: one of 16 bits rounds.
+#[test]
+fn casts_to_the_type_of_another_value() {
+    let wide = tensor("w", 1, &[1], &f32s(&[2.0]));
+    let narrow = tensor("w", 10, &[1], &[0, 60]);
+    let whole = list("w", &[1]);
+    for (like, constant, fits) in [
+        ("x", &wide, true),
+        ("w", &wide, true),
+        ("w", &narrow, false),
+        ("w", &whole, false),
+    ] {
+        let nodes = [
+            node("Relu", "x", "r", &[]),
+            node("CastLike", &format!("r {like}"), "y", &[]),
+        ];
+        let found = net(&[-1, 6], &[constant.clone()], &nodes, &["y"]).network();
+        assert_eq!(found.is_ok(), fits, "{like}");
+    }
+}
