@@ -2,8 +2,8 @@
 
 use pyo3::prelude::*;
 use sigmax::network::{
-    Activation, Affine, AxisMatrix, Interpolation, NetworkBuilder, NodeId, Op, PerEntry, Pick,
-    Pool, Separable,
+    Activation, Affine, AxisMatrix, Interpolation, NetworkBuilder, NodeId, Normalisation, Op,
+    PerEntry, Pick, Pool, Separable,
 };
 use sigmax::{Conv, PaddingMode};
 use sigmax_formats::{Held, HeldLayer, HeldNetwork, Precision, Refused, Skipped};
@@ -425,6 +425,22 @@ impl Builder {
     fn prelu(&mut self, name: &str, x: usize, slopes: &Bound<'_, PyAny>) -> PyResult<usize> {
         let slopes = per_entry(slopes)?;
         Ok(self.add(name, Op::PRelu(slopes), &[x])?)
+    }
+
+    /// Less its mean, where it is centred, and divided by the root of the mean of squares plus epsilon, along an axis.
+    fn normalise(
+        &mut self,
+        name: &str,
+        x: usize,
+        axis: usize,
+        centred: bool,
+        epsilon: f64,
+    ) -> PyResult<usize> {
+        let op = core(match centred {
+            true => Normalisation::centred(axis, epsilon),
+            false => Normalisation::root_mean_square(axis, epsilon),
+        })?;
+        Ok(self.add(name, Op::Normalisation(op), &[x])?)
     }
 
     /// Softmax along an axis, or its logarithm.

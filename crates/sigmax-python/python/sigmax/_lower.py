@@ -305,6 +305,13 @@ class _Lowering:
         single = like.meta["val"].dtype is not torch.float64
         return float(np.float32(value)) if single else float(value)
 
+    def factors(self, node: fx.Node) -> tuple[Any, Any]:
+        """Factors and shifts of a normalisation, where it has any."""
+        if node.target is A.instance_norm.default:
+            return node.args[1], node.args[2]
+        shift = None if node.target in _RMS else _get(node, 3, "bias", None)
+        return _get(node, 2, "weight", None), shift
+
     def label(self, node: fx.Node) -> str:
         """The module that a node is in, and its own name."""
         stack = node.meta.get("nn_module_stack") or {}
@@ -514,9 +521,6 @@ def _kind(node: fx.Node) -> str:
     return str(getattr(target, "__name__", target)).split(".")[0]
 
 
-_NORMS = ("layer_norm", "native_layer_norm", "group_norm", "native_group_norm", "instance_norm", "rms_norm")
-
-
 def _no_rule(target: Any) -> str:
     name = str(getattr(target, "__name__", target)).split(".")[0]
     tags = getattr(target, "tags", ())
@@ -526,8 +530,8 @@ def _no_rule(target: Any) -> str:
         return RANDOM
     if "batch_norm" in name:
         return "it uses the statistics of the batch: track running statistics, and use them in eval mode"
-    if name in _NORMS:
-        return "it divides by a standard deviation of the input: no rule for it"
+    if "norm" in name:
+        return "it divides by a norm or a standard deviation of the input: no rule for it"
     if name == "scaled_dot_product_attention":
         return "attention has no Lipschitz bound over all inputs"
     return "no rule for this operator"
@@ -701,6 +705,72 @@ def _batch_norm(low: _Lowering, node: Any) -> int:
         return int(made)
     low.lists[node.name] = [int(made)]
     return -1
+
+
+def _normalised(
+    low: _Lowering, node: Any, groups: list[int], centred: bool, epsilon: float, inner: list[int]
+) -> int:
+    """Entries of every group less their mean, divided by the root of the mean of squares plus ε (T41), and then
+    the factors and shifts of a layer, whose shape is `inner`."""
+    source: Any = node.args[0]
+    name, x, shape = low.label(node), low.id(source), low.shape(source)
+    flat = [*groups, math.prod(shape) // math.prod(groups)]
+    x = int(low.record("reshape", name + "/groups", x, flat))
+    x = int(low.record("normalise", name, x, len(flat) - 1, centred, epsilon))
+    x = int(low.record("reshape", name + "/shape", x, shape))
+    ones, zeros = np.ones(inner), np.zeros(inner)
+    factors = [
+        default if given is None else array(low.value(given)).reshape(inner)
+        for given, default in zip(low.factors(node), (ones, zeros), strict=True)
+    ]
+    aligned = [np.asarray(f, dtype=np.float64) for f in factors]
+    return int(low.record("affine", name + "/factors", x, *aligned))
+
+
+def _layer_norm(low: _Lowering, node: Any) -> int:
+    source: Any = node.args[0]
+    shape = low.shape(source)
+    last = len(node.args[1])
+    if not 0 < last <= len(shape) or shape[len(shape) - last :] != list(node.args[1]):
+        raise Refusal(BATCH)
+    inner = [1] * (len(shape) - last) + shape[len(shape) - last :]
+    epsilon = low.number(_get(node, 4, "eps", 1e-5), source)
+    made = _normalised(low, node, shape[: len(shape) - last], True, epsilon, inner)
+    if isinstance(node.meta["val"], torch.Tensor):
+        return made
+    low.lists[node.name] = [made]
+    return -1
+
+
+def _rms_norm(low: _Lowering, node: Any) -> int:
+    source: Any = node.args[0]
+    shape = low.shape(source)
+    last = len(node.args[1])
+    if not 0 < last <= len(shape) or shape[len(shape) - last :] != list(node.args[1]):
+        raise Refusal(BATCH)
+    given = _get(node, 3, "eps", None)
+    epsilon = torch.finfo(source.meta["val"].dtype).eps if given is None else low.number(given, source)
+    inner = [1] * (len(shape) - last) + shape[len(shape) - last :]
+    return _normalised(low, node, shape[: len(shape) - last], False, epsilon, inner)
+
+
+def _group_norm(low: _Lowering, node: Any) -> int:
+    source: Any = node.args[0]
+    shape = low.shape(source)
+    groups = node.args[1]
+    if not isinstance(groups, int) or len(shape) < 1 or shape[0] % groups:
+        raise Refusal("its groups do not divide its channels")
+    inner = [shape[0], *[1] * (len(shape) - 1)]
+    return _normalised(low, node, [groups], True, low.number(_get(node, 4, "eps", 1e-5), source), inner)
+
+
+def _instance_norm(low: _Lowering, node: Any) -> int:
+    source: Any = node.args[0]
+    shape = low.shape(source)
+    if not node.args[5] or len(shape) < 2:
+        raise Refusal("it uses running statistics: no rule for it")
+    inner = [shape[0], *[1] * (len(shape) - 1)]
+    return _normalised(low, node, [shape[0]], True, low.number(node.args[7], source), inner)
 
 
 def _getitem(low: _Lowering, node: Any) -> int:
@@ -1177,8 +1247,14 @@ def _by(rule: Rule, *targets: Any) -> dict[Any, Rule]:
 
 _LAYERS: dict[Any, Rule] = {**_by(_conv, *_CONV_OPS), **_by(_linear, A.linear.default)}
 
+_RMS = (A.rms_norm.default,) if hasattr(A, "rms_norm") else ()
+
 RULES: dict[Any, Rule] = {
     **_LAYERS,
+    **_by(_layer_norm, A.layer_norm.default, A.native_layer_norm.default),
+    **_by(_rms_norm, *_RMS),
+    **_by(_group_norm, A.group_norm.default),
+    **_by(_instance_norm, A.instance_norm.default),
     **_by(_matmul, A.matmul.default, A.mm.default, A.addmm.default),
     **_by(_batch_norm, A.batch_norm.default, A._native_batch_norm_legit_no_training.default),
     **_by(_getitem, operator.getitem),

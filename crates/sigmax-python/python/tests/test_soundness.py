@@ -203,12 +203,20 @@ def test_a_network_has_one_float_input() -> None:
     assert "expected a batch" in refusal(nn.Linear(4, 4), torch.randn(4))
 
 
-def test_norms_that_divide_by_the_input_are_named() -> None:
-    module = nn.Sequential(nn.Linear(4, 4), nn.LayerNorm(4))
-    report = sigmax.audit(module, torch.randn(2, 4))
-    if report.lipschitz is None:
-        assert [b.kind for b in report.blockers] == ["layer_norm"]
-    assert list(report.layers) == ["0"]
+def test_norms_that_divide_by_the_input_have_the_root_of_epsilon() -> None:
+    with torch.no_grad():
+        norm = nn.LayerNorm(4, eps=0.25)
+        norm.weight.copy_(torch.tensor([1.0, -3.0, 3.0, 0.5]))
+    constant = sigmax.audit(norm, torch.randn(2, 4)).lipschitz
+    assert constant is not None and 6.0 <= constant <= 6.0 + 1e-9  # attained at a constant x
+    without = sigmax.audit(nn.LayerNorm(4, eps=0.0), torch.randn(2, 4))
+    assert without.lipschitz is None and "epsilon" in without.blockers[0].reason
+    # Over the batch it mixes samples.
+    class Mixed(nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return torch.nn.functional.layer_norm(x.t(), (2,)).t()
+
+    assert sigmax.audit(Mixed(), torch.randn(2, 4)).lipschitz is None
 
 
 def test_layers_behind_a_blocker_are_audited() -> None:

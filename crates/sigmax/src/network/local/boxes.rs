@@ -126,8 +126,10 @@ impl Around<'_> {
             if !self.prepared.used[node] || !next.inputs.iter().any(|id| id.0 == index) {
                 continue;
             }
-            // Of the larger or smaller of two, the difference is narrowed.
-            if matches!(next.op, Op::Max | Op::Min) {
+            // Others bend nowhere, or like the larger of two, whose difference is narrowed; and of what they read, not
+            // everything may be known yet.
+            let bends = matches!(next.op, Op::Activation(_) | Op::PRelu(_) | Op::MaxPool(_));
+            if !bends {
                 continue;
             }
             match self.bent_of(node) {

@@ -144,6 +144,10 @@ impl Residual {
         if ranges != [true, true] || first.lost() > 0.0 || second.lost() > 0.0 {
             return None;
         }
+        // A is known exactly; what B is off by is part of what is left.
+        if self.first.error_bound() > 0.0 {
+            return None;
+        }
         let (a, b) = (first.values(), second.values());
         let each = a.len() / first.shape()[0];
         let conv = self.first.conv();
