@@ -41,6 +41,7 @@ pub(crate) struct Expression {
     node: String,
     work: u64,
     depth: u32,
+    rounds: bool,
     /// Entries of the largest tensor of the file that it is computed from.
     largest: usize,
 }
@@ -208,6 +209,21 @@ impl Operand {
     }
 }
 
+impl Operation {
+    /// Whether a runtime rounds here.
+    fn rounds(&self) -> bool {
+        match self {
+            Self::Dequantize { .. } | Self::Cast(_) => false,
+            Self::Reshape | Self::Transpose(_) | Self::Select(_) => false,
+            Self::Expand | Self::Concat(_) | Self::Pad(..) => false,
+            Self::Unary(unary) => !matches!(unary, Unary::Negate | Unary::Magnitude),
+            Self::Binary(binary) => !matches!(binary, Binary::Max | Binary::Min),
+            Self::Reduce(by, _) => !matches!(by, Reduction::Max | Reduction::Min),
+            Self::Power | Self::Product => true,
+        }
+    }
+}
+
 impl Expression {
     /// What a node computes; `Err` is why it is not followed: "it …".
     pub(crate) fn new(
@@ -242,19 +258,25 @@ impl Expression {
             .clone()
             .map(|expression| expression.work)
             .chain(sizes())
-            .fold(own, u64::saturating_add);
+            .fold(own.max(1), u64::saturating_add);
         if work > WORK {
             return Err(format!(
                 "is computed by {node} with {work} operations; at most 2^32 are carried out"
             ));
         }
-        let depth = 1 + before.map(|expression| expression.depth).max().unwrap_or(0);
+        let depth = 1 + before
+            .clone()
+            .map(|expression| expression.depth)
+            .max()
+            .unwrap_or(0);
         if depth > DEPTH {
             return Err(format!(
                 "is computed by more than {DEPTH} nodes ({node} is one too many)"
             ));
         }
+        let rounds = operation.rounds() || before.clone().any(Self::rounds);
         Ok(Self {
+            rounds,
             operation,
             inputs,
             shape,
@@ -271,17 +293,12 @@ impl Expression {
 
     /// Whether a runtime rounds on the way, beyond once per entry of a quantised weight.
     pub(crate) fn rounds(&self) -> bool {
-        let own = match &self.operation {
-            Operation::Dequantize { .. } | Operation::Cast(_) => false,
-            Operation::Reshape | Operation::Transpose(_) | Operation::Select(_) => false,
-            Operation::Expand | Operation::Concat(_) | Operation::Pad(..) => false,
-            Operation::Unary(unary) => !matches!(unary, Unary::Negate | Unary::Magnitude),
-            Operation::Binary(binary) => !matches!(binary, Binary::Max | Binary::Min),
-            Operation::Reduce(by, _) => !matches!(by, Reduction::Max | Reduction::Min),
-            Operation::Power | Operation::Product => true,
-        };
-        let mut before = self.inputs.iter().filter_map(Operand::expression);
-        own || before.any(Self::rounds)
+        self.rounds
+    }
+
+    /// Operations that its evaluation takes.
+    pub(crate) fn work(&self) -> u64 {
+        self.work
     }
 
     /// Its entries.

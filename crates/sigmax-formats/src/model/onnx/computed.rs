@@ -149,7 +149,11 @@ impl Build<'_> {
 
     /// What only moves entries, of floats or of codes.
     fn moved(&self) -> Result<(Operation, Vec<Operand>, Vec<usize>), Stop> {
-        let data = || self.codes(0).or_else(|_| self.floats(0));
+        // Integers are folded elsewhere, as integers.
+        let data = || match self.value(0)?.codes.clone() {
+            Some(codes) => Ok(codes),
+            None => self.floats(0),
+        };
         match self.node.op.as_str() {
             "Identity" | "Reshape" | "Squeeze" | "Unsqueeze" | "Flatten" => {
                 let x = data()?;
@@ -172,6 +176,9 @@ impl Build<'_> {
                 let cuts = cuts(self.context, self.node, x.shape().len()).ok_or(None)?;
                 let mut along = vec![None; x.shape().len()];
                 for (axis, start, end, step) in cuts {
+                    if along[axis].is_some() {
+                        return Err(None);
+                    }
                     let (first, count, step) =
                         slice(x.shape()[axis], start, end, step).ok_or(None)?;
                     let at = |i: usize| {
@@ -404,6 +411,9 @@ impl Build<'_> {
             Ok(_) if self.node.int("noop_with_empty_axes", 0)? == 0 => (0..rank).collect(),
             _ => return Err(None),
         };
+        if (1..axes.len()).any(|i| axes[..i].contains(&axes[i])) {
+            return Err(None);
+        }
         let keep = self.node.int("keepdims", 1)? != 0;
         let shape = (0..rank).filter_map(|a| match (axes.contains(&a), keep) {
             (false, _) => Some(x.shape()[a]),
@@ -468,10 +478,15 @@ impl Build<'_> {
         (sum.shape() == shape).then_some(sum).ok_or(None)
     }
 
+    /// What is known of an input.
+    fn value(&self, place: usize) -> Result<&Fact, Stop> {
+        self.context.input(self.node, place).ok_or(None)
+    }
+
     /// The floats in an input.
     fn floats(&self, place: usize) -> Result<Operand, Stop> {
         let value = self.node.inputs.get(place).copied().flatten().ok_or(None)?;
-        let fact = &self.context.facts[value];
+        let fact = self.value(place)?;
         match &fact.constant {
             Constant::Float(tensor, _) => Ok(Operand::Floats(tensor.clone())),
             Constant::Opaque(reason) => match self.context.small_values(value) {
@@ -488,8 +503,7 @@ impl Build<'_> {
 
     /// The integers or 8-bit floats in an input.
     fn codes(&self, place: usize) -> Result<Operand, Stop> {
-        let value = self.node.inputs.get(place).copied().flatten().ok_or(None)?;
-        let fact = &self.context.facts[value];
+        let fact = self.value(place)?;
         if let Some(codes) = &fact.codes {
             return Ok(codes.clone());
         }

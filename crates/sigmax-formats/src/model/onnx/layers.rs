@@ -11,12 +11,13 @@ use super::draft::{Draft, NoLayer};
 use super::facts::{Constant, Context, Fact};
 use super::order::{label, node_error};
 use super::parsed::{Node, Parsed};
-use super::{conv, dense};
+use super::{conv, dense, limits};
 
 /// The layers and the rest.
 pub(super) fn layers(context: &Context<'_>) -> Result<(Vec<LayerSpec>, Skipped), Error> {
     let (source, parsed) = (context.source, context.parsed);
     let (mut layers, mut skipped, mut names) = (Vec::new(), Skipped::default(), Names::default());
+    let mut work = 0;
     for (index, node) in parsed.nodes.iter().enumerate() {
         let label = label(parsed, index);
         refuse_inner(parsed, node, &label, &mut skipped);
@@ -26,7 +27,7 @@ pub(super) fn layers(context: &Context<'_>) -> Result<(Vec<LayerSpec>, Skipped),
             format!("{}::{}", node.domain, node.op)
         };
         match draft(context, node) {
-            Ok(mut draft) => match checked(source, &mut draft) {
+            Ok(mut draft) => match checked(source, &mut draft, &mut work) {
                 Ok(()) => layers.push(finish(LayerId(index), node, names.unique(&label), draft)),
                 Err(reason) => skipped.refuse(label, kind, reason),
             },
@@ -39,11 +40,18 @@ pub(super) fn layers(context: &Context<'_>) -> Result<(Vec<LayerSpec>, Skipped),
 }
 
 /// Whether a weight that is computed can be, which is told before it is counted among the layers.
-fn checked(source: &Source, draft: &mut Draft) -> Result<(), String> {
-    if draft.weight.expression().is_none() {
+fn checked(source: &Source, draft: &mut Draft, work: &mut u64) -> Result<(), String> {
+    let Some(expression) = draft.weight.expression() else {
         return Ok(());
-    }
+    };
     let name = draft.weight.name.clone();
+    *work = work.saturating_add(expression.work());
+    if *work > limits::WORK {
+        return Err(format!(
+            "its weight {name:?} is computed, and with it the weights of the model take {work} \
+             operations; at most 2^35 are carried out"
+        ));
+    }
     let (_, errors) = match draft.weight.read_enclosed(source) {
         Ok(read) => read,
         Err(Error::Tensor { tensor, reason, .. }) => {

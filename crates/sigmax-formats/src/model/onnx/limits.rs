@@ -19,5 +19,7 @@ pub(super) const INTEGERS: usize = 64;
 pub(super) const DEPTH: usize = 32;
 /// Most Reshape, Transpose and Cast nodes between a constant and the layer it is the weight of.
 pub(super) const CHAIN: u8 = 32;
+/// Most operations that all weights together take which are computed.
+pub(super) const WORK: u64 = 1 << 35;
 /// Largest stride, dilation, padding and input size, that of [`sigmax::Conv`].
 pub(super) const EXTENT: usize = 1 << 24;
