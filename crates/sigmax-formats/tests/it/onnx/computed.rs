@@ -550,13 +550,13 @@ fn weight_norm_and_standardisation() {
 
 #[test]
 fn a_batch_norm_in_nodes() {
-    // γ(x − μ)/√(σ² + ε) + β of two channels: 2/√(0.2525) and −3/√(4.0025).
+    // γ(x − μ)/√(σ² + ε) + β of two channels: 3/√0.2525 and −2/√4.0025.
     let channel = |name: &str, values: [f32; 2]| floats(name, &[1, 2, 1, 1], &values);
     let weights = [
         channel("mean", [0.5, 1.0]),
         channel("var", [0.25, 4.0]),
         floats("eps", &[], &[0.0025]),
-        channel("gamma", [2.0, -3.0]),
+        channel("gamma", [3.0, -2.0]),
         channel("beta", [1.0, 0.0]),
     ];
     let nodes = [
@@ -570,7 +570,7 @@ fn a_batch_norm_in_nodes() {
     let found = net(&[-1, 2, 3, 3], &weights, &nodes, &["y"])
         .network()
         .unwrap();
-    assert_constant(&found, 2.0 / (0.25 + f64::from(0.0025f32)).sqrt() - 1e-12);
+    assert_constant(&found, 3.0 / (0.25 + f64::from(0.0025f32)).sqrt() - 1e-12);
 }
 
 #[test]
