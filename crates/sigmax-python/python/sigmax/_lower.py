@@ -710,7 +710,7 @@ def _batch_norm(low: _Lowering, node: Any) -> int:
 def _normalised(
     low: _Lowering, node: Any, groups: list[int], centred: bool, epsilon: float, inner: list[int]
 ) -> int:
-    """Entries of every group less their mean, divided by the root of the mean of squares plus ε (T41), and then
+    """Entries of every group less their mean, divided by the root of the mean of squares plus ε (T41); then
     the factors and shifts of a layer, whose shape is `inner`."""
     source: Any = node.args[0]
     name, x, shape = low.label(node), low.id(source), low.shape(source)

@@ -211,6 +211,7 @@ def test_norms_that_divide_by_the_input_have_the_root_of_epsilon() -> None:
     assert constant is not None and 6.0 <= constant <= 6.0 + 1e-9  # attained at a constant x
     without = sigmax.audit(nn.LayerNorm(4, eps=0.0), torch.randn(2, 4))
     assert without.lipschitz is None and "epsilon" in without.blockers[0].reason
+
     # Over the batch it mixes samples.
     class Mixed(nn.Module):
         def forward(self, x: torch.Tensor) -> torch.Tensor:
