@@ -7,7 +7,7 @@ use numpy::{IntoPyArray, PyArray1};
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 use sigmax::network::{
-    Arithmetic, Certificate, Certifier as Core, Channels, Distances, Effort, TimeLimit,
+    Arithmetic, Certificate, Certifier as Core, Channels, Distances, Effort, Limits,
 };
 use sigmax::{Budget, Options};
 
@@ -206,12 +206,12 @@ impl Prepared {
             let some = || -> Result<Vec<Certificate>, sigmax::Error> {
                 let mut found = self.certifier.search(values, labels, exact, self.effort)?;
                 if let Some(distances) = &self.distances {
-                    let time = TimeLimit {
-                        until: None,
+                    let limits = Limits {
                         each: self.image_budget,
+                        ..Limits::default()
                     };
                     self.certifier
-                        .enlarge(values, exact, &mut found, distances, time)?;
+                        .enlarge(values, exact, &mut found, distances, limits)?;
                 }
                 Ok(found)
             };

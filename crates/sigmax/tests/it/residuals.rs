@@ -52,12 +52,18 @@ impl Dense {
         let y = net.add(&name("a"), first, &[x]).unwrap();
         let activation = Op::Activation(self.activation);
         let y = net.add(&name("activation"), activation, &[y]).unwrap();
-        let scale = PerEntry::channels(1, self.factors.clone()).unwrap();
+        // As exporters write it: a product by 2 and a difference.
+        let halves = self.factors.iter().map(|f| 0.5 * f).collect();
+        let scale = PerEntry::channels(1, halves).unwrap();
         let shift = PerEntry::uniform(1, 0.25).unwrap();
         let scale = Op::Affine(Affine::exact(scale, shift));
         let y = net.add(&name("factors"), scale, &[y]).unwrap();
         let second = Kernel::new(&[self.inputs, self.hidden()], self.b.clone()).unwrap();
         let y = net.add(&name("b"), Op::dense(second), &[y]).unwrap();
+        let two = PerEntry::new(&[1], vec![2.0]).unwrap();
+        let zero = PerEntry::uniform(1, 0.0).unwrap();
+        let two = Op::Affine(Affine::exact(two, zero));
+        let y = net.add(&name("two"), two, &[y]).unwrap();
         let sign = PerEntry::uniform(1, self.sign).unwrap();
         let sign = Op::Affine(Affine::rounded(sign, 0));
         let y = net.add(&name("sign"), sign, &[y]).unwrap();
