@@ -204,12 +204,18 @@ def test_a_network_has_one_float_input() -> None:
 
 
 def test_norms_that_divide_by_the_input_have_the_root_of_epsilon() -> None:
+    def after(norm: nn.Module) -> sigmax.Report:
+        linear = nn.Linear(4, 4)
+        with torch.no_grad():
+            linear.weight.copy_(torch.eye(4))
+        return sigmax.audit(nn.Sequential(linear, norm), torch.randn(2, 4))
+
+    norm = nn.LayerNorm(4, eps=0.25)
     with torch.no_grad():
-        norm = nn.LayerNorm(4, eps=0.25)
         norm.weight.copy_(torch.tensor([1.0, -3.0, 3.0, 0.5]))
-    constant = sigmax.audit(norm, torch.randn(2, 4)).lipschitz
-    assert constant is not None and 6.0 <= constant <= 6.0 + 1e-9  # attained at a constant x
-    without = sigmax.audit(nn.LayerNorm(4, eps=0.0), torch.randn(2, 4))
+    constant = after(norm).lipschitz
+    assert constant is not None and 6.0 <= constant <= 6.0 + 1e-5  # attained at a constant x
+    without = after(nn.LayerNorm(4, eps=0.0))
     assert without.lipschitz is None and "epsilon" in without.blockers[0].reason
 
     # Over the batch it mixes samples.
@@ -217,7 +223,7 @@ def test_norms_that_divide_by_the_input_have_the_root_of_epsilon() -> None:
         def forward(self, x: torch.Tensor) -> torch.Tensor:
             return torch.nn.functional.layer_norm(x.t(), (2,)).t()
 
-    assert sigmax.audit(Mixed(), torch.randn(2, 4)).lipschitz is None
+    assert after(Mixed()).lipschitz is None
 
 
 def test_layers_behind_a_blocker_are_audited() -> None:
@@ -248,9 +254,10 @@ def test_modes_are_left_as_they_were_where_export_fails() -> None:
 
 
 def test_the_random_state_is_left_alone() -> None:
+    module = Of(RANDOM["noise"])
     torch.manual_seed(3)
     state = torch.get_rng_state()
-    sigmax.audit(Of(RANDOM["noise"]), X)
+    sigmax.audit(module, X)
     assert torch.equal(torch.get_rng_state(), state)
 
 

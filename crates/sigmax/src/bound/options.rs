@@ -57,10 +57,10 @@ impl Options {
 
 impl Budget {
     /// The same with what time is left until a deadline.
-    pub(crate) fn until(&self, deadline: Option<Instant>) -> Self {
+    pub(crate) fn until(self, deadline: Option<Instant>) -> Self {
         Self {
             time: deadline.map(|deadline| deadline.saturating_duration_since(Instant::now())),
-            ..self.clone()
+            ..self
         }
     }
 }

@@ -22,7 +22,8 @@ struct Dense {
 impl Dense {
     /// One that is 1-Lipschitz by construction: d_j = 2/Σ_i|⟨a_j, a_i⟩|, `length` times that.
     fn sll(inputs: usize, hidden: usize, length: f64, draw: &mut Draw) -> Self {
-        let a = draw.reals(inputs * hidden, 1.0);
+        // Also with entries above 1.
+        let a = draw.reals(inputs * hidden, [1.0, 3.0][hidden % 2]);
         let row = |j: usize| &a[j * inputs..][..inputs];
         let inner = |i: usize, j: usize| row(i).iter().zip(row(j)).map(|(a, b)| a * b).sum::<f64>();
         let factors = (0..hidden)

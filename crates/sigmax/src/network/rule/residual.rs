@@ -11,7 +11,7 @@ use crate::network::op::Op;
 use crate::network::op::affine::Affine;
 use crate::network::rule::lattice_map::LatticeMap;
 use crate::network::rule::slack::Slack;
-use crate::rounding::{add_up, gamma, mul_up, scale_up};
+use crate::rounding::{add_up, gamma, mul_up, scale_up, sqrt_up};
 use crate::verify::magnitude;
 
 /// Exponents of kernels between which no product here leaves the range.
@@ -124,12 +124,18 @@ impl Residual {
             return Ok(None);
         };
         let rest = scale_up(add_up(magnitude(&rest), rest.lost()), rest.exponent());
+        // What entries lost when kernels were stored beside larger ones: ‖L_B + L_AᵀD‖, and ‖D^½L_A‖.
+        let lost = |kernel: &Kernel| scale_up(kernel.lost(), kernel.exponent());
+        let (lost_a, lost_b) = (lost(self.first.kernel()), lost(self.second.kernel()));
+        let largest = factors.iter().copied().fold(0.0, f64::max);
+        let rest = add_up(rest, add_up(lost_b, mul_up(largest, lost_a)));
         let rest = add_up(rest, self.second.error_bound());
         let roots: Vec<f64> = factors.iter().map(|d| d.sqrt()).collect();
         let Some(scaled) = self.first.rows_scaled(&roots, 1) else {
             return Ok(None);
         };
         let norm = scaled.norm(options, Slack::None)?.get();
+        let norm = add_up(norm, mul_up(sqrt_up(largest), lost_a));
         let steep = add_up(mul_up(norm, norm), -1.0).max(1.0);
         let first = self.first.kernel();
         let first = scale_up(add_up(magnitude(first), first.lost()), first.exponent());
@@ -141,7 +147,7 @@ impl Residual {
     fn pairs(&self) -> Option<Vec<(usize, f64, f64)>> {
         let (first, second) = (self.first.kernel(), self.second.kernel());
         let ranges = [first, second].map(|kernel| EXPONENTS.contains(&kernel.exponent()));
-        if ranges != [true, true] || first.lost() > 0.0 || second.lost() > 0.0 {
+        if ranges != [true, true] {
             return None;
         }
         // A is known exactly; what B is off by is part of what is left.

@@ -253,7 +253,7 @@ fn extrema_with_a_vector() {
     let c = [-1.0f32, 0.5, 0.25, -0.5, 2.0, 3.0];
     let constant = tensor("c", 1, &[6], &f32s(&c));
     for op in ["Max", "Min"] {
-        let found = one(&[-1, 6], &[constant.clone()], op, "c x", &[]).unwrap();
+        let found = one(&[-1, 6], std::slice::from_ref(&constant), op, "c x", &[]).unwrap();
         assert_constant(&found, 1.0);
         let found = values(&found.network, &POINTS);
         for ((x, c), y) in POINTS.into_iter().zip(c).zip(found) {
@@ -372,7 +372,7 @@ fn casts_to_the_type_of_another_value() {
             node("Relu", "x", "r", &[]),
             node("CastLike", &format!("r {like}"), "y", &[]),
         ];
-        let found = net(&[-1, 6], &[constant.clone()], &nodes, &["y"]).network();
+        let found = net(&[-1, 6], std::slice::from_ref(constant), &nodes, &["y"]).network();
         assert_eq!(found.is_ok(), fits, "{like}");
     }
 }
