@@ -293,8 +293,9 @@ impl ReshapeNorm {
         let cheap: Vec<f64> = (0..lattice.groups)
             .map(|g| {
                 let values = lattice.group(g);
-                let column = linalg::column(values);
-                sqrt_up(CheapNorms::of(column).frobenius_squared)
+                let (rows, cols) = (lattice.rows, values.len() / lattice.rows);
+                let matrix = linalg::MatRef::from_row_major_slice(values, rows, cols);
+                sqrt_up(CheapNorms::of(matrix).frobenius_squared)
             })
             .collect();
         let mut order: Vec<usize> = (0..lattice.groups).collect();
