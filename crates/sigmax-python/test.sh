@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Builds the package into a virtual environment of its own (crates/sigmax-python/.venv) with what its tests
 # need, PyTorch among it, and runs them, the linters and the type checker. Needs Rust and Python 3.10.
-#   --audit    only audits a module, to try it
+#   --audit          only audits a module, to try it
+#   --environment    only makes the environment
 set -euo pipefail
 cd "$(dirname "$0")"
 
@@ -12,6 +13,7 @@ if [ ! -x .venv/bin/python ]; then
     .venv/bin/pip install --quiet torch ${TORCH_INDEX:+--index-url "$TORCH_INDEX"}
     .venv/bin/pip install --quiet "maturin>=1.9,<2" numpy onnx onnxscript pandas pytest ruff mypy
 fi
+[ "${1:-}" != --environment ] || exit 0
 VIRTUAL_ENV=$PWD/.venv .venv/bin/maturin develop --quiet ${SIGMAX_PROFILE:+--profile "$SIGMAX_PROFILE"}
 
 if [ "${1:-}" = --audit ]; then
