@@ -727,15 +727,17 @@ def _normalised(
     return int(low.record("affine", name + "/factors", x, *aligned))
 
 
-def _layer_norm(low: _Lowering, node: Any) -> int:
-    source: Any = node.args[0]
-    shape = low.shape(source)
-    last = len(node.args[1])
-    if not 0 < last <= len(shape) or shape[len(shape) - last :] != list(node.args[1]):
+def _over_last(low: _Lowering, node: Any, centred: bool, epsilon: float) -> int:
+    """Over the last axes, whose lengths are the second argument."""
+    shape, last = low.shape(node.args[0]), list(node.args[1])
+    first = len(shape) - len(last)
+    if not last or first < 0 or shape[first:] != last:
         raise Refusal(BATCH)
-    inner = [1] * (len(shape) - last) + shape[len(shape) - last :]
-    epsilon = low.number(_get(node, 4, "eps", 1e-5), source)
-    made = _normalised(low, node, shape[: len(shape) - last], True, epsilon, inner)
+    return _normalised(low, node, shape[:first], centred, epsilon, [1] * first + last)
+
+
+def _layer_norm(low: _Lowering, node: Any) -> int:
+    made = _over_last(low, node, True, low.number(_get(node, 4, "eps", 1e-5), node.args[0]))
     if isinstance(node.meta["val"], torch.Tensor):
         return made
     low.lists[node.name] = [made]
@@ -744,14 +746,9 @@ def _layer_norm(low: _Lowering, node: Any) -> int:
 
 def _rms_norm(low: _Lowering, node: Any) -> int:
     source: Any = node.args[0]
-    shape = low.shape(source)
-    last = len(node.args[1])
-    if not 0 < last <= len(shape) or shape[len(shape) - last :] != list(node.args[1]):
-        raise Refusal(BATCH)
     given = _get(node, 3, "eps", None)
     epsilon = torch.finfo(source.meta["val"].dtype).eps if given is None else low.number(given, source)
-    inner = [1] * (len(shape) - last) + shape[len(shape) - last :]
-    return _normalised(low, node, shape[: len(shape) - last], False, epsilon, inner)
+    return _over_last(low, node, False, epsilon)
 
 
 def _group_norm(low: _Lowering, node: Any) -> int:

@@ -37,19 +37,14 @@ pub(super) struct Difference {
 impl Difference {
     /// Of two nodes with these values and boxes.
     pub(super) fn new([a, b]: [&[f64]; 2], [of_a, of_b]: [&Reach; 2]) -> Self {
-        let ends = |from: &[f64], to: &[f64]| -> Vec<(f64, f64)> {
-            from.iter().copied().zip(to.iter().copied()).collect()
+        let less = |from: &[f64], by: &[f64], rounded: fn(f64, f64) -> f64| {
+            let pairs = from.iter().zip(by);
+            pairs.map(|(a, b)| rounded(*a, *b)).collect()
         };
         Self {
-            at: a.iter().zip(b).map(|(a, b)| a - b).collect(),
-            low: ends(&of_a.low, &of_b.high)
-                .into_iter()
-                .map(|(low, high)| sub_down(low, high))
-                .collect(),
-            high: ends(&of_a.high, &of_b.low)
-                .into_iter()
-                .map(|(high, low)| add_up(high, -low))
-                .collect(),
+            at: less(a, b, |a, b| a - b),
+            low: less(&of_a.low, &of_b.high, sub_down),
+            high: less(&of_a.high, &of_b.low, |a, b| add_up(a, -b)),
         }
     }
 }

@@ -8,6 +8,16 @@ const SMOOTH_PIECES: usize = 4;
 /// The same where only its slope is known.
 const STEEP_PIECES: usize = 32;
 
+/// Most pieces of an activation, as [`Bends::of_activation`] makes them.
+pub(super) fn most_pieces(activation: &Activation) -> usize {
+    match activation {
+        Activation::Relu | Activation::LeakyRelu { .. } | Activation::Abs => 2,
+        Activation::Clip { .. } | Activation::SoftShrink { .. } => 3,
+        _ if activation.curvature().is_ok() => SMOOTH_PIECES,
+        _ => STEEP_PIECES,
+    }
+}
+
 /// σ(x̂ + t) − ŷ = value + slope·(t − at) + ½·κ·(t − at)², up to ±error, with a κ between `low` and
 /// `high`, for all t between `from` and `to`.
 #[derive(Clone, Copy, Debug)]

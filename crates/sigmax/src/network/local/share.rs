@@ -4,10 +4,9 @@ use crate::error::Error;
 use crate::network::eval::apply::Map;
 use crate::network::eval::forward::Forward;
 use crate::network::local::bend::Touch;
-use crate::network::local::pieces::Piece;
+use crate::network::local::pieces::{Piece, most_pieces};
 use crate::network::local::prepared::Prepared;
 use crate::network::op::Op;
-use crate::network::op::activation::Activation;
 
 /// Most numbers in the rows of a pass.
 const PASS: usize = 1 << 21;
@@ -46,7 +45,7 @@ impl Needs {
             // The value, its derivative for the attack, both ends of the box.
             image += 5 * 8 * node.len();
             let pieces = match (&node.op, forward.map(i)) {
-                (Op::Activation(activation), _) => node.len() * pieces(activation),
+                (Op::Activation(activation), _) => node.len() * most_pieces(activation),
                 (Op::PRelu(_) | Op::Max | Op::Min, _) => 2 * node.len(),
                 (_, Map::MaxPool(_)) => 2 * terms(node.len(), prepared, i),
                 _ => continue,
@@ -73,16 +72,6 @@ impl Needs {
 fn terms(entries: usize, prepared: &Prepared, node: usize) -> usize {
     let windows = &prepared.windows[node];
     entries + windows.iter().map(Vec::len).sum::<usize>()
-}
-
-/// Most pieces of a function.
-fn pieces(activation: &Activation) -> usize {
-    match activation {
-        Activation::Relu | Activation::LeakyRelu { .. } | Activation::Abs => 2,
-        Activation::Clip { .. } | Activation::SoftShrink { .. } => 3,
-        _ if activation.curvature().is_ok() => 4,
-        _ => 32,
-    }
 }
 
 impl Share {

@@ -480,6 +480,42 @@ fn sorted_pairs_bend_in_their_difference() {
     }
 }
 
+/// A layer that is read by an activation, and beside what comes after it, which is named first: nothing is asked of nodes
+/// that are not reached yet.
+#[test]
+fn readers_may_read_what_comes_later() {
+    let mut draw = Draw(31);
+    let mut net = NetworkBuilder::new(&[3]).unwrap();
+    let mut layer = |net: &mut NetworkBuilder, name: &str, rows: usize, x: NodeId| {
+        let cols = net.shape(x)[0];
+        let kernel = Kernel::new(&[rows, cols], draw.reals(rows * cols, 1.0)).unwrap();
+        net.add(name, Op::dense(kernel), &[x]).unwrap()
+    };
+    let relu = Op::Activation(Activation::Relu);
+    let input = net.input();
+    let x = layer(&mut net, "first", 3, input);
+    let x = net.add("relu", relu.clone(), &[x]).unwrap();
+    let x = layer(&mut net, "second", 3, x);
+    let later = net.add("later", relu, &[x]).unwrap();
+    let sum = net.add("sum", Op::Add, &[later, x]).unwrap();
+    let side = Op::Concat { axis: 0 };
+    let both = net.add("side", side, &[later, x]).unwrap();
+    let all = Op::Concat { axis: 0 };
+    let all = net.add("all", all, &[sum, both]).unwrap();
+    let z = layer(&mut net, "logits", 3, all);
+    let net = net.finish(&[z]).unwrap();
+    let certifier = Certifier::new(&net, &Options::default(), Arithmetic::Real).unwrap();
+    let image = [0.5, -0.25, 0.75];
+    let label = certifier.certify(&image, &[0], true).unwrap()[0].prediction();
+    let mut found = certifier.certify(&image, &[label], true).unwrap();
+    let before = found[0].radius();
+    let largest = Distances::Largest { resolution: 1e-2 };
+    certifier
+        .enlarge(&image, true, &mut found, &largest, Limits::default())
+        .unwrap();
+    assert!(found[0].radius() >= before);
+}
+
 /// Balls that leave the range of f64, and boxes as wide as it: nothing is proved, and nothing panics.
 #[test]
 fn what_is_out_of_range_is_not_proved() {

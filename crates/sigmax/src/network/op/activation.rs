@@ -224,29 +224,8 @@ impl Activation {
 
     /// Whether 0 ≤ σ(x) − σ(y) ≤ x − y for all x ≥ y (T42).
     pub(crate) fn rises_by_at_most_1(&self) -> bool {
-        match *self {
-            Self::Relu
-            | Self::Celu { .. }
-            | Self::Sigmoid
-            | Self::Tanh
-            | Self::Softplus
-            | Self::Softsign
-            | Self::Clip { .. }
-            | Self::SoftShrink { .. }
-            | Self::Atan => true,
-            Self::LeakyRelu { alpha } | Self::Elu { alpha } | Self::HardSigmoid { alpha, .. } => {
-                (0.0..=1.0).contains(&alpha)
-            }
-            Self::Selu { .. }
-            | Self::Gelu
-            | Self::GeluTanh
-            | Self::GeluTanhNear { .. }
-            | Self::Silu
-            | Self::Mish
-            | Self::HardSwish
-            | Self::Abs
-            | Self::Erf => false,
-        }
+        let (least, largest) = self.slopes_on(f64::NEG_INFINITY, f64::INFINITY);
+        least >= 0.0 && largest <= 1.0
     }
 
     /// How many roundings a float32 execution has where it is a few correctly rounded operations

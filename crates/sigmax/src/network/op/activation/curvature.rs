@@ -189,6 +189,8 @@ impl Activation {
             | Self::SoftShrink { .. }
             | Self::Erf
             | Self::Atan => (0.0, largest),
+            Self::LeakyRelu { alpha } => (alpha.min(1.0), alpha.max(1.0)),
+            Self::HardSigmoid { alpha, .. } => (alpha.min(0.0), alpha.max(0.0)),
             Self::Elu { alpha } if alpha >= 0.0 => (0.0, largest),
             Self::Selu { alpha, gamma } if is_one(alpha) => (gamma.min(0.0), gamma.max(0.0)),
             // σ'(x) + σ'(−x) = 1.
@@ -196,12 +198,9 @@ impl Activation {
                 (sub_down(1.0, largest), largest)
             }
             Self::Mish => (MISH_LEAST_SLOPE, largest),
-            Self::LeakyRelu { .. }
-            | Self::Elu { .. }
-            | Self::Selu { .. }
-            | Self::HardSigmoid { .. }
-            | Self::HardSwish
-            | Self::Abs => (-largest, largest),
+            Self::Elu { .. } | Self::Selu { .. } | Self::HardSwish | Self::Abs => {
+                (-largest, largest)
+            }
         }
     }
 
