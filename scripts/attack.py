@@ -38,7 +38,7 @@ from onnx import numpy_helper
 from torch.nn import functional
 
 from certificate.layout import pixels, per_channel
-from train_lipschitz import read_idx
+from curvature.data import read_idx
 
 FACTORS = [1.0, 1.5, 2.0, 4.0]
 

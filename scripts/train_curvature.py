@@ -149,7 +149,7 @@ def train(net: Hidden, images, labels, flip: bool, args) -> float:
     steps = len(images) // args.batch
     total = args.epochs * steps
     optimizer = torch.optim.Adam(net.parameters())
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, args.lr, max(total, 2), pct_start=RAMP)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, args.lr, max(total, 10), pct_start=RAMP)
     objective, step, start = Objective(net, args), 0, time.process_time()
     for epoch in range(args.epochs):
         sums = torch.zeros(3)

@@ -1,9 +1,12 @@
 #!/usr/bin/env python3
-"""Train a small MNIST classifier whose layers have norm 1, so that its margins are certificates.
+"""Train a small classifier whose layers have norm 1, so that its margins are certificates.
 
     python3 scripts/train_lipschitz.py --data DIR --out FILE.onnx [--arch LAYERS] [--certificates FILE.jsonl]
 
-DIR holds the four official MNIST files (idx format, gzipped or not). Pixels are value/255.
+DIR holds the four official files of MNIST or Fashion-MNIST (idx format, gzipped or not), or the six binary files
+of CIFAR-10. Pixels are value/255. The last --validation of the training images are not trained on, and
+reported like the test images: choose settings by them. --shift moves every image by up to so many pixels,
+and those of CIFAR-10 are mirrored by chance.
 
 The features are dense layers and strided convolutions with orthonormal columns or rows, and |x| in
 between, which keeps every length: the Lipschitz constant of the features is the product of the norms,
@@ -17,14 +20,15 @@ the distance to the other class, after the true class has been set back by --mar
 
 At the end it prints the clean accuracy and an ESTIMATE of the certified accuracy: norms by NumPy's SVD
 in f64, of a convolution on a grid of 32 x 32 frequencies; nothing is proved. The file has Conv, Abs,
-Flatten and Gemm with f32 constants, from images [N,1,28,28] to logits [N,10]. The result depends on
+Flatten and Gemm with f32 constants, from images [N,1,28,28] or [N,3,32,32] to logits [N,10]. The result depends on
 --seed and, as rounding does, on the machine, the number of threads and PyTorch.
 """
 
 import argparse
-import gzip
 import json
 import pathlib
+import re
+import sys
 
 import numpy as np
 import onnx
@@ -33,7 +37,12 @@ from onnx import helper, numpy_helper
 from torch import nn
 from torch.nn import functional
 
-DEFAULTS = {"epochs": 24, "batch": 256, "rate": 2e-3, "margin": 1.58, "temperature": 0.25, "seed": 0, "threads": 1}
+from curvature import data
+from curvature.data import BadInput
+
+DEFAULTS = {"epochs": 24, "batch": 256, "rate": 2e-3, "margin": 1.58, "temperature": 0.25, "shift": 0, "validation": 0, "seed": 0, "threads": 1}
+EPS = {"mnist": (0.3, 0.5, 1.0, 1.58), "cifar10": (36 / 255, 72 / 255, 108 / 255, 1.0)}
+
 
 def orthonormal(rows: int, columns: int) -> nn.Parameter:
     """A random matrix with orthonormal rows or columns, whichever are fewer."""
@@ -77,10 +86,12 @@ class Conv(nn.Module):
 
 
 class Network(nn.Module):
-    def __init__(self, text: str):
+    def __init__(self, text: str, shape: tuple[int, int, int]):
         super().__init__()
-        self.layers, channels, side = nn.ModuleList(), 1, 28
+        self.layers, (channels, side, _) = nn.ModuleList(), shape
         for word in text.split():
+            if not re.fullmatch(r"d\d+|c\d+(,\d+){3}", word):
+                raise BadInput(f"--arch: {word!r} is neither dWIDTH nor cCHANNELS,SIZE,STRIDE,PADDING")
             width, *geometry = map(int, word[1:].split(","))
             self.layers.append(Conv(channels, width, *geometry) if geometry else Dense(channels * side**2, width))
             size, stride, padding = geometry or (side, 1, 0)
@@ -117,7 +128,7 @@ def distances(logits, w, y):
     return (logits - logits.gather(1, y[:, None])) / (gaps.square().sum(2) + 1e-12).sqrt()
 
 
-def train(model, images, labels, args) -> None:
+def train(model, images, labels, flip: bool, args) -> None:
     """Adam on the tangent part of the gradient, with a one-cycle schedule."""
     steps = len(images) // args.batch
     optimizer = torch.optim.Adam(model.parameters(), betas=(0.9, 0.99))
@@ -126,7 +137,7 @@ def train(model, images, labels, args) -> None:
         order, total = torch.randperm(len(images)), 0.0
         for pick in order.split(args.batch)[:steps]:
             y = labels[pick]
-            gaps = distances(model(images[pick]), model.last.weight, y) - args.margin * functional.one_hot(y, 10)
+            gaps = distances(model(data.augmented(images[pick], args.shift, flip)), model.last.weight, y) - args.margin * functional.one_hot(y, 10)
             loss = args.temperature * functional.cross_entropy(gaps / args.temperature, y)
             optimizer.zero_grad()
             loss.backward()
@@ -152,7 +163,7 @@ def plain_layers(model: Network) -> list[tuple[np.ndarray, np.ndarray, dict]]:
     return layers
 
 
-def save(layers, path: pathlib.Path) -> None:
+def save(layers, shape: tuple[int, int, int], name: str, path: pathlib.Path) -> None:
     """Write Conv or Gemm and Abs for each layer."""
     nodes, constants, last, spatial = [], [], "image", True
     for i, (weight, bias, attributes) in enumerate(layers, 1):
@@ -166,9 +177,9 @@ def save(layers, path: pathlib.Path) -> None:
         if i < len(layers):
             last = f"abs{i}_out"
             nodes.append(helper.make_node("Abs", [output], [last], f"abs{i}"))
-    ends = {"image": ["N", 1, 28, 28], "logits": ["N", 10]}
+    ends = {"image": ["N", *shape], "logits": ["N", 10]}
     ends = [[helper.make_tensor_value_info(n, onnx.TensorProto.FLOAT, shape)] for n, shape in ends.items()]
-    graph = helper.make_graph(nodes, "mnist-lipschitz", *ends, constants)
+    graph = helper.make_graph(nodes, f"{name}-lipschitz", *ends, constants)
     file = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
     onnx.checker.check_model(file, full_check=True)
     path.write_bytes(file.SerializeToString())
@@ -204,23 +215,9 @@ def radii(layers, images: torch.Tensor) -> tuple[np.ndarray, np.ndarray]:
     return tuple(map(np.concatenate, zip(*results)))
 
 
-def read_idx(path: pathlib.Path) -> np.ndarray:
-    """The array of bytes in an idx file, gzipped or not."""
-    raw = path.read_bytes()
-    raw = gzip.decompress(raw) if raw[:2] == b"\x1f\x8b" else raw
-    shape = np.frombuffer(raw, ">u4", raw[3], offset=4)
-    return np.frombuffer(raw, np.uint8, offset=4 + 4 * len(shape)).reshape(shape)
-
-
-def load(folder: pathlib.Path, part: str) -> tuple[torch.Tensor, torch.Tensor]:
-    """Images as f32 in [0, 1], shape [n, 1, 28, 28], and labels."""
-    images, labels = (read_idx(next(folder.glob(f"{part}-{kind}-ubyte*"))) for kind in ("images-idx3", "labels-idx1"))
-    return torch.from_numpy(images.astype(np.float32) / 255)[:, None], torch.from_numpy(labels.astype(np.int64))
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", type=pathlib.Path, required=True, help="folder of the MNIST files")
+    parser.add_argument("--data", type=pathlib.Path, required=True, help="folder of the image files")
     parser.add_argument("--out", type=pathlib.Path, required=True, help="ONNX file to write")
     parser.add_argument("--certificates", type=pathlib.Path, help="JSON lines, the estimated radius of each test image")
     parser.add_argument("--arch", default="d256 d256", help="layers: dWIDTH or cCHANNELS,SIZE,STRIDE,PADDING")
@@ -228,18 +225,31 @@ def main() -> None:
         parser.add_argument(f"--{option}", type=type(default), default=default, help="(default %(default)s)")
     args = parser.parse_args()
 
+    try:
+        run(args)
+    except BadInput as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(2)
+
+
+def run(args) -> None:
     torch.manual_seed(args.seed)
     torch.set_num_threads(args.threads)
-    model = Network(args.arch)
-    train(model, *load(args.data, "train"), args)
+    name, (images, labels) = data.kind(args.data), data.load(args.data, "train")
+    kept, shape = len(images) - args.validation, tuple(images.shape[1:])
+    if args.validation < 0 or kept < args.batch:
+        raise BadInput(f"--validation {args.validation} leaves {kept} of {len(images)} images, and a batch has {args.batch}")
+    model = Network(args.arch, shape)
+    train(model, images[:kept], labels[:kept], name == "cifar10", args)
     layers = plain_layers(model)
-    save(layers, args.out)
-    images, labels = load(args.data, "t10k")
-    predictions, radius = radii(layers, images)
-    right = predictions == labels.numpy()
-    certified = ", ".join(f"{100 * np.mean(right & (radius >= e)):.2f} % at {e:g}" for e in (0.3, 0.5, 1.0, 1.58))
-    print(f"{args.out.stat().st_size} bytes; clean accuracy {100 * right.mean():.2f} %")
-    print(f"ESTIMATED certified accuracy (nothing proved): {certified}")
+    save(layers, shape, name, args.out)
+    parts = {"validation": (images[kept:], labels[kept:])} if args.validation else {}
+    for part, (images, labels) in (parts | {"test": data.load(args.data, "test")}).items():
+        predictions, radius = radii(layers, images)
+        right = predictions == labels.numpy()
+        certified = ", ".join(f"{100 * np.mean(right & (radius >= e)):.2f} % at {e:.4g}" for e in EPS[name])
+        print(f"{part}: {args.out.stat().st_size} bytes; clean accuracy {100 * right.mean():.2f} %")
+        print(f"ESTIMATED certified accuracy (nothing proved): {certified}")
     if args.certificates:
         rows = zip(range(len(labels)), labels.tolist(), predictions.tolist(), radius.tolist())
         lines = [json.dumps(dict(zip(("index", "label", "prediction", "radius"), row))) + "\n" for row in rows]

@@ -1,16 +1,23 @@
 """The images: MNIST and what has its format, and CIFAR-10, as pixels in [0, 1] without normalisation."""
+import gzip
 import pathlib
 
 import numpy as np
 import torch
-
-from train_lipschitz import read_idx
 
 ROW = 1 + 3 * 32 * 32  # bytes of an image of CIFAR-10: label, then three planes
 
 
 class BadInput(Exception):
     """What the user can mend; the text says how."""
+
+
+def read_idx(path: pathlib.Path) -> np.ndarray:
+    """The array of bytes in an idx file, gzipped or not."""
+    raw = path.read_bytes()
+    raw = gzip.decompress(raw) if raw[:2] == b"\x1f\x8b" else raw
+    shape = np.frombuffer(raw, ">u4", raw[3], offset=4)
+    return np.frombuffer(raw, np.uint8, offset=4 + 4 * len(shape)).reshape(shape)
 
 
 def of_mnist(folder: pathlib.Path, part: str) -> tuple[np.ndarray, np.ndarray]:

@@ -1,0 +1,131 @@
+"""The programs that train: a few steps each, on generated images."""
+
+from __future__ import annotations
+
+import csv
+import json
+import struct
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import sigmax
+
+SCRIPTS = Path(__file__).parents[4] / "scripts"
+
+
+@pytest.fixture(scope="module")
+def gratings(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Noisy gratings of ten orientations in the files of MNIST."""
+    folder = tmp_path_factory.mktemp("gratings")
+    generator = np.random.default_rng(0)
+    y, x = np.mgrid[:28, :28]
+    for name, count in (("train", 400), ("t10k", 100)):
+        labels = generator.integers(0, 10, count).astype(np.uint8)
+        angles = labels[:, None, None] * np.pi / 10
+        waves = np.cos(np.cos(angles) * x + np.sin(angles) * y) + generator.normal(0, 0.3, (count, 28, 28))
+        images = np.clip(127 + 60 * waves, 0, 255).astype(np.uint8)
+        for kind, array in (("images-idx3", images), ("labels-idx1", labels)):
+            header = struct.pack(f">I{array.ndim}I", 0x800 + array.ndim, *array.shape)
+            (folder / f"{name}-{kind}-ubyte").write_bytes(header + array.tobytes())
+    return folder
+
+
+def program(name: str, *arguments: object, code: int = 0) -> str:
+    done = subprocess.run(
+        [sys.executable, SCRIPTS / name, *map(str, arguments)], capture_output=True, text=True, timeout=300
+    )
+    assert done.returncode == code, done.stdout + done.stderr
+    return done.stdout + done.stderr
+
+
+def config(path: Path, **changes: object) -> Path:
+    values = {
+        "model": "lenet",
+        "images": [100],
+        "steps": [4],
+        "batch": 20,
+        "rate": 0.05,
+        "decays": [0.001, 0.01],
+        "betas": {"four": [0.01, 0.1]},
+        "seeds": 2,
+        "selection_seeds": 1,
+        "validation": 100,
+    }
+    path.write_text(json.dumps(values | changes))
+    return path
+
+
+def rows(path: Path) -> list[dict[str, str]]:
+    with path.open(newline="") as file:
+        return sorted(csv.DictReader(file), key=lambda row: list(row.values())[:5])
+
+
+def test_a_plan_is_worked_through_and_goes_on_where_it_stopped(gratings: Path, tmp_path: Path) -> None:
+    plan, runs = config(tmp_path / "plan.json"), tmp_path / "runs.csv"
+    program("train_generalisation.py", "run", plan, "--data", gratings, "--out", runs)
+    done = rows(runs)
+    # Seed 0: λ 0 and two more; two β without and with the chosen λ. Seed 1: what was chosen.
+    assert [row["seed"] for row in done].count("0") == 3 + 2 * 2
+    assert [row["seed"] for row in done].count("1") == 2 + 2
+    lines = runs.read_text().splitlines(keepends=True)
+    runs.write_text("".join(lines[:-3]))
+    program("train_generalisation.py", "run", plan, "--data", gratings, "--out", runs)
+    again = rows(runs)
+    assert len(again) == len(done)
+    for row, other in zip(done, again, strict=True):
+        assert row | {"seconds": ""} == other | {"seconds": ""}
+    for row in done:
+        assert float(row["constant"]) >= float(row["jacobian"]) * (1 - 1e-4)
+    table = program("train_generalisation.py", "table", plan, runs)
+    assert sum(line.startswith("| 100 |") for line in table.splitlines()) == 4
+    assert "four + weight decay" in table
+
+
+def test_residual_networks_have_a_constant(gratings: Path, tmp_path: Path) -> None:
+    settings = {"decays": [], "betas": {}, "seeds": 1, "shift": 2, "flip": True}
+    plan, runs = config(tmp_path / "plan.json", model="resnet:1:4", **settings), tmp_path / "runs.csv"
+    program("train_generalisation.py", "run", plan, "--data", gratings, "--out", runs)
+    (row,) = rows(runs)
+    assert 0 < float(row["jacobian"]) <= float(row["constant"]) * (1 + 1e-4)
+
+
+def test_a_wrong_plan_is_an_error(gratings: Path, tmp_path: Path) -> None:
+    for changes, text in (
+        ({"betas": {"five": [1.0]}}, "five"),
+        ({"steps": [1, 2]}, "2 numbers of steps"),
+        ({"images": [1000], "steps": [4]}, "300 images"),
+        ({"selection_seeds": 3}, "selection_seeds 3"),
+        ({"rates": 1}, "rates"),
+    ):
+        plan = config(tmp_path / "plan.json", **changes)
+        out = tmp_path / "runs.csv"
+        assert text in program(
+            "train_generalisation.py", "run", plan, "--data", gratings, "--out", out, code=2
+        )
+        assert not out.exists()
+
+
+def test_networks_for_certificates_are_trained(gratings: Path, tmp_path: Path) -> None:
+    few = ("--data", gratings, "--limit", 100, "--validation", 100, "--batch", 20, "--epochs", 1)
+    for name, options in (
+        ("dense", ("--arch", "dense:8")),
+        ("conv", ("--arch", "conv:2,9,3,0", "--shift", 1)),
+    ):
+        out = tmp_path / f"{name}.onnx"
+        assert "ESTIMATED accuracy" in program(
+            "train_curvature.py", *few, *options, "--search", 2, "--out", out
+        )
+        assert out.stat().st_size > 0
+
+
+def test_networks_of_norm_1_are_trained(gratings: Path, tmp_path: Path) -> None:
+    out = tmp_path / "lipschitz.onnx"
+    few = ("--data", gratings, "--batch", 50, "--epochs", 1, "--validation", 100)
+    printed = program("train_lipschitz.py", *few, "--arch", "c8,4,2,1 d16", "--shift", 1, "--out", out)
+    assert "validation: " in printed and "test: " in printed
+    assert sigmax.audit(out).lipschitz > 0
+    assert "d4,4" in program("train_lipschitz.py", *few, "--arch", "d4,4", "--out", out, code=2)

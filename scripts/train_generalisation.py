@@ -1,0 +1,405 @@
+#!/usr/bin/env python3
+"""Does a penalty on the norms of convolutions help a network that overfits? One table per configuration.
+
+    python3 scripts/train_generalisation.py run CONFIG.json --data DIR --out RUNS.csv [--jobs 2]
+    python3 scripts/train_generalisation.py table CONFIG.json RUNS.csv
+
+Needs the package `sigmax` with PyTorch (`crates/sigmax-python/test.sh --environment` and `maturin develop`).
+DIR holds the files of MNIST or Fashion-MNIST (idx, gzipped or not) or the six binary files of CIFAR-10.
+
+A run is one network: `images` training images drawn by its seed, trained for a fixed number of steps by SGD with
+momentum and a cosine schedule on the cross-entropy + λ/2 of all squared weights + β times the sum over
+convolutions of what `sigmax.torch.SpectralPenalty` measures. What counts is the network after the last step.
+
+`run` works through the plan, in this order for each cell (a number of images):
+ 1. weight decay alone, every λ of the list and 0, on the first `selection_seeds` seeds; the best mean accuracy on
+    the validation images (the last of the training file, never trained on) is the cell's λ;
+ 2. each quantity with every β of the list, without weight decay and with that λ, on the same seeds; the best
+    mean validation accuracy chooses β for each of them;
+ 3. what was chosen, on all seeds.
+Test images have no say in any choice. The same seed has the same images, start and order of batches in every method,
+so that differences are paired. Every finished run is a row of RUNS.csv, written at once: a plan that was stopped
+goes on from there, and --jobs processes work on different runs with one thread each. A run depends on its row,
+the version of PyTorch and the machine's rounding, on nothing else.
+
+Columns: accuracies in %, losses, seconds of processor time; `product`, the product of the PROVED upper ends of
+the norms of all layers as the modules have them, and `constant`, the PROVED Lipschitz constant of the whole
+network, BatchNorm in it; `jacobian`, the largest norm of the Jacobian at 200 test images: an ESTIMATE of the constant
+from below, in float32.
+"""
+
+import argparse
+import csv
+import dataclasses
+import json
+import math
+import multiprocessing
+import os
+import pathlib
+import statistics
+import sys
+import time
+
+import torch
+from torch import nn
+from torch.nn import functional
+
+from curvature import data
+from curvature.data import BadInput
+
+QUANTITIES = ("four", "weighted", "norm")
+MEASURED = ("validation", "test", "train", "test_loss", "train_loss", "product", "constant", "jacobian", "seconds")
+# 97.5 % quantiles of Student's t with 1, 2, ... degrees of freedom
+STUDENT = (12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228, 2.201, 2.179, 2.160, 2.145,
+           2.131, 2.120, 2.110, 2.101, 2.093, 2.086, 2.080, 2.074, 2.069, 2.064, 2.060, 2.056, 2.052, 2.048, 2.045)
+JACOBIANS = 200  # test images at which the Jacobian is looked at
+
+
+@dataclasses.dataclass(frozen=True)
+class Run:
+    images: int
+    quantity: str  # "none" or one of QUANTITIES
+    beta: float
+    decay: float
+    seed: int
+
+
+@dataclasses.dataclass(frozen=True)
+class Config:
+    """What a configuration file states."""
+
+    model: str  # lenet, or resnet:BLOCKS:WIDTH with three stages of so many blocks
+    images: list[int]
+    steps: list[int]  # for each number of images
+    batch: int
+    rate: float
+    decays: list[float]
+    betas: dict[str, list[float]]  # of each quantity that is looked at
+    seeds: int
+    selection_seeds: int
+    validation: int
+    shift: int = 0  # augmentation: pixels by which images are moved at most
+    flip: bool = False
+    momentum: float = 0.9
+    test_limit: int | None = None  # for a trial: the first test and validation images
+
+    @staticmethod
+    def read(path: pathlib.Path) -> "Config":
+        try:
+            config = Config(**json.loads(path.read_text()))
+        except (OSError, ValueError, TypeError) as error:
+            raise BadInput(f"{path}: not a configuration ({error})") from error
+        if unknown := set(config.betas) - set(QUANTITIES):
+            raise BadInput(f"{path}: betas of {', '.join(sorted(unknown))}; quantities are {', '.join(QUANTITIES)}")
+        if len(config.steps) != len(config.images):
+            raise BadInput(f"{path}: {len(config.steps)} numbers of steps for {len(config.images)} numbers of images")
+        if not 1 <= config.selection_seeds <= config.seeds:
+            raise BadInput(f"{path}: selection_seeds {config.selection_seeds}, expected from 1 to the {config.seeds} seeds")
+        return config
+
+
+# --- networks ------------------------------------------------------------------------------------
+
+class Block(nn.Module):
+    """The basic block of He et al. (CVPR 2016); a shortcut that narrows drops pixels and adds channels of 0."""
+
+    def __init__(self, inputs: int, outputs: int, stride: int):
+        super().__init__()
+        self.conv1, self.bn1 = nn.Conv2d(inputs, outputs, 3, stride, 1, bias=False), nn.BatchNorm2d(outputs)
+        self.conv2, self.bn2 = nn.Conv2d(outputs, outputs, 3, 1, 1, bias=False), nn.BatchNorm2d(outputs)
+        self.stride, self.added = stride, outputs - inputs
+
+    def forward(self, x):
+        y = self.bn2(self.conv2(functional.relu(self.bn1(self.conv1(x)))))
+        if self.stride > 1 or self.added:
+            x = functional.pad(x[:, :, :: self.stride, :: self.stride], (0, 0, 0, 0, self.added // 2, self.added - self.added // 2))
+        return functional.relu(y + x)
+
+
+def network(model: str, shape: tuple[int, int, int]) -> nn.Module:
+    channels, side, _ = shape
+    if model == "lenet":
+        if side not in (28, 32):
+            raise BadInput(f"lenet takes images of side 28 or 32, found {side}")
+        return nn.Sequential(
+            nn.Conv2d(channels, 6, 5, padding=0 if side == 32 else 2), nn.ReLU(), nn.MaxPool2d(2),
+            nn.Conv2d(6, 16, 5), nn.ReLU(), nn.MaxPool2d(2), nn.Flatten(),
+            nn.Linear(400, 120), nn.ReLU(), nn.Linear(120, 84), nn.ReLU(), nn.Linear(84, 10),
+        )
+    kind, _, sizes = model.partition(":")
+    if kind != "resnet":
+        raise BadInput(f"model {model}: expected lenet or resnet:BLOCKS:WIDTH")
+    blocks, width = map(int, sizes.split(":"))
+    layers = [nn.Conv2d(channels, width, 3, 1, 1, bias=False), nn.BatchNorm2d(width), nn.ReLU()]
+    inputs = width
+    for stage in range(3):
+        for place in range(blocks):
+            layers.append(Block(inputs, width << stage, 2 if stage and not place else 1))
+            inputs = width << stage
+    return nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(inputs, 10))
+
+
+# --- one run -------------------------------------------------------------------------------------
+
+@torch.no_grad()
+def score(net: nn.Module, images, labels) -> tuple[float, float]:
+    """Accuracy in % and mean loss."""
+    net.eval()
+    logits = torch.cat([net(x) for x in images.split(500)])
+    return 100 * (logits.argmax(1) == labels).float().mean().item(), functional.cross_entropy(logits, labels).item()
+
+
+def jacobian(net: nn.Module, images) -> float:
+    """The largest 2-norm of the Jacobian at the images."""
+    net.eval()
+    x = images.clone().requires_grad_()
+    logits = net(x).sum(0)
+    rows = torch.stack([torch.autograd.grad(logit, x, retain_graph=True)[0].flatten(1) for logit in logits], 1)
+    return torch.linalg.matrix_norm(rows, 2).max().item()
+
+
+def train(config: Config, run: Run, images, labels) -> nn.Module:
+    """The network after the last step."""
+    from sigmax.torch import SpectralPenalty
+
+    torch.manual_seed(run.seed)
+    net = network(config.model, tuple(images.shape[1:])).to(memory_format=torch.channels_last)
+    penalty = None if run.quantity == "none" else SpectralPenalty(net, run.beta, quantity=run.quantity, seed=run.seed)
+    optimizer = torch.optim.SGD(net.parameters(), config.rate, config.momentum, weight_decay=run.decay)
+    steps = dict(zip(config.images, config.steps))[run.images]
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
+    batches = torch.Generator().manual_seed(run.seed)
+    order, batch = torch.empty(0, dtype=torch.long), min(config.batch, len(images))
+    net.train()
+    for _ in range(steps):
+        if len(order) < batch:
+            order = torch.randperm(len(images), generator=batches)
+        pick, order = order[:batch], order[batch:]
+        x = data.augmented(images[pick], config.shift, config.flip).contiguous(memory_format=torch.channels_last)
+        loss = functional.cross_entropy(net(x), labels[pick])
+        if penalty is not None:
+            loss = loss + penalty(net)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        schedule.step()
+    return net
+
+
+def load(config: Config, folder: pathlib.Path) -> dict:
+    """The parts that all runs share: what may be trained on, the validation and the test images, standardised."""
+    images, labels = data.load(folder, "train")
+    test, test_labels = data.load(folder, "test")
+    kept = len(images) - config.validation
+    if kept < max(config.images):
+        raise BadInput(f"{folder}: {kept} images beside the validation images, the configuration wants {max(config.images)}")
+    mean, std = images[:kept].mean((0, 2, 3), keepdim=True), images[:kept].std((0, 2, 3), keepdim=True)
+    parts = {"train": (images[:kept], labels[:kept]), "validation": (images[kept:], labels[kept:]), "test": (test, test_labels)}
+    parts = {name: ((x - mean) / std, y) for name, (x, y) in parts.items()}
+    if config.test_limit is not None:
+        for name in ("validation", "test"):
+            x, y = parts[name]
+            parts[name] = x[: config.test_limit], y[: config.test_limit]
+    return parts
+
+
+def measure(config: Config, run: Run, parts: dict) -> dict:
+    """The row of a run."""
+    import sigmax
+
+    start = time.process_time()
+    images, labels = parts["train"]
+    pick = torch.randperm(len(images), generator=torch.Generator().manual_seed(1000 + run.seed))[: run.images]
+    images, labels = images[pick], labels[pick]
+    net = train(config, run, images, labels)
+    row, seconds = dataclasses.asdict(run), time.process_time() - start
+    row["train"], row["train_loss"] = score(net, images, labels)
+    row["test"], row["test_loss"] = score(net, *parts["test"])
+    row["validation"], _ = score(net, *parts["validation"])
+    audit = sigmax.audit(net, images[:1])
+    row["product"] = math.prod(layer.norm.upper for layer in audit.layers.values())
+    row["constant"] = audit.lipschitz
+    row["jacobian"] = jacobian(net, parts["test"][0][:JACOBIANS])
+    row["seconds"] = seconds
+    return row
+
+
+# --- the plan ------------------------------------------------------------------------------------
+
+class Plan:
+    """Which runs a configuration asks for, given those that are done."""
+
+    def __init__(self, config: Config, rows: list[dict]):
+        self.config, self.rows = config, {key(row): row for row in rows}
+
+    def mean(self, images: int, quantity: str, beta: float, decay: float, part: str = "validation") -> float | None:
+        """Over the seeds that choose; None where one is missing."""
+        found = [self.rows.get(Run(images, quantity, beta, decay, seed)) for seed in range(self.config.selection_seeds)]
+        return None if None in found else statistics.fmean(row[part] for row in found)
+
+    def best(self, images: int, settings: list[tuple[str, float, float]]) -> tuple[str, float, float] | None:
+        """The first of the settings whose mean is the best; None where one is missing, or there are none."""
+        means = [self.mean(images, *setting) for setting in settings]
+        return None if None in means or not means else settings[means.index(max(means))]
+
+    def decay(self, images: int) -> float | None:
+        """The cell's λ."""
+        best = self.best(images, [("none", 0.0, decay) for decay in self.config.decays])
+        return best and best[2]
+
+    def methods(self, images: int) -> dict[tuple[str, bool], tuple[str, float, float] | None]:
+        """The chosen setting of every method: a quantity, and whether there is weight decay."""
+        decay = self.decay(images)
+        methods = {("none", False): ("none", 0.0, 0.0), ("none", True): None if decay is None else ("none", 0.0, decay)}
+        for quantity, betas in self.config.betas.items():
+            for with_decay, value in ((False, 0.0), (True, decay)):
+                settings = [(quantity, beta, value) for beta in betas]
+                methods[quantity, with_decay] = None if value is None else self.best(images, settings)
+        return methods
+
+    def missing(self) -> list[Run]:
+        """What can be run now of the first cell that is not finished."""
+        config = self.config
+        for images in config.images:
+            settings = [("none", 0.0, decay) for decay in (0.0, *config.decays)]
+            decay = self.decay(images)
+            for quantity, betas in config.betas.items():
+                settings += [(quantity, beta, value) for value in (0.0, decay) if value is not None for beta in betas]
+            wanted = {Run(images, *setting, seed): None for seed in range(config.selection_seeds) for setting in settings}
+            chosen = [setting for setting in self.methods(images).values() if setting is not None]
+            wanted |= {Run(images, *setting, seed): None for seed in range(config.seeds) for setting in chosen}
+            if missing := [run for run in wanted if run not in self.rows]:
+                return missing
+        return []
+
+
+def key(row: dict) -> Run:
+    return Run(*(row[field.name] for field in dataclasses.fields(Run)))
+
+
+def read(path: pathlib.Path) -> list[dict]:
+    if not path.exists():
+        return []
+    types = {field.name: field.type for field in dataclasses.fields(Run)}
+    try:
+        with path.open(newline="") as file:
+            return [{name: types.get(name, float)(value) for name, value in row.items()} for row in csv.DictReader(file)]
+    except (ValueError, TypeError) as error:
+        raise BadInput(f"{path}: not a table of runs ({error})") from error
+
+
+def append(path: pathlib.Path, row: dict) -> None:
+    new = not path.exists()
+    with path.open("a", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        if new:
+            writer.writerow(row)
+        writer.writerow(f"{value:.6g}" if isinstance(value, float) else value for value in row.values())
+        file.flush()
+        os.fsync(file.fileno())
+
+
+WORKER: dict = {}
+
+
+def start(config: Config, folder: pathlib.Path) -> None:
+    torch.set_num_threads(1)
+    torch.use_deterministic_algorithms(True)
+    torch.utils.deterministic.fill_uninitialized_memory = False  # slow, and nothing is read before it is written
+    WORKER.update(config=config, parts=load(config, folder))
+
+
+def work(run: Run) -> dict:
+    return measure(WORKER["config"], run, WORKER["parts"])
+
+
+def run_plan(args) -> None:
+    config = Config.read(args.config)
+    load(config, args.data)  # an error before any process starts
+    rows = read(args.out)
+    with multiprocessing.get_context("spawn").Pool(args.jobs, start, (config, args.data)) as pool:
+        while missing := Plan(config, rows).missing():
+            for row in pool.imap_unordered(work, missing):
+                rows.append(row)
+                append(args.out, row)
+                name = f"{row['images']} images, {row['quantity']}, beta {row['beta']:g}, decay {row['decay']:g}, seed {row['seed']}"
+                print(f"{name}: train {row['train']:.2f}, validation {row['validation']:.2f} % ({row['seconds']:.0f} s)", flush=True)
+
+
+# --- the table -----------------------------------------------------------------------------------
+
+def spread(values: list[float], digits: int = 2) -> str:
+    """Mean ± half the 95 % interval of Student."""
+    mean = statistics.fmean(values)
+    if len(values) < 2:
+        return f"{mean:.{digits}f}"
+    half = STUDENT[min(len(values) - 2, len(STUDENT) - 1)] * statistics.stdev(values) / math.sqrt(len(values))
+    return f"{mean:.{digits}f} ± {half:.{digits}f}"
+
+
+def listed(chosen: float, values: list[float]) -> str:
+    """The settings, the chosen one bold, starred at an end of the list."""
+    star = "\\*" if len(values) > 1 and chosen in (values[0], values[-1]) else ""
+    return ", ".join(f"**{value:g}**{star}" if value == chosen else f"{value:g}" for value in values)
+
+
+def table(args) -> None:
+    config, rows = Config.read(args.config), read(args.runs)
+    plan = Plan(config, rows)
+    print(f"{args.config.stem}: {config.model}, {'/'.join(map(str, config.steps))} steps of {config.batch} images, rate {config.rate:g}, {config.seeds} seeds")
+    print()
+    print("| images | method | λ | β | seeds | train | test | test − without penalty | gap | product ≤ | constant ≤ | constant / Jacobian |")
+    print("|---|---|---|---|---|---|---|---|---|---|---|---|")
+    for images in config.images:
+        methods = plan.methods(images)
+        for (quantity, with_decay), setting in methods.items():
+            if setting is None:
+                continue
+            found = [plan.rows.get(Run(images, *setting, seed)) for seed in range(config.seeds)]
+            found = [row for row in found if row is not None]
+            if not found:
+                continue
+            base = methods["none", with_decay]
+            against = base if quantity != "none" else (("none", 0.0, 0.0) if with_decay else None)
+            pairs = [(row, plan.rows.get(Run(images, *against, row["seed"]))) for row in found] if against else []
+            gains = [row["test"] - other["test"] for row, other in pairs if other is not None]
+            _, beta, decay = setting
+            cells = [
+                str(images),
+                (quantity if quantity != "none" else "") + (" + " if quantity != "none" and with_decay else "") + ("weight decay" if with_decay else "") or "none",
+                (listed(decay, config.decays) if quantity == "none" else f"{decay:g}") if with_decay else "0",
+                "–" if quantity == "none" else listed(beta, config.betas[quantity]),
+                str(len(found)),
+                f"{statistics.fmean(row['train'] for row in found):.2f}",
+                f"{statistics.fmean(row['test'] for row in found):.2f}",
+                spread(gains) if gains else "–",
+                f"{statistics.fmean(row['train'] - row['test'] for row in found):.2f}",
+                *(f"{max(row[name] for row in found):.3g}" for name in ("product", "constant")),
+                f"{statistics.fmean(row['constant'] / row['jacobian'] for row in found):.3g}",
+            ]
+            print("| " + " | ".join(cells) + " |")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    commands = parser.add_subparsers(required=True)
+    one = commands.add_parser("run", help="work through a plan")
+    one.add_argument("config", type=pathlib.Path)
+    one.add_argument("--data", type=pathlib.Path, required=True, help="folder of the image files")
+    one.add_argument("--out", type=pathlib.Path, required=True, help="CSV file, one row a run; goes on from what it holds")
+    one.add_argument("--jobs", type=int, default=1, help="processes (default %(default)s)")
+    one.set_defaults(go=run_plan)
+    two = commands.add_parser("table", help="print the table of finished runs")
+    two.add_argument("config", type=pathlib.Path)
+    two.add_argument("runs", type=pathlib.Path)
+    two.set_defaults(go=table)
+    args = parser.parse_args()
+    try:
+        args.go(args)
+    except BadInput as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(2)
+
+
+if __name__ == "__main__":
+    main()
