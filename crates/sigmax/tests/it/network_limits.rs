@@ -507,3 +507,34 @@ fn more_nodes_are_not_taken_together_than_a_search_would() {
         "{error}"
     );
 }
+
+/// A BatchNorm that is written out: what its factors do is seen together, before and behind a layer.
+#[test]
+fn several_diagonals_are_taken_together_with_a_layer() {
+    let scaled = |scale: [f64; 2], shift: [f64; 2]| {
+        let per = |v: [f64; 2]| PerEntry::channels(3, v.to_vec()).unwrap();
+        Op::Affine(Affine::exact(per(scale), per(shift)))
+    };
+    let conv = || Op::Conv {
+        kernel: Kernel::new(&[2, 2, 1, 1], vec![1.0, 0.0, 0.0, 3.0]).unwrap(),
+        conv: Conv::new(2),
+        bias: None,
+    };
+    let diagonals = || {
+        [
+            scaled([1.0, 1.0], [-5.0, 2.0]),
+            scaled([10.0, 1.0], [0.0, 0.0]),
+            scaled([0.1, 1.0], [0.0, 0.0]),
+            scaled([1.0, 1.0], [0.5, 0.5]),
+        ]
+    };
+    for ops in [
+        std::iter::once(conv())
+            .chain(diagonals())
+            .collect::<Vec<_>>(),
+        diagonals().into_iter().chain([conv()]).collect(),
+    ] {
+        let bound = upper(&chain(&[2, 4, 4], ops));
+        assert!((3.0..=3.0 * (1.0 + 2e-6)).contains(&bound), "{bound}");
+    }
+}

@@ -75,13 +75,14 @@ pub(crate) fn longest(
     match group {
         Group::Map(_) if matches!(network.node(start).op, Op::Separable(_)) && start == end => None,
         Group::Map(map) => Some((map, start)),
-        Group::Diagonal(_) => None,
+        Group::Diagonals(_) => None,
     }
 }
 
 /// Adjacent linear nodes as one.
 enum Group {
-    Diagonal(Affine),
+    /// One after another, the first one first: what no layer comes before, so far.
+    Diagonals(Vec<Affine>),
     Map(LatticeMap),
 }
 
@@ -90,7 +91,7 @@ impl Group {
     fn of(network: &Network, id: NodeId) -> Option<Self> {
         let node = network.node(id);
         match &node.op {
-            Op::Affine(affine) => Some(Self::Diagonal(affine.clone())),
+            Op::Affine(affine) => Some(Self::Diagonals(vec![affine.clone()])),
             _ => LatticeMap::of_node(network, node).map(Self::Map),
         }
     }
@@ -111,12 +112,24 @@ impl Group {
                 _ => None,
             };
         }
-        let map = match (self, Self::of(network, before)?) {
-            (Self::Map(map), Self::Diagonal(affine)) => map.after_affine(&affine),
-            (Self::Diagonal(affine), Self::Map(map)) => map.before_affine(affine),
-            (Self::Map(second), Self::Map(first)) => LatticeMap::composed(&first, second),
-            (Self::Diagonal(_), Self::Diagonal(_)) => None,
+        let longer = match (self, Self::of(network, before)?) {
+            (Self::Diagonals(last), Self::Diagonals(mut first)) => {
+                first.extend(last.iter().cloned());
+                Self::Diagonals(first)
+            }
+            (Self::Diagonals(last), Self::Map(first)) => last
+                .iter()
+                .try_fold(first, |map, affine| map.before_affine(affine))
+                .map(Self::Map)?,
+            (Self::Map(last), Self::Diagonals(first)) => first
+                .iter()
+                .rev()
+                .try_fold(last.clone(), |map, affine| map.after_affine(affine))
+                .map(Self::Map)?,
+            (Self::Map(second), Self::Map(first)) => {
+                LatticeMap::composed(&first, second).map(Self::Map)?
+            }
         };
-        Some((Self::Map(map?), before))
+        Some((longer, before))
     }
 }
