@@ -20,6 +20,9 @@ penalty  cross-entropy plus gamma times the mean m of the true class and the lar
          the smallest of the four bounds on the norm of the hidden layer, as published; --m exact the m above.
 plain    cross-entropy.
 
+--power q takes (1 - p^q)/q instead of the cross-entropy -log p of the true class (Zhang & Sabuncu 2018): images that
+cannot be certified count less.
+
 rho grows linearly to --rho over the first fifth of the steps; Adam, one cycle to --lr. The last
 --validation of the training images are not trained on, and what is reported is about them: choose
 settings by these lines. --test reports the test images too, which no choice may depend on.
@@ -104,6 +107,14 @@ def descend(net: Hidden, x, z, sides, step, m, rho: float, steps: int):
     return d
 
 
+def graded(logits, y, args):
+    """The cross-entropy of logits, or what --power makes of it."""
+    loss = functional.cross_entropy(logits / args.temperature, y, reduction="none")
+    if args.power:
+        loss = -torch.expm1(-args.power * loss) / args.power
+    return loss.mean() * args.temperature
+
+
 class Objective:
     """The loss of a batch, and how many of its images were certified for the rivals that were looked at."""
 
@@ -120,7 +131,7 @@ class Objective:
         net, args, true = self.net, self.args, functional.one_hot(y, CLASSES).float()
         if args.objective in ("plain", "penalty"):
             logits = net(x)
-            loss, certified = functional.cross_entropy(logits / args.temperature, y) * args.temperature, 0
+            loss, certified = graded(logits, y, args), 0
             if args.objective == "penalty":
                 t, _ = self.rivals(logits.detach(), true, 1)
                 loss = loss + args.gamma * self.curvature()[y, t].mean()
@@ -134,14 +145,14 @@ class Objective:
         right, pair = (logits.argmax(1) == y).sum(), m[y.repeat(count), t]
         if args.objective == "crt":
             d = descend(net, x, z, sides, 2 * rho / args.steps, torch.zeros(len(x)), rho, args.steps)
-            return functional.cross_entropy(net(x + d) / args.temperature, y) * args.temperature + args.gamma * pair.mean(), right, 0
+            return graded(net(x + d), y, args) + args.gamma * pair.mean(), right, 0
         x, z, flat = x.repeat(count, 1), z.repeat(count, 1), pair.detach()
         d = descend(net, x, z, sides, 1.5 / (flat + m.detach()[t, y.repeat(count)]), flat, rho, args.steps)
         features, low = tangent(net, x, d, sides, pair, rho)
         logits = net.last(features[: len(y)])
         low = low.view(count, -1).T
         gaps = (logits - logits.gather(1, y[:, None])).scatter(1, t.view(count, -1).T, -low)
-        return functional.cross_entropy(gaps / args.temperature, y) * args.temperature, right, (low > 0).all(1).sum()
+        return graded(gaps, y, args), right, (low > 0).all(1).sum()
 
 
 def train(net: Hidden, images, labels, flip: bool, args) -> float:
@@ -247,6 +258,7 @@ def main() -> None:
         ("rho", positive, None, "radius of adv2 and crt (default 1.58, of CIFAR-10 0.5)"),
         ("gamma", at_least(float, 0.0), 0.01, "factor of the curvature in crt and penalty "),
         ("temperature", positive, 1.0, "divides the logits in the loss "),
+        ("power", at_least(float, 0.0), 0.0, "q: 0 is the cross-entropy "),
         ("rivals", whole, 2, "classes of adv2 "),
         ("steps", whole, 3, "gradient steps of adv2 and crt "),
         ("shift", at_least(int, 0), 0, "pixels by which images are moved at most "),
