@@ -19,7 +19,7 @@
 6. A radius that is `local` follows from bounds around the image (T38): balls and boxes of all nodes, with the slopes that are
    stated or those of a rule, in float64 with a bound of all that is rounded (certificate/local.py). Nothing is searched for.
 
-Trusted are the theorems T1 to T36 and T38, Python's integers, json, hashlib, mpmath, the parser of onnx, and of NumPy: a sum of
+Trusted are the theorems T1 to T36, T38 and T43, Python's integers, json, hashlib, mpmath, the parser of onnx, and of NumPy: a sum of
 two float64, a root and a product by a power of two are those of IEEE 754, and where nothing overflows, products and sums
 of n products have errors of at most 16 (n + 50) 2^-53 sum |a||b| + n 10^-300, if what underflows is below 2^30. Matrices
 and vectors are divided by powers of two, so that nothing overflows; second_order.py says how.

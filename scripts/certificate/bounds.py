@@ -5,6 +5,7 @@ import numpy as np
 from mpmath import mp, mpf
 
 from certificate.common import INF, NotCovered, bound, counts, need, record, whole
+from certificate.values import SMOOTH
 
 U = 2.0**-53
 ENTRY = "name op inputs shape own through together_from"
@@ -161,6 +162,85 @@ def together(nodes, start, at):
     return np.ldexp(w, np.maximum(power - largest, -2000)), stride, dilation, groups, largest
 
 
+FOLLOWED = {"affine", "Relu", "Abs", "LeakyRelu", *SMOOTH, "pick", "concatenation"}
+
+
+def reached(nodes, ends):
+    """These nodes, and what they are functions of, entry by entry."""
+    seen, stack = set(ends), list(ends)
+    while stack:
+        node = nodes[stack.pop()]
+        new = [i for i in node.inputs if i not in seen] if node.op in FOLLOWED else []
+        seen.update(new)
+        stack += new
+    return seen
+
+
+def shared_entries(nodes, at):
+    """What the entries of a node are functions of, one by one (T43), as far as two nodes side by side meet: the nodes, and
+    of each the largest sum of squared slopes over its entries. None: they do not meet."""
+    join = at
+    while len(nodes[join].inputs) == 1 and nodes[join].op in FOLLOWED:
+        join = nodes[join].inputs[0]
+    if nodes[join].op != "concatenation":
+        return None
+    ends, steps = set(nodes[join].inputs), 0
+    while True:
+        all_seen = {end: reached(nodes, [end]) for end in ends}
+        meeting = [a for a in ends if any((all_seen[a] - {a}) & all_seen[b] for b in ends - {a})]
+        if not meeting:
+            break
+        steps += 1
+        need(steps <= 64, "entries that are shared far back", NotCovered)
+        ends.remove(max(meeting))
+        ends.update(nodes[max(meeting)].inputs)
+    if not steps:
+        return None
+    roots, parts, start = sorted(ends), {}, 0
+    for root in roots:  # of every entry its place, the side of 0 (0: either), and the slopes below and above 0
+        n = math.prod(nodes[root].shape)
+        parts[root] = np.arange(start, start + n), np.ones(n, int), np.full((2, n), mpf(1))
+        start += n
+    def part(at):
+        if at not in parts:
+            node = nodes[at]
+            inputs = [part(i) for i in node.inputs]
+            place, side, slopes = inputs[0]
+            if node.op == "affine":
+                s, t = (np.broadcast_to(v, node.shape).reshape(-1) for v in (node.scale, node.shift))
+                kept = np.array([0 if b else (a > 0) - (a < 0) for a, b in zip(s, t)])
+                side, slopes = side * kept, slopes * abs(s)
+            elif node.op == "concatenation":
+                place, side, slopes = (np.concatenate(v, -1) for v in zip(*inputs))
+            elif node.op != "pick":  # which reshapes
+                below, above = {"Relu": (0, 1), "LeakyRelu": (abs(getattr(node, "slope", 0)), 1),
+                                "Sigmoid": (mpf(1) / 4, mpf(1) / 4)}.get(node.op, (1, 1))
+                steepest = max(below, above)
+                slopes = slopes * np.array([[(below, above, steepest)[i] for i in np.where(side > 0, 0, np.where(side < 0, 1, 2))],
+                                            [(below, above, steepest)[i] for i in np.where(side > 0, 1, np.where(side < 0, 0, 2))]])
+                side = 0 * side
+            parts[at] = place, side, slopes
+        return parts[at]
+    sums = np.full((2, start), mpf(0))
+    place, _, slopes = part(at)
+    for i, j in enumerate(place):
+        sums[:, j] += slopes[:, i]**2
+    largest = list(sums.max(0))
+    return [(root, max(largest.pop(0) for _ in range(math.prod(nodes[root].shape)))) for root in roots]
+
+
+def by_shared_entries(nodes, at, throughs, least, stated):
+    """The constant from the input to a node, by that of each it reads; where less is stated, by the entries that they share."""
+    if least <= stated or nodes[at].op not in FOLLOWED:
+        return least
+    found = shared_entries(nodes, at)
+    if found is not None and all(throughs[root] < INF for root, _ in found):
+        least = min(least, mp.sqrt(mp.fsum(w * throughs[root]**2 for root, w in found)))
+    pools = [nodes[i].name for i in reached(nodes, [at]) if nodes[i].op == "max-pool"]
+    need(least <= stated or not pools, f"entries that {pools} share with others", NotCovered)
+    return least
+
+
 def check_bounds(nodes, header):
     """What is stated of the nodes: (own, through) of each."""
     need(len(nodes) == len(header.nodes), f"{len(header.nodes)} nodes are stated, the model has {len(nodes)}")
@@ -179,6 +259,7 @@ def check_bounds(nodes, header):
         if start is None:
             least = {"input": lambda: own, "sum": lambda: mp.fsum(before), "concatenation": lambda: mp.norm(before)}.get(
                 node.op, lambda: times(own, before[0]))()
+            least = by_shared_entries(nodes, at, throughs, least, through)
             check(least <= through, f"constant {stated.through} from the input")
         else:
             check(0 < start, "group")

@@ -19,7 +19,7 @@ OPERATORS = {  # with the attributes that are understood
     "AveragePool": WINDOW + "ceil_mode count_include_pad", "BatchNormalization": "epsilon momentum training_mode",
     "LeakyRelu": "alpha", "Flatten": "axis", "Reshape": "allowzero", "Dropout": "ratio seed", "Concat": "axis",
     "Softmax": "axis", "LogSoftmax": "axis", "Transpose": "perm", "Constant": "value",
-    **dict.fromkeys(["MatMul", "Add", "Sub", "Mul", "Div", "Relu", "Abs", "Identity", "GlobalAveragePool", *SMOOTH], "")}
+    **dict.fromkeys(["MatMul", "Add", "Sub", "Mul", "Div", "Neg", "Relu", "Abs", "Identity", "GlobalAveragePool", *SMOOTH], "")}
 
 
 def affine(scale, shift, **more):
@@ -81,6 +81,8 @@ def lower(op, a, x, constants, batch):
         array = beside(next(iter(constants.values())))
         need(op == "Mul" or all(array.flat), "it divides by 0", NotCovered)
         return affine(array if op == "Mul" else 1 / array, 0 * ones)
+    if op == "Neg":
+        return affine(-ones, 0 * ones)
     if op in ("Relu", "Abs", "LeakyRelu"):
         return dict(op=op, slope=mpf({"Relu": 0, "Abs": -1}.get(op, a.get("alpha", float(np.float32(0.01))))))
     if op in SMOOTH:

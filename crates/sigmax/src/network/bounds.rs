@@ -39,6 +39,9 @@ pub enum Rule {
     Parts,
     /// Entries in the order of size, or the larger and the smaller of two branches side by side (T21).
     Sorted,
+    /// Functions of entries that the branches share, and the largest and the smallest of groups of them
+    /// (T43).
+    Shared,
 }
 
 impl Rule {
@@ -62,6 +65,7 @@ impl Rule {
             Self::RootSumSquare => "branches side by side".into(),
             Self::Parts => "parts of one node".into(),
             Self::Sorted => "sorted entries".into(),
+            Self::Shared => "functions of shared entries".into(),
         }
     }
 }

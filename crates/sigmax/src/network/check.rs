@@ -42,7 +42,7 @@ pub struct StatedBound {
 /// too tight to be confirmed (bounds of a [`Certifier`](crate::network::Certifier) are not).
 ///
 /// # Source
-/// T16, T17, T20 to T26.
+/// T16, T17, T20 to T26, T43.
 pub fn confirm_bounds(network: &Network, stated: &[StatedBound]) -> Result<Lipschitz, Error> {
     confirm_bounds_until(network, stated, None)
 }

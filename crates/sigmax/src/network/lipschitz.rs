@@ -35,7 +35,7 @@ use crate::network::rule::through_by_rule;
 /// [`Error`] where the tolerance is not positive, or a layer is too large.
 ///
 /// # Source
-/// T21 to T26, T37, T41, T42.
+/// T21 to T26, T37, T41 to T43.
 pub fn lipschitz(network: &Network, options: &Options) -> Result<Lipschitz, Error> {
     analysis(network, options, &[], Slack::None)
 }

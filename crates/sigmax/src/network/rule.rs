@@ -6,6 +6,7 @@ pub(crate) mod chain;
 pub(crate) mod lattice_map;
 pub(crate) mod residual;
 pub(crate) mod scaling;
+pub(crate) mod shared;
 pub(crate) mod slack;
 pub(crate) mod sum;
 
@@ -13,6 +14,7 @@ use crate::claim::Upper;
 use crate::network::bounds::{NodeBound, Rule};
 use crate::network::graph::{Network, Node};
 use crate::network::op::Op;
+use crate::network::rule::shared::by_shared_entries;
 use crate::network::rule::sum::{side_by_side, sorted_pair};
 
 /// The constant from the input to a node whose earlier nodes are done, from that of the node alone.
@@ -22,6 +24,15 @@ pub(crate) fn through_by_rule(
     own: Upper,
     nodes: &[NodeBound],
 ) -> (Upper, Rule) {
+    let found = one_by_one(network, node, own, nodes);
+    match by_shared_entries(network, node, nodes) {
+        Some(shared) if shared < found.0 => (shared, Rule::Shared),
+        _ => found,
+    }
+}
+
+/// The same from the constants of what it reads.
+fn one_by_one(network: &Network, node: &Node, own: Upper, nodes: &[NodeBound]) -> (Upper, Rule) {
     let rule = match &node.op {
         Op::Input => return (own, Rule::Input),
         Op::Add => {

@@ -22,6 +22,7 @@ mod networks;
 mod num;
 mod residuals;
 mod scaling;
+mod shared;
 mod sized;
 mod soak;
 mod traps;

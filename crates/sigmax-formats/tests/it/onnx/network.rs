@@ -9,6 +9,7 @@ mod precision;
 mod products;
 mod refusals;
 mod resize;
+mod shared;
 
 use sigmax::Options;
 use sigmax::network::{Network, lipschitz};

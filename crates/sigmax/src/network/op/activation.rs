@@ -222,6 +222,21 @@ impl Activation {
         }
     }
 
+    /// Upper bounds of |σ'| for x < 0 and for x > 0 (T26, T43).
+    pub(crate) fn slopes_beside_0(&self) -> [f64; 2] {
+        let slope = self.slope();
+        match *self {
+            Self::Relu => [0.0, 1.0],
+            Self::LeakyRelu { alpha } | Self::Elu { alpha } => [alpha.abs(), 1.0],
+            Self::Selu { alpha, gamma } => [mul_up(gamma.abs(), alpha.abs()), gamma.abs()],
+            Self::Clip { low, high } => [
+                if low >= 0.0 { 0.0 } else { slope },
+                if high <= 0.0 { 0.0 } else { slope },
+            ],
+            _ => [slope; 2],
+        }
+    }
+
     /// Whether 0 ≤ σ(x) − σ(y) ≤ x − y for all x ≥ y (T42).
     pub(crate) fn rises_by_at_most_1(&self) -> bool {
         let (least, largest) = self.slopes_on(f64::NEG_INFINITY, f64::INFINITY);
