@@ -134,6 +134,9 @@ FUNCTIONS = [
     ("Abs", {}, abs),
     ("Erf", {}, erf),
     ("Atan", {}, mpmath.atan),
+    ("Asinh", {}, mpmath.asinh),
+    ("Sin", {}, mpmath.sin),
+    ("Cos", {}, mpmath.cos),
     ("Elu", {"alpha": 1.0}, lambda x, alpha: x if x > 0 else expm1(x)),
     ("Celu", {"alpha": 0.003}, lambda x, alpha: x if x > 0 else alpha * expm1(x / alpha)),
     ("Celu", {"alpha": 300.0}, lambda x, alpha: x if x > 0 else alpha * expm1(x / alpha)),
@@ -157,6 +160,9 @@ DERIVATIVES = {
     "Mish": mish_derivative,
     "Erf": lambda x: 2 / mpmath.sqrt(mpmath.pi) * small(mpmath.exp, -x * x, -1e5),
     "Atan": lambda x: 1 / (1 + x * x),
+    "Asinh": lambda x: 1 / mpmath.sqrt(1 + x * x),
+    "Sin": mpmath.cos,
+    "Cos": lambda x: -mpmath.sin(x),
 }
 # Where the parameter has no kink.
 DERIVATIVES_AT_1 = {

@@ -410,6 +410,9 @@ impl Builder {
             ("abs", []) => Activation::Abs,
             ("erf", []) => Activation::Erf,
             ("atan", []) => Activation::Atan,
+            ("asinh", []) => Activation::Asinh,
+            ("sin", []) => Activation::Sin,
+            ("cos", []) => Activation::Cos,
             _ => {
                 let text = format!(
                     "no activation {function:?} with {} parameters",

@@ -5,7 +5,7 @@
 //! it. Bounds in the text are to first order in u = 2⁻⁵³; what is claimed leaves a factor for the
 //! rest. Results below 10⁻³⁰⁰ may be off by [`TINY`] instead, through underflow.
 
-use std::f64::consts::{FRAC_2_SQRT_PI, FRAC_PI_2, LN_2, LOG2_E};
+use std::f64::consts::{FRAC_2_PI, FRAC_2_SQRT_PI, FRAC_PI_2, LN_2, LOG2_E};
 
 use crate::rounding::{U, add_up, exponent, ldexp};
 
@@ -161,6 +161,87 @@ pub(crate) fn atan(x: f64) -> f64 {
 
 /// A value and a bound of its absolute error.
 pub(crate) type Approximation = (f64, f64);
+
+/// arsinh x: ⟨20⟩, up to [`TINY`].
+///
+/// ln(1 + t) with t = |x| + x²/(1 + √(1 + x²)): x² ⟨1⟩, the root ⟨2⟩, the divisor ⟨3⟩, the quotient ⟨5⟩ and
+/// t ⟨6⟩. For t ≤ 1 a relative error of t enters with a factor ≤ 1: ⟨6 + 8⟩. Above, 1 + t ⟨7⟩ enters
+/// with one of 1/ln(1 + t) < 1.45: ⟨11 + 9⟩. From 10¹⁰⁰ on it is ln|x| + ln 2, but for a relative 10⁻²⁰⁰.
+pub(crate) fn asinh(x: f64) -> f64 {
+    let a = x.abs();
+    let value = if a < 1e100 {
+        let t = a + a * a / (1.0 + (1.0 + a * a).sqrt());
+        if t <= 1.0 { ln_1p(t) } else { ln(1.0 + t) }
+    } else {
+        ln(a) + LN_2
+    };
+    value.copysign(x)
+}
+
+/// Largest |x| whose sine is computed.
+const MOST_TURNED: f64 = (1u64 << 20) as f64;
+/// π/2 in three parts: two of 33 bits, the rest rounded.
+const HALF_PI: [f64; 3] = [
+    6_746_518_852.0 / (1u64 << 32) as f64,
+    6.077_100_506_303_966e-11,
+    2.022_266_248_795_950_6e-21,
+];
+
+/// ∓1/j! of the powers of r² in (sin r)/r and in cos r.
+const SINE: [f64; 8] = [
+    -1.0 / 6.0,
+    1.0 / 120.0,
+    -1.0 / 5_040.0,
+    1.0 / 362_880.0,
+    -1.0 / 39_916_800.0,
+    1.0 / 6_227_020_800.0,
+    -1.0 / 1_307_674_368_000.0,
+    1.0 / 355_687_428_096_000.0,
+];
+const COSINE: [f64; 9] = [
+    -1.0 / 2.0,
+    1.0 / 24.0,
+    -1.0 / 720.0,
+    1.0 / 40_320.0,
+    -1.0 / 3_628_800.0,
+    1.0 / 479_001_600.0,
+    -1.0 / 87_178_291_200.0,
+    1.0 / 20_922_789_888_000.0,
+    -1.0 / 6_402_373_705_728_000.0,
+];
+
+/// sin x and cos x, each to within 8u; for |x| above 2²⁰, 0 to within 1.
+///
+/// With k the integer nearest to 2x/π, r = x − k·π/2. |k| < 2²⁰, so the products with the first two parts
+/// of π/2 are exact. For k ≠ 0, |x| > ¾ and x is a multiple of 2⁻⁵³; the first part is one of 2⁻³², so
+/// the first difference, below 1, is exact. The other two round by ≤ u/2 each; the product with the last
+/// part, < 2⁻⁴⁸, and what the three parts leave of π/2, < 2⁻¹²⁰, add nothing visible: 1.01u. k is off from
+/// 2x/π by at most ½ + 2⁻³⁰, so |r| < 0.786.
+///
+/// w = r² < 0.618. sin r = r + r·w·p, p = −1/6 + w/120 − …, up to r¹⁷: what is omitted is < 10⁻¹⁹. The
+/// rounding of p is ≤ 4u·(1/6 + 0.618/120 + …) < 0.75u, that of r·w·p ≤ 0.49·0.75u + 3u·0.09, of the sum
+/// ≤ u/2: < 1.2u. cos r = 1 + w·q, q = −½ + w/24 − …, up to r¹⁸: omitted < 10⁻²⁰; q is rounded by ≤ 4u·0.54,
+/// w·q by ≤ 0.62·2.2u + 2u·0.31, the sum by ≤ u/2: < 2.6u. With 1.01u of r: < 4u.
+pub(crate) fn sin_cos(x: f64) -> (Approximation, Approximation) {
+    if !(x.abs() <= MOST_TURNED) {
+        return ((0.0, 1.0), (0.0, 1.0));
+    }
+    let sum = x * FRAC_2_PI + TO_INTEGER;
+    let k = sum - TO_INTEGER;
+    let r = ((x - k * HALF_PI[0]) - k * HALF_PI[1]) - k * HALF_PI[2];
+    let w = r * r;
+    let series = |factors: &[f64]| factors.iter().rev().fold(0.0, |sum, c| c + w * sum);
+    let sin = r + r * (w * series(&SINE));
+    let cos = 1.0 + w * series(&COSINE);
+    // The last two bits of k: |k| < 2²⁰.
+    let (sin, cos) = match (k as i64).rem_euclid(4) {
+        0 => (sin, cos),
+        1 => (cos, -sin),
+        2 => (-sin, -cos),
+        _ => (-cos, sin),
+    };
+    ((sin, 8.0 * U), (cos, 8.0 * U))
+}
 
 /// erf x and erfc x = 1 − erf x, for x ≥ 0.
 ///

@@ -45,6 +45,7 @@ pub use op::activation::curvature::NoCurvature;
 pub use op::affine::{Affine, PerEntry};
 pub use op::axis::{AxisMatrix, Interpolation};
 pub use op::channels::Channels;
+pub use op::fold::Fold;
 pub use op::normalisation::Normalisation;
 pub use op::pick::Pick;
 pub use op::pool::Pool;

@@ -1318,4 +1318,7 @@ RULES: dict[Any, Rule] = {
     **_by(_fixed("abs"), A.abs.default),
     **_by(_fixed("erf"), A.erf.default),
     **_by(_fixed("atan"), A.atan.default),
+    **_by(_fixed("asinh"), A.asinh.default),
+    **_by(_fixed("sin"), A.sin.default),
+    **_by(_fixed("cos"), A.cos.default),
 }  # fmt: skip

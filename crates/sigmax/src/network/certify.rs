@@ -144,14 +144,16 @@ impl Certifier {
     ///
     /// # Errors
     /// [`Error::NotAClassifier`] where the network has not one output with 2 to 4096 entries;
-    /// [`Error::Node`] for float32 where the rounding of a node is not bounded (T41).
+    /// [`Error::Node`] for float32 where the rounding of a node is not bounded (T41, T44).
     pub fn with_bounds(bounds: Lipschitz, arithmetic: Arithmetic) -> Result<Self, Error> {
         let network = bounds.network();
         network.check_exact()?;
         let (logits, classes) = logits(network)?;
         if arithmetic == Arithmetic::Float32 {
             let mut nodes = network.nodes().iter();
-            if let Some(node) = nodes.find(|node| matches!(node.op, Op::Normalisation(_))) {
+            if let Some(node) =
+                nodes.find(|node| matches!(node.op, Op::Normalisation(_) | Op::Fold(_)))
+            {
                 let op = node.op.name();
                 return Err(Error::node(&node.name, Misfit::NoSingle { op }));
             }

@@ -4,6 +4,7 @@ pub(crate) mod activation;
 pub(crate) mod affine;
 pub(crate) mod axis;
 pub(crate) mod channels;
+pub(crate) mod fold;
 pub(crate) mod normalisation;
 pub(crate) mod pick;
 pub(crate) mod pool;
@@ -14,6 +15,7 @@ use crate::error::{Error, Misfit};
 use crate::kernel::Kernel;
 use crate::network::op::activation::Activation;
 use crate::network::op::affine::{Affine, PerEntry};
+use crate::network::op::fold::Fold;
 use crate::network::op::normalisation::Normalisation;
 use crate::network::op::pick::Pick;
 use crate::network::op::pool::Pool;
@@ -50,6 +52,8 @@ pub enum Op {
     Separable(Separable),
     /// The largest entry of every window.
     MaxPool(Pool),
+    /// The root of the sum of squares of every window, or the logarithm of the sum of exponentials.
+    Fold(Fold),
     /// An activation function.
     Activation(Activation),
     /// `x` where it is positive, `a·x` elsewhere.
@@ -115,6 +119,7 @@ impl Op {
             Self::Pick(_) => "pick",
             Self::Separable(_) => "separable",
             Self::MaxPool(_) => "max-pool",
+            Self::Fold(fold) => fold.name(),
             Self::Activation(activation) => activation.name(),
             Self::PRelu(_) => "PReLU",
             Self::Softmax { .. } => "softmax",
@@ -170,6 +175,11 @@ impl Op {
             Self::MaxPool(pool) => {
                 let shape = pool.output(first)?;
                 pool.all_windows(first)?;
+                shape
+            }
+            Self::Fold(fold) => {
+                let shape = fold.pool().output(first)?;
+                fold.pool().all_windows(first)?;
                 shape
             }
             Self::Activation(activation) => {

@@ -50,7 +50,7 @@ fn one_by_one(network: &Network, node: &Node, own: Upper, nodes: &[NodeBound]) -
         Op::Affine(_) => Rule::Diagonal,
         Op::Pick(_) => Rule::Copies,
         Op::Separable(_) => Rule::Kronecker,
-        Op::MaxPool(_) => Rule::Windows,
+        Op::MaxPool(_) | Op::Fold(_) => Rule::Windows,
         Op::Softmax { .. } | Op::LogSoftmax { .. } => Rule::Softmax,
         Op::Normalisation(_) => Rule::Spread,
         Op::Sort { .. } => Rule::Sorted,

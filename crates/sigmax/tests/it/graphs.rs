@@ -5,8 +5,8 @@
 )]
 
 use sigmax::network::{
-    Activation, Affine, AxisMatrix, Interpolation, Network, NetworkBuilder, NodeId, Normalisation,
-    Op, PerEntry, Pick, Pool, Separable,
+    Activation, Affine, AxisMatrix, Fold, Interpolation, Network, NetworkBuilder, NodeId,
+    Normalisation, Op, PerEntry, Pick, Pool, Separable,
 };
 use sigmax::{Conv, Kernel, PaddingMode};
 
@@ -37,6 +37,8 @@ pub(crate) enum Spec {
     Transpose(Vec<usize>),
     Flatten,
     MaxPool(Pool),
+    /// Norms, or logarithms of sums of exponentials.
+    Fold(Pool, bool),
     AveragePool(Pool, bool),
     Reduce {
         axis: usize,
@@ -121,7 +123,7 @@ impl Draw {
             return SMOOTH[self.below(SMOOTH.len())];
         }
         let alpha = 2.0 * self.real();
-        let choices = if kinds == Kinds::All { 21 } else { 6 };
+        let choices = if kinds == Kinds::All { 24 } else { 6 };
         match self.below(choices) {
             0 => Activation::Relu,
             1 => Activation::LeakyRelu { alpha },
@@ -153,7 +155,10 @@ impl Draw {
                 linear: f64::from(0.797_884_6_f32),
                 cubic: f64::from(0.035_677_407_f32),
             },
-            _ => Activation::Atan,
+            20 => Activation::Atan,
+            21 => Activation::Asinh,
+            22 => Activation::Sin,
+            _ => Activation::Cos,
         }
     }
 
@@ -316,6 +321,9 @@ impl Draw {
                 ][self.below(4)];
                 Spec::Linear(self.below(rank), 1 + self.below(7), how)
             }
+            14 if rank > 1 && kinds == Kinds::All && self.yes(2) => {
+                Spec::Fold(self.pool(rank - 1), self.yes(2))
+            }
             14 if rank > 1 && !smooth => Spec::MaxPool(self.pool(rank - 1)),
             15 if !smooth => Spec::PRelu(per(self, 2.0)),
             16 if kinds == Kinds::All => Spec::Softmax(self.below(rank)),
@@ -372,6 +380,8 @@ impl Spec {
             Self::Transpose(axes) => Op::Pick(Pick::transpose(input, axes).ok()?),
             Self::Flatten => Op::Pick(Pick::flatten(input)),
             Self::MaxPool(pool) => Op::MaxPool(pool.clone()),
+            Self::Fold(pool, true) => Op::Fold(Fold::norm(pool.clone())),
+            Self::Fold(pool, false) => Op::Fold(Fold::log_sum_exp(pool.clone())),
             Self::AveragePool(pool, count) => {
                 Op::Separable(Separable::average_pool(input, pool, *count).ok()?)
             }
@@ -698,6 +708,18 @@ impl Spec {
             Self::MaxPool(pool) => pool_values(x, input, shape, pool, |window, _| {
                 window.into_iter().reduce(T::max).unwrap()
             }),
+            Self::Fold(pool, norm) => pool_values(x, input, shape, pool, |window, _| {
+                if *norm {
+                    return summer
+                        .sum(window.iter().map(|x| x.mul(*x)).collect())
+                        .sqrt();
+                }
+                let largest = window.iter().copied().reduce(T::max).unwrap();
+                let terms = window
+                    .iter()
+                    .map(|x| x.add(largest.neg()).function(f64::exp));
+                largest.add(summer.sum(terms.collect()).function(f64::ln))
+            }),
             Self::AveragePool(pool, count) => pool_values(x, input, shape, pool, |window, all| {
                 let n = if *count { all } else { window.len() };
                 summer.sum(window).div(T::int(n))
@@ -954,6 +976,9 @@ fn activated<T: Num>(activation: &Activation, x: T) -> T {
         }
         Activation::Erf => x.function(erf),
         Activation::Atan => x.function(f64::atan),
+        Activation::Asinh => x.function(f64::asinh),
+        Activation::Sin => x.function(f64::sin),
+        Activation::Cos => x.function(f64::cos),
         other => panic!("the oracle has no {other}"),
     }
 }

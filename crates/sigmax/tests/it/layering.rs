@@ -115,6 +115,7 @@ const RANKS: &[&str] = &[
     "network/op/axis.rs",
     "network/op/normalisation.rs",
     "network/op/pool.rs",
+    "network/op/fold.rs",
     "network/op/pick.rs",
     "network/op/separable.rs",
     "network/op.rs",

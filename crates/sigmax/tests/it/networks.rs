@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use serde::Deserialize;
 use sigmax::network::{
-    Activation, Affine, Arithmetic, AxisMatrix, Certifier, Channels, Forward, Interpolation,
+    Activation, Affine, Arithmetic, AxisMatrix, Certifier, Channels, Fold, Forward, Interpolation,
     Network, NetworkBuilder, NodeId, Normalisation, Op, PerEntry, Pick, Pool, Separable,
     StatedBound, confirm_bounds, jacobian_norm, lipschitz,
 };
@@ -455,4 +455,110 @@ fn the_error_of_a_normalisation_grows_with_the_mean() {
     }
     let found = forward.evaluate(&[1e200, 0.0, 0.0]).unwrap();
     assert!(found[0].error().get() > f64::MAX);
+}
+
+fn folded(shape: &[usize], fold: Fold) -> Network {
+    let mut net = NetworkBuilder::new(shape).unwrap();
+    let y = net.add("fold", Op::Fold(fold), &[net.input()]).unwrap();
+    net.finish(&[y]).unwrap()
+}
+
+/// Norms and log-sum-exps have the constant of max-pooling with their windows (T44).
+#[test]
+fn folds_have_the_constant_of_their_windows() {
+    let apart = || Pool::new(&[3]);
+    let overlapping = || Pool::new(&[3]).with_stride(&[1]).with_padding(&[(1, 1)]);
+    for (pool, expected) in [(apart(), 1.0), (overlapping(), 3f64.sqrt())] {
+        for fold in [Fold::norm(pool.clone()), Fold::log_sum_exp(pool.clone())] {
+            let net = folded(&[2, 6], fold);
+            let bounds = lipschitz(&net, &Options::default()).unwrap();
+            let upper = bounds.upper().get();
+            assert!((upper / expected - 1.0).abs() < 1e-15, "{upper}");
+            let forward = Forward::new(&bounds).unwrap();
+            // One large entry in every other place: ln Σ is nearly that of two windows.
+            let x: Vec<f64> = (0..12).map(|i| [40.0, 0.5, -1.0][i % 3]).collect();
+            let seen = jacobian_norm(&forward, &x, 60).unwrap().get();
+            assert!(seen <= upper * (1.0 + 1e-12) && seen > 0.99 * expected.min(2f64.sqrt()));
+        }
+    }
+}
+
+#[test]
+fn values_of_folds_are_within_their_errors() {
+    let value = |fold: fn(Pool) -> Fold, x: &[f64]| {
+        let net = folded(&[1, x.len()], fold(Pool::new(&[x.len()])));
+        let forward = Forward::new(&lipschitz(&net, &Options::default()).unwrap()).unwrap();
+        let found = forward.evaluate(x).unwrap().remove(0);
+        (found.values()[0], found.error().get())
+    };
+    for (x, expected) in [
+        (&[3.0, -4.0][..], 5.0),
+        (&[0.0, 0.0], 0.0),
+        (&[3e-200, 4e-200], 5e-200),
+        (&[3e150, 4e150], 5e150),
+    ] {
+        let (found, error) = value(Fold::norm, x);
+        assert!((found - expected).abs() <= error + 1e-15 * expected);
+        assert!(error <= 1e-15 * (1.0 + expected), "{error:e}");
+    }
+    for (x, expected) in [
+        (&[0.0, 0.0][..], std::f64::consts::LN_2),
+        (&[1000.0], 1000.0),
+        (&[-1e5, -1e5 - 800.0], -1e5),
+        (
+            &[700.0, 700.0 - 1e-9],
+            700.0 + std::f64::consts::LN_2 - 5e-10,
+        ),
+    ] {
+        let (found, error) = value(Fold::log_sum_exp, x);
+        assert!((found - expected).abs() <= error + 1e-15 * expected.abs());
+        assert!(error <= 1e-14 * (1.0 + expected.abs()), "{error:e}");
+    }
+    for (fold, x) in [
+        (Fold::norm as fn(Pool) -> Fold, [1e200, 0.0]),
+        (Fold::log_sum_exp, [1e308, 1e308]),
+    ] {
+        let (found, error) = value(fold, &x);
+        assert!(found.is_finite() && error >= 1e-17 * found);
+    }
+    assert!(value(Fold::norm, &[1e200, 0.0]).1 > f64::MAX);
+}
+
+/// Squares and exponentials may leave the range of float32: no radius there is claimed.
+#[test]
+fn a_fold_has_no_certificate_in_float32() {
+    for fold in [
+        Fold::norm(Pool::new(&[2])),
+        Fold::log_sum_exp(Pool::new(&[2])),
+    ] {
+        let name = match &fold {
+            fold if *fold == Fold::norm(Pool::new(&[2])) => "norm of windows",
+            _ => "log-sum-exp",
+        };
+        let net = folded(&[1, 4], fold);
+        let options = Options::default();
+        let error = Certifier::new(&net, &options, Arithmetic::Float32).unwrap_err();
+        assert!(error.to_string().contains(name), "{error}");
+        let certifier = Certifier::new(&net, &options, Arithmetic::Real).unwrap();
+        let found = certifier
+            .certify(&[3.0, 1.0, 0.0, 0.5], &[0], true)
+            .unwrap();
+        assert!(found[0].radius().get() > 0.0);
+    }
+}
+
+/// Of many turns nothing is known but that sines and cosines are at most 1.
+#[test]
+fn sines_far_from_0_are_not_known() {
+    let mut net = NetworkBuilder::new(&[2]).unwrap();
+    let sin = Op::Activation(Activation::Sin);
+    let y = net.add("sin", sin, &[net.input()]).unwrap();
+    let net = net.finish(&[y]).unwrap();
+    let forward = Forward::new(&lipschitz(&net, &Options::default()).unwrap()).unwrap();
+    for (x, most) in [(1e6, 1e-14), (1e7, 2.0), (1e300, 2.0)] {
+        let found = forward.evaluate(&[x, 0.5]).unwrap().remove(0);
+        let error = found.error().get();
+        assert!(error <= most && (error >= 1.0) == (x > 5e6), "{error}");
+        assert!((found.values()[1] - 0.479_425_538_604_203).abs() < 1e-14);
+    }
 }

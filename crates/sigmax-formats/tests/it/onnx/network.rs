@@ -2,6 +2,7 @@
 
 mod batch;
 mod constants;
+mod folds;
 mod integers;
 mod normalisation;
 mod operators;

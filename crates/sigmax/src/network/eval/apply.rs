@@ -7,11 +7,13 @@ use crate::layout::multi_index;
 use crate::linalg::{self, MatMut, MatRef};
 use crate::network::graph::Network;
 use crate::network::op::Op;
-use crate::network::op::pool::Windows;
+use crate::network::op::pool::{Windows, entries};
 use crate::reads::Reads;
 
 /// Entries of a block of columns.
 const BLOCK: usize = 1 << 16;
+/// Most entries of all windows of a node.
+const MAX_ENTRIES: usize = 1 << 26;
 
 /// What a node applies.
 pub(crate) enum Map {
@@ -20,6 +22,8 @@ pub(crate) enum Map {
     Affine(Vec<f64>, Vec<f64>),
     PRelu(Vec<f64>),
     MaxPool(Vec<Windows>),
+    /// The entries of every window.
+    Fold(Vec<Vec<u32>>),
     Plain,
 }
 
@@ -42,6 +46,23 @@ impl Map {
                     pool.all_windows(input)
                         .map_err(|reason| Error::node(&node.name, reason))?,
                 )
+            }
+            Op::Fold(fold) => {
+                let input = &network.nodes[node.inputs[0].0].shape;
+                let windows = fold.pool().all_windows(input);
+                let windows = windows.map_err(|reason| Error::node(&node.name, reason))?;
+                let pixels = windows.iter().zip(&input[1..]).map(|(windows, &n)| {
+                    let all: usize = windows.iter().map(Vec::len).sum();
+                    all.max(n)
+                });
+                let reads = pixels.fold(input[0], usize::saturating_mul);
+                if reads > MAX_ENTRIES {
+                    return Err(Error::too_large(
+                        format!("the windows of node {:?} hold {reads} entries", node.name),
+                        "2^26 are evaluated",
+                    ));
+                }
+                Self::Fold(entries(&windows, input))
             }
             _ => Self::Plain,
         })

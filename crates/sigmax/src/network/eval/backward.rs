@@ -111,6 +111,13 @@ impl<'f> Differential<'f> {
                     *out = v[i as usize];
                 }
             }
+            (Op::Fold(fold), Map::Fold(windows)) => {
+                let x = &self.values[input.0];
+                for ((out, window), &y) in out.iter_mut().zip(windows).zip(&self.values[index]) {
+                    let terms = window.iter().map(|&i| i as usize);
+                    *out = terms.map(|i| fold.gradient(x[i], y) * v[i]).sum();
+                }
+            }
             (Op::Max | Op::Min, _) => {
                 for (i, out) in out.iter_mut().enumerate() {
                     *out = inputs[self.winner(index, i)][i];
@@ -159,6 +166,14 @@ impl<'f> Differential<'f> {
             (_, Map::MaxPool(_)) => {
                 for (y, &i) in y.iter().zip(&self.places[index]) {
                     out[i as usize] += y;
+                }
+            }
+            (Op::Fold(fold), Map::Fold(windows)) => {
+                let values = &self.values[index];
+                for ((window, value), y) in windows.iter().zip(values).zip(y) {
+                    for &i in window {
+                        out[i as usize] += fold.gradient(x[i as usize], *value) * y;
+                    }
                 }
             }
             (Op::Activation(activation), _) => {

@@ -369,6 +369,16 @@ impl Forward {
                     *out = x[i as usize];
                 }
             }
+            (Op::Fold(fold), Map::Fold(windows)) => {
+                let mut squares = 0.0;
+                for (out, window) in out.iter_mut().zip(windows) {
+                    let window: Vec<f64> = window.iter().map(|&i| x[i as usize]).collect();
+                    let (value, error) = fold.value(&window);
+                    *out = value;
+                    squares = add_up(squares, add_up(mul_up(error, error), 1e-300));
+                }
+                return sqrt_up(squares);
+            }
             (Op::Activation(activation), _) => return activation.values(x, out),
             (Op::Softmax { axis }, _) => return lanes(x, &node.shape, *axis, out, softmax),
             (Op::LogSoftmax { axis }, _) => return lanes(x, &node.shape, *axis, out, log_softmax),
@@ -399,7 +409,8 @@ impl Forward {
                 | Op::Dense { .. }
                 | Op::Affine(_)
                 | Op::PRelu(_)
-                | Op::MaxPool(_),
+                | Op::MaxPool(_)
+                | Op::Fold(_),
                 _,
             ) => unreachable!("the input is not evaluated, and the others have maps of their own"),
         }

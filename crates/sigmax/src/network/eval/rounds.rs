@@ -121,7 +121,7 @@ enum Function {
     /// Its error in float32 is only assumed.
     Assumed,
     /// Nothing is assumed of its error in float32: runtimes compute a variance in several ways, some
-    /// of which cancel.
+    /// of which cancel, and sums of squares or exponentials that may leave the range.
     Unknown,
 }
 
@@ -223,7 +223,7 @@ impl Rounds {
                 rounds.function = Function::Assumed;
                 rounds.constant = add_up(node.len() as f64, sqrt_int_up(node.len()));
             }
-            Op::Normalisation(_) => rounds.function = Function::Unknown,
+            Op::Normalisation(_) | Op::Fold(_) => rounds.function = Function::Unknown,
             Op::Input
             | Op::Sort { .. }
             | Op::MaxPool(_)

@@ -95,6 +95,12 @@ pub enum Activation {
     Erf,
     /// arctan x.
     Atan,
+    /// arsinh x = ln(x + √(x² + 1)).
+    Asinh,
+    /// sin x.
+    Sin,
+    /// cos x.
+    Cos,
 }
 
 /// Slopes of T26, rounded up; `scripts/check_slopes.py` encloses the literals.
@@ -140,6 +146,9 @@ impl Activation {
             Self::Abs => "Abs",
             Self::Erf => "Erf",
             Self::Atan => "Atan",
+            Self::Asinh => "Asinh",
+            Self::Sin => "Sin",
+            Self::Cos => "Cos",
         }
     }
 
@@ -218,7 +227,10 @@ impl Activation {
             | Self::Clip { .. }
             | Self::SoftShrink { .. }
             | Self::Abs
-            | Self::Atan => 1.0,
+            | Self::Atan
+            | Self::Asinh
+            | Self::Sin
+            | Self::Cos => 1.0,
         }
     }
 

@@ -42,6 +42,11 @@ pub(crate) fn own_by_rule(network: &Network, index: usize) -> Result<Upper, Erro
         Op::Affine(affine) => affine.norm(),
         Op::Pick(pick) => pick.norm(),
         Op::Separable(separable) => separable.norm(),
+        Op::Fold(fold) => {
+            let input = &network.nodes[node.inputs[0].0].shape;
+            let norm = fold.pool().max_norm(input);
+            norm.map_err(|reason| Error::node(&node.name, reason))?
+        }
         Op::MaxPool(pool) => {
             let input = &network.nodes[node.inputs[0].0].shape;
             pool.max_norm(input)

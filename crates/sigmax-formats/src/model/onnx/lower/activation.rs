@@ -1,11 +1,12 @@
 //! Activation functions, softmax, and products that are an activation function.
 
-use sigmax::network::{Activation, Affine, NodeId, Op, PerEntry};
+use sigmax::network::{Activation, Affine, Fold, NodeId, Op, PerEntry};
 
 use super::super::parsed::Node;
 use super::lowering::{Halt, JUMPS, Lowering, refuse};
 use super::normalisation::normalised;
 use super::pattern::{Pattern, Step};
+use super::reduce::{folded, without};
 
 /// An activation function, softmax or PRelu.
 pub(super) fn activation(
@@ -17,7 +18,10 @@ pub(super) fn activation(
     let id = lowering.data(node, 0)?;
     let activation = match node.op.as_str() {
         "Abs" => Activation::Abs,
+        "Asinh" => Activation::Asinh,
         "Atan" => Activation::Atan,
+        "Cos" => Activation::Cos,
+        "Sin" => Activation::Sin,
         "Celu" => Activation::Celu {
             alpha: float("alpha", 1.0)?,
         },
@@ -150,6 +154,22 @@ pub(super) fn pattern(
                     over.push(lowering.axis(axis, id)?);
                 }
                 normalised(lowering, name, id, &over, spread.centred, spread.epsilon)?
+            }
+            Step::Fold(ref fold) => {
+                let mut over = Vec::new();
+                for &axis in &fold.axes {
+                    over.push(lowering.axis(axis, id)?);
+                }
+                let shape = lowering.shape(id);
+                let op = match fold.norm {
+                    true => |pool| Op::Fold(Fold::norm(pool)),
+                    false => |pool| Op::Fold(Fold::log_sum_exp(pool)),
+                };
+                let id = folded(lowering, name, id, &over, op)?;
+                match fold.keeps {
+                    true => id,
+                    false => lowering.reshaped(name, id, &without(&shape, &over))?,
+                }
             }
             Step::Activation(activation) => {
                 lowering.step(name, activation.name(), Op::Activation(activation), &[id])?

@@ -51,8 +51,11 @@ fn one(op: &str) -> Option<One> {
         "Max" | "Min" => arithmetic::extremum,
         "MaxPool" => pooling::max_pool,
         "AveragePool" => pooling::average_pool,
-        "GlobalAveragePool" | "GlobalMaxPool" => pooling::global,
-        "ReduceMean" | "ReduceSum" | "ReduceMax" | "ReduceMin" => reduce::reduce,
+        "LpPool" => pooling::lp_pool,
+        "GlobalAveragePool" | "GlobalMaxPool" | "GlobalLpPool" => pooling::global,
+        "ReduceMean" | "ReduceSum" | "ReduceMax" | "ReduceMin" | "ReduceL2" | "ReduceLogSumExp" => {
+            reduce::reduce
+        }
         "Flatten" => shape::flatten,
         "Reshape" => shape::reshape,
         "Squeeze" => shape::squeeze,
@@ -69,10 +72,10 @@ fn one(op: &str) -> Option<One> {
         "Pad" => select::pad,
         "DepthToSpace" | "SpaceToDepth" => blocks::blocks,
         "Resize" | "Upsample" => resize::resize,
-        "Abs" | "Atan" | "Celu" | "Clip" | "Elu" | "Erf" | "Gelu" | "HardSigmoid" | "HardSwish"
-        | "LeakyRelu" | "LogSoftmax" | "Mish" | "PRelu" | "Relu" | "Selu" | "Shrink"
-        | "Sigmoid" | "Silu" | "Softmax" | "Softplus" | "Softsign" | "Swish" | "Tanh"
-        | "ThresholdedRelu" => activation::activation,
+        "Abs" | "Asinh" | "Atan" | "Celu" | "Clip" | "Cos" | "Elu" | "Erf" | "Gelu"
+        | "HardSigmoid" | "HardSwish" | "LeakyRelu" | "LogSoftmax" | "Mish" | "PRelu" | "Relu"
+        | "Selu" | "Shrink" | "Sigmoid" | "Silu" | "Sin" | "Softmax" | "Softplus" | "Softsign"
+        | "Swish" | "Tanh" | "ThresholdedRelu" => activation::activation,
         _ => return None,
     })
 }

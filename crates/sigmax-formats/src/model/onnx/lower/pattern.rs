@@ -23,6 +23,18 @@ pub(super) enum Step {
     /// A factor that is off by so many roundings.
     Scale(f64, usize),
     Normalisation(Spread),
+    Fold(Folded),
+}
+
+/// Axes that become one number.
+#[derive(Clone, Debug)]
+pub(super) struct Folded {
+    /// The axes, batch counted.
+    pub(super) axes: Vec<i64>,
+    /// Whether they stay, 1 long.
+    pub(super) keeps: bool,
+    /// Whether it is the root of the sum of squares; else ln of the sum of exponentials.
+    pub(super) norm: bool,
 }
 
 /// What a value is divided by: the root of a mean of squares and ε.
@@ -53,9 +65,29 @@ pub(super) fn pattern(context: &Context<'_>, node: &Node) -> Option<Pattern> {
             let (a, b) = both()?;
             normalised(context, a, root(context, b)?)
         }
-        // ln σ(x) = −ln(1 + e^−x).
+        "Sqrt" => {
+            let sum = context.varying(node, 0)?;
+            let (input, axes, keeps) = reduced(context, sum, "ReduceSumSquare").or_else(|| {
+                let (squares, axes, keeps) = reduced(context, sum, "ReduceSum")?;
+                Some((square(context, squares)?, axes, keeps))
+            })?;
+            let norm = true;
+            let folded = Folded { axes, keeps, norm };
+            Some(Pattern::new(input, vec![Step::Fold(folded)]))
+        }
+        // ln σ(x) = −ln(1 + e^−x), and ln Σe^x.
         "Log" => {
-            let sigmoid = made_by(context, context.varying(node, 0)?)?;
+            let of = context.varying(node, 0)?;
+            if let Some((exponentials, axes, keeps)) = reduced(context, of, "ReduceSum") {
+                let exp = made_by(context, exponentials).filter(|node| node.op == "Exp")?;
+                let norm = false;
+                let folded = Folded { axes, keeps, norm };
+                return Some(Pattern::new(
+                    context.varying(exp, 0)?,
+                    vec![Step::Fold(folded)],
+                ));
+            }
+            let sigmoid = made_by(context, of)?;
             (sigmoid.op == "Sigmoid").then_some(())?;
             let softplus = Step::Activation(Activation::Softplus);
             let steps = vec![Step::Scale(-1.0, 0), softplus, Step::Scale(-1.0, 0)];
@@ -95,14 +127,7 @@ fn chosen(context: &Context<'_>, node: &Node) -> Option<Pattern> {
 fn normalised(context: &Context<'_>, value: usize, sum: usize) -> Option<Pattern> {
     let (mean, epsilon) = with_constant(context, made_by(context, sum)?, "Add")?;
     let (squares, axes) = reduced_mean(context, mean)?;
-    let node = made_by(context, squares)?;
-    let squared = match node.op.as_str() {
-        "Mul" if context.varying(node, 0) == context.varying(node, 1) => {
-            context.varying(node, 0)?
-        }
-        "Pow" => power(context, squares, 2.0)?,
-        _ => return None,
-    };
+    let squared = square(context, squares)?;
     let difference = |value| {
         let node = made_by(context, value).filter(|node| node.op == "Sub")?;
         Some((context.varying(node, 0)?, context.varying(node, 1)?))
@@ -123,10 +148,26 @@ fn normalised(context: &Context<'_>, value: usize, sum: usize) -> Option<Pattern
     Some(Pattern::new(input, vec![Step::Normalisation(spread)]))
 }
 
+/// What a value is the square of.
+fn square(context: &Context<'_>, value: usize) -> Option<usize> {
+    let node = made_by(context, value)?;
+    match node.op.as_str() {
+        "Mul" if context.varying(node, 0) == context.varying(node, 1) => context.varying(node, 0),
+        "Pow" => power(context, value, 2.0),
+        _ => None,
+    }
+}
+
 /// What a ReduceMean node that keeps its axes is the mean of, and the axes in order, from the front.
 fn reduced_mean(context: &Context<'_>, value: usize) -> Option<(usize, Vec<i64>)> {
-    let node = made_by(context, value).filter(|node| node.op == "ReduceMean")?;
-    (node.int("keepdims", 1).ok()? == 1).then_some(())?;
+    let (input, axes, keeps) = reduced(context, value, "ReduceMean")?;
+    keeps.then_some((input, axes))
+}
+
+/// What a node reduces, over which axes in order, from the front, and whether it keeps them.
+fn reduced(context: &Context<'_>, value: usize, op: &str) -> Option<(usize, Vec<i64>, bool)> {
+    let node = made_by(context, value).filter(|node| node.op == op)?;
+    let keeps = node.int("keepdims", 1).ok()? != 0;
     let input = context.varying(node, 0)?;
     let rank = i64::try_from(context.facts[input].dims.as_ref()?.len()).ok()?;
     let stated = context.list(node, "axes", 1).ok()??;
@@ -138,7 +179,7 @@ fn reduced_mean(context: &Context<'_>, value: usize) -> Option<(usize, Vec<i64>)
     }
     axes.sort_unstable();
     axes.dedup();
-    (!axes.is_empty()).then_some((input, axes))
+    (!axes.is_empty()).then_some((input, axes, keeps))
 }
 
 /// What a value is this power of.

@@ -1,6 +1,6 @@
-//! MaxPool, AveragePool and their global forms.
+//! MaxPool, AveragePool, LpPool and their global forms.
 
-use sigmax::network::{NodeId, Op, Pool, Separable};
+use sigmax::network::{Fold, NodeId, Op, Pool, Separable};
 
 use super::super::parsed::Node;
 use super::super::window::{AutoPad, Window};
@@ -65,7 +65,33 @@ pub(super) fn average_pool(
     lowering.add(name, Op::Separable(means), &[id])
 }
 
-/// `GlobalAveragePool` and `GlobalMaxPool`.
+/// Refuses another norm than that of squares.
+fn squares(node: &Node) -> Result<(), Halt> {
+    // A number of any kind in the first release.
+    let p = match node.int("p", 2) {
+        Ok(p) => p,
+        Err(_) => return refuse("its p is no integer: only p = 2 is covered"),
+    };
+    match p {
+        2 => Ok(()),
+        p => refuse(format!("p = {p}: only p = 2 is covered")),
+    }
+}
+
+/// `LpPool`.
+pub(super) fn lp_pool(
+    lowering: &mut Lowering<'_>,
+    node: &Node,
+    name: &str,
+) -> Result<NodeId, Halt> {
+    squares(node)?;
+    let id = lowering.data(node, 0)?;
+    let shape = lowering.shape(id);
+    let pool = windows(lowering, node, &shape)?;
+    lowering.add(name, Op::Fold(Fold::norm(pool)), &[id])
+}
+
+/// `GlobalAveragePool`, `GlobalMaxPool` and `GlobalLpPool`.
 pub(super) fn global(lowering: &mut Lowering<'_>, node: &Node, name: &str) -> Result<NodeId, Halt> {
     let id = lowering.data(node, 0)?;
     let shape = lowering.shape(id);
@@ -77,6 +103,9 @@ pub(super) fn global(lowering: &mut Lowering<'_>, node: &Node, name: &str) -> Re
     }
     let op = if node.op == "GlobalMaxPool" {
         Op::MaxPool(Pool::new(spatial))
+    } else if node.op == "GlobalLpPool" {
+        squares(node)?;
+        Op::Fold(Fold::norm(Pool::new(spatial)))
     } else {
         let over: Vec<usize> = (1..shape.len()).collect();
         Op::Separable(Separable::mean(&shape, &over)?)

@@ -1,11 +1,11 @@
 //! Reductions over axes that are not the batch.
 
-use sigmax::network::{NodeId, Op, Pool, Separable};
+use sigmax::network::{Fold, NodeId, Op, Pool, Separable};
 
 use super::super::parsed::Node;
 use super::lowering::{Halt, Lowering, MIXES, refuse};
 
-/// `ReduceMean`, `ReduceSum`, `ReduceMax` and `ReduceMin`.
+/// `ReduceMean`, `ReduceSum`, `ReduceMax`, `ReduceMin`, `ReduceL2` and `ReduceLogSumExp`.
 pub(super) fn reduce(lowering: &mut Lowering<'_>, node: &Node, name: &str) -> Result<NodeId, Halt> {
     let id = lowering.data(node, 0)?;
     let shape = lowering.shape(id);
@@ -32,27 +32,36 @@ pub(super) fn reduce(lowering: &mut Lowering<'_>, node: &Node, name: &str) -> Re
             lowering.add(name, Op::Separable(Separable::mean(&shape, &over)?), &[id])?
         }
         "ReduceSum" => lowering.add(name, Op::Separable(Separable::sum(&shape, &over)?), &[id])?,
-        "ReduceMax" => largest(lowering, name, id, &over)?,
+        "ReduceMax" => folded(lowering, name, id, &over, Op::MaxPool)?,
+        "ReduceL2" => folded(lowering, name, id, &over, |pool| Op::Fold(Fold::norm(pool)))?,
+        "ReduceLogSumExp" => folded(lowering, name, id, &over, |pool| {
+            Op::Fold(Fold::log_sum_exp(pool))
+        })?,
         _ => {
             let id = lowering.scaled(name, id, -1.0)?;
-            let id = largest(lowering, name, id, &over)?;
+            let id = folded(lowering, name, id, &over, Op::MaxPool)?;
             lowering.scaled(name, id, -1.0)?
         }
     };
     if node.int("keepdims", 1)? != 0 {
         return Ok(id);
     }
-    let left = (0..shape.len()).filter(|axis| !over.contains(axis));
-    let left: Vec<usize> = left.map(|axis| shape[axis]).collect();
-    lowering.reshaped(name, id, &left)
+    lowering.reshaped(name, id, &without(&shape, &over))
 }
 
-/// The largest entry over some axes, which stay 1 long: one window of a max-pool with one channel.
-fn largest(
+/// A shape without some of its axes.
+pub(super) fn without(shape: &[usize], over: &[usize]) -> Vec<usize> {
+    let left = (0..shape.len()).filter(|axis| !over.contains(axis));
+    left.map(|axis| shape[axis]).collect()
+}
+
+/// One number over some axes, which stay 1 long: of a window of an image with one channel.
+pub(super) fn folded(
     lowering: &mut Lowering<'_>,
     name: &str,
     id: NodeId,
     over: &[usize],
+    op: fn(Pool) -> Op,
 ) -> Result<NodeId, Halt> {
     let mut shape = lowering.shape(id);
     let image = [&[1], &shape[..]].concat();
@@ -65,6 +74,6 @@ fn largest(
     for &n in &image {
         lowering.room(&[n])?;
     }
-    let id = lowering.add(name, Op::MaxPool(Pool::new(&kernel)), &[id])?;
+    let id = lowering.add(name, op(Pool::new(&kernel)), &[id])?;
     lowering.reshaped(name, id, &shape)
 }

@@ -4,7 +4,7 @@
 mod tests;
 
 use crate::network::op::activation::{Activation, GELU_CUBIC, GELU_LINEAR, off};
-use crate::rounding::{add_up, div_up, mul_up, sub_down};
+use crate::rounding::{add_up, div_up, mul_down, mul_up, sqrt_down, sub_down};
 
 /// Curvatures of T31, rounded outwards; `scripts/check_slopes.py` encloses these literals and those
 /// below. A single number is the upper end of a range that is symmetric.
@@ -104,6 +104,12 @@ impl Activation {
             Self::Mish => MISH_CURVATURE,
             Self::Erf => (-ERF_CURVATURE, ERF_CURVATURE),
             Self::Atan => (-ATAN_CURVATURE, ATAN_CURVATURE),
+            // 2/(3√3).
+            Self::Asinh => {
+                let most = div_up(2.0, mul_down(3.0, sqrt_down(3.0)));
+                (-most, most)
+            }
+            Self::Sin | Self::Cos => (-1.0, 1.0),
             Self::Relu
             | Self::LeakyRelu { .. }
             | Self::Elu { .. }
@@ -188,7 +194,8 @@ impl Activation {
             | Self::Clip { .. }
             | Self::SoftShrink { .. }
             | Self::Erf
-            | Self::Atan => (0.0, largest),
+            | Self::Atan
+            | Self::Asinh => (0.0, largest),
             Self::LeakyRelu { alpha } => (alpha.min(1.0), alpha.max(1.0)),
             Self::HardSigmoid { alpha, .. } => (alpha.min(0.0), alpha.max(0.0)),
             Self::Elu { alpha } if alpha >= 0.0 => (0.0, largest),
@@ -198,13 +205,16 @@ impl Activation {
                 (sub_down(1.0, largest), largest)
             }
             Self::Mish => (MISH_LEAST_SLOPE, largest),
-            Self::Elu { .. } | Self::Selu { .. } | Self::HardSwish | Self::Abs => {
-                (-largest, largest)
-            }
+            Self::Elu { .. }
+            | Self::Selu { .. }
+            | Self::HardSwish
+            | Self::Abs
+            | Self::Sin
+            | Self::Cos => (-largest, largest),
         }
     }
 
-    /// `None` where σ' jumps, or is constant.
+    /// `None` where σ' jumps, is constant, or turns again and again.
     fn turns(&self) -> Option<Turns> {
         let gate = |(a, b): (f64, f64)| Turns {
             least: Some((-b, -a)),
@@ -218,10 +228,12 @@ impl Activation {
                     largest: None,
                 })
             }
-            Self::Sigmoid | Self::Tanh | Self::Softsign | Self::Erf | Self::Atan => Some(Turns {
-                least: None,
-                largest: Some((0.0, 0.0)),
-            }),
+            Self::Sigmoid | Self::Tanh | Self::Softsign | Self::Erf | Self::Atan | Self::Asinh => {
+                Some(Turns {
+                    least: None,
+                    largest: Some((0.0, 0.0)),
+                })
+            }
             Self::Gelu => Some(gate(GELU_TURN)),
             Self::GeluTanh | Self::GeluTanhNear { .. } => Some(gate(GELU_TANH_TURN)),
             Self::Silu => Some(gate(SILU_TURN)),
@@ -235,7 +247,9 @@ impl Activation {
             | Self::HardSwish
             | Self::Clip { .. }
             | Self::SoftShrink { .. }
-            | Self::Abs => None,
+            | Self::Abs
+            | Self::Sin
+            | Self::Cos => None,
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::f64::consts::{FRAC_1_SQRT_2, FRAC_2_SQRT_PI};
 
-use crate::elementary::{Approximation, TINY, erf_erfc, exp};
+use crate::elementary::{Approximation, TINY, erf_erfc, exp, sin_cos};
 use crate::network::op::activation::Activation;
 use crate::network::op::activation::curvature::is_one;
 use crate::network::op::activation::value::{
@@ -92,6 +92,14 @@ impl Activation {
             }
             // ⟨3⟩; 0 where the square overflows.
             Self::Atan => relative(1.0 / (1.0 + x * x)),
+            // ⟨3⟩; beyond, 1/√(1 + x²) is 1/|x| but for a relative 10⁻²⁰⁰.
+            Self::Asinh if x.abs() < 1e100 => relative(1.0 / (1.0 + x * x).sqrt()),
+            Self::Asinh => relative(1.0 / x.abs()),
+            Self::Sin => sin_cos(x).1,
+            Self::Cos => {
+                let (sin, error) = sin_cos(x).0;
+                (-sin, error)
+            }
         }
     }
 }

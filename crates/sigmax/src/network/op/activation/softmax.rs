@@ -62,6 +62,23 @@ pub(crate) fn log_softmax(x: &[f64], out: &mut [f64]) -> f64 {
     }
 }
 
+/// ln Σe^{x_i} and a bound of its error, ∞ where x is not finite or the result overflows.
+///
+/// m + ln s, with the error of ln s as above: |Δy| ≤ (|y| + 4 + ln n + n + 9·ln n)u.
+pub(crate) fn log_sum_exp(x: &[f64]) -> (f64, f64) {
+    let Some((largest, sum)) = shifted_sum(x) else {
+        return (0.0, f64::INFINITY);
+    };
+    let value = largest + ln(sum);
+    if !value.is_finite() {
+        return (0.0, f64::INFINITY);
+    }
+    let common = counters(x.len()) + 9.0 * log_up(x.len());
+    let mut errors = Errors::default();
+    errors.add((value.abs() + common) * U);
+    (value, errors.norm(x.len()))
+}
+
 /// The largest entry and the computed s; `None` unless all entries are finite.
 fn shifted_sum(x: &[f64]) -> Option<(f64, f64)> {
     if !x.iter().all(|x| x.is_finite()) {

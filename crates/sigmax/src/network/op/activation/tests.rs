@@ -60,7 +60,7 @@ impl Table {
     }
 }
 
-const PLAIN: [Activation; 13] = [
+const PLAIN: [Activation; 16] = [
     Activation::Relu,
     Activation::Sigmoid,
     Activation::Tanh,
@@ -74,6 +74,9 @@ const PLAIN: [Activation; 13] = [
     Activation::Abs,
     Activation::Erf,
     Activation::Atan,
+    Activation::Asinh,
+    Activation::Sin,
+    Activation::Cos,
 ];
 
 fn all() -> Vec<Activation> {
@@ -178,8 +181,10 @@ fn values_are_within_their_bounds() {
                 off <= error + reference.abs() * U,
                 "{activation:?} at {x:e}: {value:e} is {off:e} from {reference:e}, bound {error:e}"
             );
+            // Nothing is computed of many turns.
+            let turns = matches!(activation, Activation::Sin | Activation::Cos);
             assert!(
-                error <= 1e-14 * value.abs().max(1.0),
+                error <= 1e-14 * value.abs().max(1.0) || turns && x.abs() > 1e6,
                 "{activation:?} at {x:e}: bound {error:e} of {value:e}"
             );
         }
@@ -205,14 +210,15 @@ fn derivatives_are_within_their_bounds() {
                 off <= error + reference.abs() * U,
                 "{activation:?} at {x:e}: {value:e} is {off:e} from {reference:e}, bound {error:e}"
             );
+            let turns = matches!(activation, Activation::Sin | Activation::Cos);
             assert!(
-                error <= 1.5e-14 * value.abs().max(1.0),
+                error <= 1.5e-14 * value.abs().max(1.0) || turns && x.abs() > 1e6,
                 "{activation:?} at {x:e}: bound {error:e} of {value:e}"
             );
         }
         tables += 1;
     }
-    assert_eq!(tables, 15);
+    assert_eq!(tables, 18);
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use std::f64::consts::{FRAC_1_SQRT_2, FRAC_2_SQRT_PI};
 
-use crate::elementary::{Approximation, TINY, atan, erf_erfc, exp, exp_m1, ln_1p};
+use crate::elementary::{Approximation, TINY, asinh, atan, erf_erfc, exp, exp_m1, ln_1p, sin_cos};
 use crate::network::op::activation::Activation;
 use crate::rounding::U;
 
@@ -66,6 +66,9 @@ impl Activation {
                 (erf.copysign(x), error)
             }
             Self::Atan => relative(atan(x)),
+            Self::Asinh => relative(asinh(x)),
+            Self::Sin => sin_cos(x).0,
+            Self::Cos => sin_cos(x).1,
         }
     }
 }
