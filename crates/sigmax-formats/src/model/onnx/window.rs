@@ -97,8 +97,9 @@ impl Window {
         }
     }
 
-    /// Outputs along `axis` for `n` inputs. `ceil` is the rounding of pools; where releases of ONNX
-    /// disagree about it the answer is `None`.
+    /// Outputs along `axis` for `n` inputs. `ceil` is the rounding of pools: up, but for a window that would
+    /// hold nothing but padding, as of no pixel there is no largest one and no mean. Older releases of the
+    /// standard count it; onnxruntime does not for any of them.
     pub(super) fn output(&self, axis: usize, n: usize, ceil: bool) -> Option<usize> {
         if n == 0 || n > limits::EXTENT {
             return None;
@@ -110,8 +111,8 @@ impl Window {
         if !ceil || self.auto_pad != AutoPad::Explicit || room.is_multiple_of(stride) {
             return Some(floor);
         }
-        // Rounded up there is one more window. Newer releases drop it if it starts in the padding.
-        (floor * stride < n + before).then_some(floor + 1)
+        // Rounded up there is one more window, unless it starts in the padding behind the input.
+        Some(floor + usize::from(floor * stride < n + before))
     }
 
     /// The same of a pool; `None` also where runtimes do not agree about its windows: the padding of

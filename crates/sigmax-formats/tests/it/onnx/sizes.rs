@@ -87,14 +87,17 @@ fn pools() {
         pool("MaxPool", &[ints("dilations", &[2, 3])]),
         Some(vec![8, 6])
     );
-    // The extra window would start in the padding: (9 + 1 − 1)/2 starts at 10.
+    // The extra window would start in the padding, at 12 and at 10: it is none.
     let only_padding = [
         ints("kernel_shape", &[1, 1]),
         ints("strides", &[2, 2]),
         ints("pads", &[0, 0, 0, 1]),
         int("ceil_mode", 1),
     ];
-    assert_eq!(size(&[], &[node("MaxPool", "x", "z", &only_padding)]), None);
+    assert_eq!(
+        size(&[], &[node("MaxPool", "x", "z", &only_padding)]),
+        Some(vec![6, 5])
+    );
     assert_eq!(
         size(&[], &[node("GlobalAveragePool", "x", "z", &[])]),
         Some(vec![1, 1])

@@ -242,6 +242,25 @@ fn pools_and_reductions() {
     .unwrap();
     assert_eq!(shape(&found), [2, 3, 3]);
     assert_constant(&found, 1.0 / 3.0);
+    // Rounded up, a window that would hold nothing but padding is none; values are onnxruntime's.
+    for (n, stride, pads, count) in [
+        (3, 2, [1, 1], 2),
+        (3, 3, [0, 0], 1),
+        (4, 3, [1, 1], 2),
+        (5, 2, [0, 0], 3),
+        (6, 4, [1, 1], 2),
+    ] {
+        for op in ["MaxPool", "AveragePool"] {
+            let attributes = [
+                ints("kernel_shape", &[2]),
+                int("ceil_mode", 1),
+                ints("strides", &[stride]),
+                ints("pads", &pads),
+            ];
+            let found = one(&[-1, 1, n], &[], op, "x", &attributes).unwrap();
+            assert_eq!(shape(&found), [1, count], "{op} {n} {stride}");
+        }
+    }
     for (op, norm) in [("GlobalAveragePool", 0.25), ("GlobalMaxPool", 1.0)] {
         let found = one(&[-1, 2, 4, 4], &[], op, "x", &[]).unwrap();
         assert_eq!(shape(&found), [2, 1, 1]);
