@@ -54,6 +54,7 @@ Examples:
   sigmax audit model.onnx --max-lipschitz 50 --html report.html
   sigmax audit model.safetensors --layers geometry.toml --output audit.json
   sigmax audit model.pt --only 'layer3.*' --tolerance 1e-6
+  sigmax audit model.pt --max-norm 4 --exclude '*.attn.bias'    masks are no layers
 
 Geometry file (--layers), one entry per pattern; later entries override earlier ones:
   [[layer]]
@@ -64,8 +65,8 @@ Geometry file (--layers), one entry per pattern; later entries override earlier 
 
 Exit codes:
   0  done
-  1  --max-norm was given and some layer is not proved to be within it, or --max-lipschitz and
-     the network is not
+  1  --max-norm was given and some layer (but those of --exclude) is not proved to be within it,
+     or --max-lipschitz and the network is not
   2  wrong input or usage (also: a layer has NaN or infinite weights)";
 
 /// Audit the convolution and dense layers of a model.
@@ -93,6 +94,13 @@ pub(crate) struct AuditArgs {
     #[arg(long, value_name = "H,W", value_parser = size)]
     pub(crate) input_size: Option<Size>,
 
+    /// The model has no batch axis: all axes of its input are of the one input that it takes
+    ///
+    /// The lengths of all of them have to be stated in the file. Not needed where there is one axis only,
+    /// or where the first is 1 long.
+    #[arg(long, conflicts_with = "no_network")]
+    pub(crate) no_batch: bool,
+
     /// TOML file that states the geometry of layers (see below)
     #[arg(long, value_name = "FILE")]
     pub(crate) layers: Option<PathBuf>,
@@ -100,6 +108,13 @@ pub(crate) struct AuditArgs {
     /// Only layers whose name or tensor matches; * matches any characters; may be repeated
     #[arg(long, value_name = "PATTERN")]
     pub(crate) only: Vec<String>,
+
+    /// Leave layers out whose name or tensor matches: a mask, say; may be repeated
+    ///
+    /// The report names each of them. A gate on norms is about the other layers then, and says so; the
+    /// network has them all the same, and its constant and the gate on it hold with them.
+    #[arg(long, value_name = "PATTERN")]
+    pub(crate) exclude: Vec<String>,
 
     /// Form of the report; by default that of --output's extension, otherwise a table
     #[arg(long, value_enum)]
@@ -307,6 +322,13 @@ pub(crate) struct CertifyArgs {
     /// Spatial size of the model's input where the file leaves it open, e.g. 224,224
     #[arg(long, value_name = "H,W", value_parser = size)]
     pub(crate) input_size: Option<Size>,
+
+    /// The model has no batch axis: all axes of its input are of the one input that it takes
+    ///
+    /// The lengths of all of them have to be stated in the file. Not needed where there is one axis only,
+    /// or where the first is 1 long.
+    #[arg(long)]
+    pub(crate) no_batch: bool,
 
     /// Relative width to which norms are proved
     #[arg(long, default_value = "1e-3", value_parser = positive)]

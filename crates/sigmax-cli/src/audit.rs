@@ -104,6 +104,9 @@ fn open(args: &AuditArgs) -> Result<Model, Failure> {
     if let Some(size) = &args.input_size {
         model.set_input_size(&size.0)?;
     }
+    if args.no_batch {
+        model.set_no_batch()?;
+    }
     if let Some(path) = &args.layers {
         model.apply_geometry(&GeometryFile::open(path)?)?;
     }
@@ -116,6 +119,7 @@ fn request(args: &AuditArgs) -> Request {
         input_size: args.input_size.as_ref().map(|size| size.0.clone()),
         geometry_file: args.layers.as_ref().map(|path| path.display().to_string()),
         only: args.only.clone(),
+        exclude: args.exclude.clone(),
         max_norm: args.max_norm,
         max_lipschitz: args.max_lipschitz,
         budget: args.budget.map(|budget| budget.as_secs_f64()),
@@ -176,7 +180,12 @@ impl Writer {
         match self {
             Self::Table(table) => table.summary(report),
             Self::Json => json(report),
-            Self::Csv => report.skipped.refused.iter().map(csv::refused).collect(),
+            Self::Csv => {
+                let refused = report.skipped.refused.iter().map(csv::refused);
+                refused
+                    .chain(report.excluded.iter().map(csv::excluded))
+                    .collect()
+            }
         }
     }
 }
@@ -240,6 +249,9 @@ fn gate_text(report: &Report, gate: &Gate) -> String {
                 bracket.upper().get()
             );
         }
+    }
+    for name in &gate.excluded {
+        text += &format!("  {}: excluded, so nothing is proved\n", printable(name));
     }
     for (refused, _) in report.refused() {
         text += &format!(

@@ -84,6 +84,7 @@ fn request(args: &CertifyArgs) -> CertifyRequest {
     request.image_budget = args.image_budget;
     request.memory = args.memory;
     request.input_size = args.input_size.as_ref().map(|size| size.0.clone());
+    request.no_batch = args.no_batch;
     request.tolerance = args.tolerance;
     request.methods = match args.method {
         MethodName::Best => Methods::Best,

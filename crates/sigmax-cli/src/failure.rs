@@ -55,15 +55,18 @@ impl From<sigmax_run::Error> for Failure {
     fn from(error: sigmax_run::Error) -> Self {
         match error {
             sigmax_run::Error::Lost => Self::Bug(error.to_string()),
-            sigmax_run::Error::Pattern { .. } => Self::Input(format!("--only {error}")),
+            sigmax_run::Error::Pattern { .. } => {
+                Self::Input(format!("--only or --exclude {error}"))
+            }
             sigmax_run::Error::NoMatch { pattern, layers } => {
-                let mut names: Vec<_> = layers.iter().take(LISTED).cloned().collect();
-                if layers.len() > LISTED {
-                    names.push(format!("and {} more", layers.len() - LISTED));
-                }
-                let text = format!("--only {pattern:?} matches no layer; there are:");
+                let names = shortened(&layers);
+                let text = format!("--only or --exclude {pattern:?} matches no layer; there are:");
                 Self::List(text, names)
             }
+            sigmax_run::Error::NothingLeft { layers } => Self::List(
+                "--only and --exclude leave nothing to audit of:".to_owned(),
+                shortened(&layers),
+            ),
             sigmax_run::Error::NoConstant { file, blockers } => {
                 let text = format!(
                     "{}: nothing can be certified, because there is no Lipschitz constant:",
@@ -80,4 +83,13 @@ impl From<sigmax_run::Error> for Failure {
             error => Self::Input(error.to_string()),
         }
     }
+}
+
+/// The first names, and how many more there are.
+fn shortened(layers: &[String]) -> Vec<String> {
+    let mut names: Vec<_> = layers.iter().take(LISTED).cloned().collect();
+    if layers.len() > LISTED {
+        names.push(format!("and {} more", layers.len() - LISTED));
+    }
+    names
 }

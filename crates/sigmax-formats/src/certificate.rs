@@ -32,7 +32,7 @@ use crate::bytes::digest::{hex, sha256, unhex};
 use crate::error::Error;
 use crate::images::{Fit, Inputs};
 use crate::model::Model;
-use crate::model::network::NetworkModel;
+use crate::model::network::{NO_BATCH, NetworkModel};
 
 /// Version of the format: raised when a key changes its meaning or goes away.
 pub const CERTIFICATE_SCHEMA: u32 = 3;
@@ -225,12 +225,15 @@ fn assumptions(arithmetic: Arithmetic) -> Vec<String> {
     list
 }
 
-/// What the certificates of a model assume in an arithmetic: what all of them do, and what its precision
-/// adds.
+/// What the certificates of a model assume in an arithmetic: what all of them do, what its precision
+/// adds, and that there is no batch axis where it is read so.
 #[must_use]
 pub fn assumptions_of(model: &NetworkModel, arithmetic: Arithmetic) -> Vec<String> {
     let mut list = assumptions(arithmetic);
     list.extend(model.precision.note().map(str::to_owned));
+    if model.notes.iter().any(|note| note == NO_BATCH) {
+        list.push(NO_BATCH.to_owned());
+    }
     list
 }
 

@@ -128,6 +128,26 @@ pub enum Error {
         /// Why the core refused.
         source: Box<sigmax::Error>,
     },
+    /// A tensor that nothing but its shape makes a layer, with entries −∞ among finite ones: a mask, as
+    /// attention has, and no weight that trains.
+    #[error(
+        "{}: layer {layer:?} (tensor {tensor:?}): {count} of its {entries} entries are -inf and all others \
+         finite, as in the mask of an attention, and nothing in the file says that it is no weight; a layer \
+         has no norm then; leave it out by name (--exclude) if it is a mask",
+        file.display()
+    )]
+    Mask {
+        /// The file.
+        file: PathBuf,
+        /// The layer, as far as its shape tells.
+        layer: String,
+        /// Its tensor.
+        tensor: String,
+        /// How many entries are −∞.
+        count: usize,
+        /// How many there are.
+        entries: usize,
+    },
     /// A geometry file that does not parse or that does not fit the model; the reason is a text, as that
     /// of the TOML parser is.
     #[error("{}: {reason}", file.display())]

@@ -28,7 +28,7 @@ use crate::bytes::source::Source;
 use crate::error::Error;
 use crate::model::format::{Content, Format, recognise, unknown};
 use crate::model::geometry::GeometryFile;
-use crate::model::layer::{LayerId, LayerSpec};
+use crate::model::layer::{GeometrySource, LayerId, LayerSpec};
 use crate::model::network::{NetworkError, NetworkModel, NoNetwork};
 use crate::model::onnx::Graph;
 use crate::model::skipped::Skipped;
@@ -105,7 +105,11 @@ impl Model {
             Content::Model(format) => {
                 let dict = match format {
                     Format::Safetensors => safetensors::read(&source)?,
-                    Format::TorchZip => torch::read_zip(&source)?,
+                    Format::TorchZip => {
+                        let (dict, plain) = torch::read_zip(&source)?;
+                        source = plain.unwrap_or(source);
+                        dict
+                    }
                     Format::TorchLegacy | Format::Onnx | Format::TorchModule => {
                         torch::read_legacy(&source)?
                     }
@@ -158,12 +162,14 @@ impl Model {
     ///
     /// # Errors
     /// [`Error`] where the file cannot be read (any more), the values are not finite, the factors do not
-    /// make a weight, or shape and geometry do not fit.
+    /// make a weight, or shape and geometry do not fit. [`Error::Mask`] where the file has no graph, nobody
+    /// has stated the geometry of the layer, and some values are −∞, all others finite.
     pub fn read_weight(&self, layer: &LayerSpec) -> Result<Weight, Error> {
         let wrong = |source: sigmax::Error| self.wrong_kernel(layer, source);
         let weight = match &layer.weight {
             Stored::Whole(tensor) => {
                 let (values, errors) = tensor.read_enclosed(&self.source)?;
+                self.no_mask(layer, &values)?;
                 if errors.is_empty() {
                     Weight::exact(Kernel::new(&layer.shape, values).map_err(wrong)?)
                 } else {
@@ -198,6 +204,24 @@ impl Model {
                  only, and no kernel is it exactly; read it with Model::read_weight",
             )),
         }
+    }
+
+    /// Refuses what is a layer by its shape alone and has the entries of a mask.
+    fn no_mask(&self, layer: &LayerSpec, values: &[f64]) -> Result<(), Error> {
+        let finite = values.iter().filter(|value| value.is_finite()).count();
+        let below = |value: &&f64| value.is_infinite() && value.is_sign_negative();
+        let count = values.iter().filter(below).count();
+        let assumed = layer.geometry == GeometrySource::Assumed;
+        if !assumed || finite == 0 || count == 0 || finite + count < values.len() {
+            return Ok(());
+        }
+        Err(Error::Mask {
+            file: self.file().to_owned(),
+            layer: layer.name.clone(),
+            tensor: layer.tensor.clone(),
+            count,
+            entries: values.len(),
+        })
     }
 
     fn wrong_kernel(&self, layer: &LayerSpec, source: sigmax::Error) -> Error {
@@ -280,6 +304,25 @@ impl Model {
         geometry.apply(&mut layers)?;
         self.layers = layers;
         Ok(())
+    }
+
+    /// Says that the input of the graph has no batch axis: every axis is of the one input that it takes. Its
+    /// lengths all have to be known then. Nothing changes for a model that is held in memory, and none is
+    /// needed where the input has one axis, or where axis 0 is 1 long and acted along.
+    ///
+    /// # Errors
+    /// [`Error::Unsupported`] where there is no graph.
+    pub fn set_no_batch(&mut self) -> Result<(), Error> {
+        match &mut self.graph {
+            Some(graph) => {
+                graph.set_no_batch();
+                Ok(())
+            }
+            None => Err(self.source.unsupported(
+                format!("a {} file has no graph with an input", self.format.name()),
+                "leave --no-batch out",
+            )),
+        }
     }
 
     /// Sets the spatial size of the graph's input and returns how many layers have a known input

@@ -12,7 +12,7 @@ mod compare;
 mod ink;
 mod network;
 
-pub use audit::{Gate, LipschitzGate, Outcome, Report, Request, Row, Spectrum, Table};
+pub use audit::{Excluded, Gate, LipschitzGate, Outcome, Report, Request, Row, Spectrum, Table};
 pub use audit::{csv, html, json, worst_layers};
 pub use certify::{CertifyReport, Ends, SecondOrder, certify_html, certify_json};
 pub use compare::{Comparison, LowerEnd, Missing, Pair};

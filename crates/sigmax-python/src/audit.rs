@@ -72,7 +72,7 @@ impl Report {
 
 /// Audits a model.
 #[pyfunction]
-#[pyo3(signature = (model, *, tolerance=1e-3, budget=None, threads=None, only=Vec::new(), max_norm=None, max_lipschitz=None, network=true, progress=None))]
+#[pyo3(signature = (model, *, tolerance=1e-3, budget=None, threads=None, only=Vec::new(), exclude=Vec::new(), max_norm=None, max_lipschitz=None, network=true, progress=None))]
 #[allow(clippy::too_many_arguments, reason = "they are keywords in Python")]
 pub(crate) fn audit(
     py: Python<'_>,
@@ -81,6 +81,7 @@ pub(crate) fn audit(
     budget: Option<f64>,
     threads: Option<usize>,
     only: Vec<String>,
+    exclude: Vec<String>,
     max_norm: Option<f64>,
     max_lipschitz: Option<f64>,
     network: bool,
@@ -91,6 +92,7 @@ pub(crate) fn audit(
         input_size: model.input_size().map(<[usize]>::to_vec),
         geometry_file: None,
         only,
+        exclude,
         max_norm,
         max_lipschitz,
         budget,

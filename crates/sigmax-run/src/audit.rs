@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use sigmax_formats::Model;
-use sigmax_formats::report::{Report, Request, Row};
+use sigmax_formats::report::{Excluded, Report, Request, Row};
 
 use crate::error::Error;
 use crate::layers::Audited;
@@ -30,22 +30,25 @@ pub struct AuditRun {
     model: Arc<Model>,
     section: Option<Section>,
     request: Request,
+    excluded: Vec<Excluded>,
 }
 
 impl AuditRun {
-    /// Picks the layers that `request.only` names and reads the network.
+    /// Picks the layers that `request.only` names, without those that `request.exclude` names, and reads
+    /// the network: all of it, whatever is picked.
     ///
     /// # Errors
-    /// [`Error::NoLayers`], [`Error::Pattern`] and [`Error::NoMatch`] where there is nothing to audit,
-    /// [`Error::File`] where the file cannot be read (any more).
+    /// [`Error::NoLayers`], [`Error::Pattern`], [`Error::NoMatch`] and [`Error::NothingLeft`] where there is
+    /// nothing to audit, [`Error::File`] where the file cannot be read (any more).
     pub fn new(mut model: Model, request: Request, network: NetworkPart) -> Result<Self, Error> {
-        let selection = Selection::parse(&request.only)?;
+        let selection = Selection::parse(&request.only, &request.exclude)?;
         let section = section(&model, network)?;
-        selection.apply(&mut model)?;
+        let excluded = selection.apply(&mut model)?;
         Ok(Self {
             model: Arc::new(model),
             section,
             request,
+            excluded,
         })
     }
 
@@ -59,6 +62,7 @@ impl AuditRun {
             section: section(&model, network)?,
             model: Arc::new(model),
             request,
+            excluded: Vec::new(),
         })
     }
 
@@ -85,6 +89,7 @@ impl AuditRun {
             request: self.request.clone(),
             rows: Vec::with_capacity(self.model.layers.len()),
             skipped: self.model.skipped.clone(),
+            excluded: self.excluded.clone(),
             network: None,
             seconds: 0.0,
         }

@@ -54,6 +54,9 @@ impl CertifyRun {
         if let Some(size) = &request.input_size {
             model.set_input_size(size)?;
         }
+        if request.no_batch {
+            model.set_no_batch()?;
+        }
         let images = Images::open(&request.images, request.labels.as_deref(), request.limit)?;
         let found = match model.network() {
             Ok(found) => found,

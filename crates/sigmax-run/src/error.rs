@@ -173,6 +173,12 @@ pub enum Error {
         /// The names of the layers, made printable.
         layers: Vec<String>,
     },
+    /// Patterns that leave no layer.
+    #[error("nothing is left to audit of: {}", list(layers))]
+    NothingLeft {
+        /// The names of all layers, made printable.
+        layers: Vec<String>,
+    },
     /// A model in which there is nothing to audit.
     #[error("{}: no convolution or dense layer found{}", file.display(), others(skipped))]
     NoLayers {

@@ -152,6 +152,9 @@ impl Work {
             Err(sigmax_formats::Error::Kernel { source, .. }) if is_limit(&source) => {
                 return Outcome::Refused(source.to_string());
             }
+            Err(error @ sigmax_formats::Error::Mask { .. }) => {
+                return Outcome::Refused(error.to_string());
+            }
             Err(error) => return Outcome::Bad(error.to_string()),
         };
         let audit = self.pool.install(|| layer.audit(&weight, options));

@@ -33,6 +33,8 @@ pub struct CertifyRequest {
     pub valid_pixels: bool,
     /// Spatial input size, where the model leaves it open.
     pub input_size: Option<Vec<usize>>,
+    /// Whether the model has no batch axis, see [`sigmax_formats::Model::set_no_batch`].
+    pub no_batch: bool,
     /// Relative width to which norms are proved.
     pub tolerance: f64,
     /// What the certificates speak of.
@@ -134,6 +136,7 @@ impl CertifyRequest {
             pixel_range: None,
             valid_pixels: false,
             input_size: None,
+            no_batch: false,
             tolerance: 1e-3,
             arithmetic: Arithmetic::Real,
             methods: Methods::Best,

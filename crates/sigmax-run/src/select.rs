@@ -2,15 +2,21 @@
 
 use globset::{GlobBuilder, GlobMatcher};
 use sigmax_formats::Model;
-use sigmax_formats::report::printable;
+use sigmax_formats::report::{Excluded, printable};
 
 use crate::error::Error;
 
-/// Patterns of layer names; none picks everything.
-pub(crate) struct Selection(Vec<(String, GlobMatcher)>);
+/// Patterns of layer names.
+struct Patterns(Vec<(String, GlobMatcher)>);
 
-impl Selection {
-    pub(crate) fn parse(patterns: &[String]) -> Result<Self, Error> {
+/// What is picked: all that `only` names (everything, where it names nothing) and `exclude` does not.
+pub(crate) struct Selection {
+    only: Patterns,
+    exclude: Patterns,
+}
+
+impl Patterns {
+    fn parse(patterns: &[String]) -> Result<Self, Error> {
         let parsed: Result<Vec<_>, _> = patterns
             .iter()
             .map(|pattern| {
@@ -33,12 +39,22 @@ impl Selection {
             .any(|&name| name == pattern.0 || pattern.1.is_match(name))
     }
 
-    fn picks(&self, name: &str, tensor: &str) -> bool {
-        self.0.is_empty() || self.0.iter().any(|p| Self::matches(p, [name, tensor]))
+    fn any(&self, names: [&str; 2]) -> bool {
+        self.0.iter().any(|p| Self::matches(p, names))
+    }
+}
+
+impl Selection {
+    pub(crate) fn parse(only: &[String], exclude: &[String]) -> Result<Self, Error> {
+        Ok(Self {
+            only: Patterns::parse(only)?,
+            exclude: Patterns::parse(exclude)?,
+        })
     }
 
-    /// Removes what is not picked from `model`: layers, and what the reader refused.
-    pub(crate) fn apply(&self, model: &mut Model) -> Result<(), Error> {
+    /// Removes what is not picked from `model`: layers, and what the reader refused. What is excluded of
+    /// what would have been picked is returned by name, layers first.
+    pub(crate) fn apply(&self, model: &mut Model) -> Result<Vec<Excluded>, Error> {
         if model.layers.is_empty() && model.skipped.refused.is_empty() {
             let counts = model.skipped.counts();
             return Err(Error::NoLayers {
@@ -48,12 +64,12 @@ impl Selection {
                     .collect(),
             });
         }
-        for pattern in &self.0 {
+        for pattern in self.only.0.iter().chain(&self.exclude.0) {
             let layers = model.layers.iter().map(|l| [&*l.name, &*l.tensor]);
             let refused = model.skipped.refused.iter().map(|r| [&*r.name; 2]);
             if !layers
                 .chain(refused)
-                .any(|names| Self::matches(pattern, names))
+                .any(|names| Patterns::matches(pattern, names))
             {
                 return Err(Error::NoMatch {
                     pattern: pattern.0.clone(),
@@ -61,14 +77,31 @@ impl Selection {
                 });
             }
         }
+        let all = names(model);
+        let mut excluded = Vec::new();
+        let mut stays = |name: &str, tensor: &str, kind: &str| {
+            let names = [name, tensor];
+            if !self.only.0.is_empty() && !self.only.any(names) {
+                return false;
+            }
+            let out = self.exclude.any(names);
+            if out {
+                excluded.push(Excluded::new(name, kind));
+            }
+            !out
+        };
         model
             .layers
-            .retain(|layer| self.picks(&layer.name, &layer.tensor));
+            .retain(|layer| stays(&layer.name, &layer.tensor, &layer.op_type));
         model
             .skipped
             .refused
-            .retain(|refused| self.picks(&refused.name, &refused.name));
-        Ok(())
+            .retain(|refused| stays(&refused.name, &refused.name, &refused.kind));
+        // A gate about no layer at all would be passed by every model.
+        if model.layers.is_empty() && model.skipped.refused.is_empty() {
+            return Err(Error::NothingLeft { layers: all });
+        }
+        Ok(excluded)
     }
 }
 

@@ -135,7 +135,7 @@ fn options_that_do_not_fit_the_model() {
     fails(
         &files,
         &[&model[..], &["--only", "[a"]].concat(),
-        &["--only \"[a\""],
+        &["--only or --exclude \"[a\""],
     );
 }
 

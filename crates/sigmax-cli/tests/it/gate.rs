@@ -1,6 +1,6 @@
 //! `--max-norm` and its exit codes.
 
-use crate::run::Files;
+use crate::run::{Files, unwrapped};
 
 #[test]
 fn within_the_limit_passes() {
@@ -184,4 +184,156 @@ fn a_limit_is_a_number_of_at_least_zero() {
             "{wrong}"
         );
     }
+}
+
+/// The causal mask of an attention of four tokens.
+fn mask() -> Vec<f32> {
+    (0..16)
+        .map(|i| {
+            if i % 4 > i / 4 {
+                f32::NEG_INFINITY
+            } else {
+                0.0
+            }
+        })
+        .collect()
+}
+
+fn attention() -> Files {
+    let files = Files::new();
+    files.model(&[
+        ("attn.bias", &[1, 1, 4, 4], mask()),
+        ("fc.weight", &[2, 2], vec![3.0, 0.0, 0.0, 5.0]),
+        ("out.weight", &[1, 2], vec![0.6, 0.8]),
+    ]);
+    files
+}
+
+#[test]
+fn a_mask_is_refused_by_name_and_the_rest_is_audited() {
+    let files = attention();
+    let plain = files.audit(&[]);
+    assert_eq!((plain.code, plain.stderr.as_str()), (0, ""));
+    let text = unwrapped(&plain.stdout);
+    assert!(text.contains("2 layers audited"), "{text}");
+    let reason = "Not audited: attn.bias (Conv): model.safetensors: layer \"attn.bias\" (tensor \
+                  \"attn.bias\"): 6 of its 16 entries are -inf";
+    assert!(text.contains(reason), "{text}");
+    let gate = files.audit(&["--max-norm", "6"]);
+    assert_eq!(gate.code, 1, "{}", gate.stdout);
+    assert!(gate.stderr.starts_with("gate failed: 1 of 3 layers"));
+    assert!(
+        gate.stderr.contains("  attn.bias: not audited"),
+        "{}",
+        gate.stderr
+    );
+}
+
+#[test]
+fn infinite_weights_that_are_no_mask_are_bad_input() {
+    let rest = [f32::INFINITY, f32::NAN];
+    for wild in rest {
+        let files = Files::new();
+        files.model(&[
+            ("a.weight", &[2, 2], vec![f32::NEG_INFINITY, wild, 0.0, 1.0]),
+            ("b.weight", &[2, 2], vec![1.0; 4]),
+        ]);
+        assert_eq!(files.audit(&[]).code, 2);
+    }
+    let all = Files::new();
+    all.model(&[
+        ("a.weight", &[2, 2], vec![f32::NEG_INFINITY; 4]),
+        ("b.weight", &[2, 2], vec![1.0; 4]),
+    ]);
+    assert_eq!(all.audit(&[]).code, 2);
+    // Somebody says that it is a layer.
+    let stated = attention();
+    stated.write(
+        "geometry.toml",
+        "[[layer]]\nname = \"attn.bias\"\npadding = 1\n",
+    );
+    assert_eq!(stated.audit(&["--layers", "geometry.toml"]).code, 2);
+}
+
+#[test]
+fn a_gate_is_not_about_what_is_excluded_and_says_so() {
+    let files = attention();
+    let args = ["--exclude", "attn.*", "--max-norm", "6"];
+    let passed = files.audit(&args);
+    assert_eq!((passed.code, passed.stderr.as_str()), (0, ""));
+    let text = unwrapped(&passed.stdout);
+    for part in [
+        "Excluded by --exclude, not audited: attn.bias (Conv).",
+        "Gate passed for the other layers: every norm but of 1 excluded layer is proved to be at most 6; \
+         of the excluded nothing is proved: attn.bias.",
+    ] {
+        assert!(text.contains(part), "{part}: {text}");
+    }
+    let report = files.json(&args);
+    assert_eq!(report["options"]["exclude"], serde_json::json!(["attn.*"]));
+    assert_eq!(
+        report["excluded"],
+        serde_json::json!([{"name": "attn.bias", "kind": "Conv"}])
+    );
+    assert_eq!(report["gate"]["passed"], true);
+    assert_eq!(report["gate"]["excluded"], serde_json::json!(["attn.bias"]));
+    let csv = files
+        .audit(&["--exclude", "attn.*", "--format", "csv"])
+        .stdout;
+    let last = csv.lines().last().unwrap();
+    assert!(
+        last.starts_with("attn.bias,,Conv,") && last.contains("excluded by --exclude"),
+        "{csv}"
+    );
+    let page = files.audit(&["--exclude", "attn.*", "--max-norm", "6", "--html", "p.html"]);
+    assert_eq!(page.code, 0);
+    let page = std::fs::read_to_string(files.path("p.html")).unwrap();
+    for part in [
+        "Of the layers that are not excluded",
+        "2 audited, 0 refused, 1 excluded",
+        "left out by name",
+        "excluded attn.*",
+    ] {
+        assert!(page.contains(part), "{part}");
+    }
+}
+
+#[test]
+fn what_is_not_excluded_still_fails_the_gate() {
+    let files = attention();
+    let gate = files.audit(&["--exclude", "attn.bias", "--max-norm", "4"]);
+    assert_eq!(gate.code, 1);
+    assert!(
+        gate.stderr.starts_with("gate failed: 1 of 2 layers"),
+        "{}",
+        gate.stderr
+    );
+    for part in [
+        "  fc: the norm is between",
+        "  attn.bias: excluded, so nothing is proved",
+    ] {
+        assert!(gate.stderr.contains(part), "{}", gate.stderr);
+    }
+    // `--only` first, then `--exclude`.
+    let both = ["--only", "fc", "--exclude", "out*", "--max-norm", "6"];
+    let report = files.json(&both);
+    assert_eq!(report["excluded"], serde_json::json!([]));
+    assert_eq!(report["layers"].as_array().unwrap().len(), 1);
+}
+
+#[test]
+fn a_gate_about_nothing_is_refused() {
+    let files = attention();
+    for args in [
+        ["--exclude", "*", "--max-norm", "1"],
+        ["--exclude", "nothing", "--max-norm", "1"],
+        ["--exclude", "[a", "--max-norm", "1"],
+    ] {
+        let outcome = files.audit(&args);
+        assert_eq!(outcome.code, 2, "{args:?}: {}", outcome.stdout);
+    }
+    let all = files.audit(&["--only", "fc", "--exclude", "f*"]);
+    assert_eq!(all.code, 2);
+    let text = "--only and --exclude leave nothing to audit of:";
+    assert!(all.stderr.contains(text), "{}", all.stderr);
 }

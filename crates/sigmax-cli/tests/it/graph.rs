@@ -105,10 +105,56 @@ pub(crate) fn chain(inputs: usize, layers: &[&[f32]], activation: &str) -> Vec<u
         .0
 }
 
+/// A classifier of a vector of `inputs` numbers, without a batch axis: W·x, the activation, V·x.
+pub(crate) fn vector(inputs: usize, first: &[f32], activation: &str, last: &[f32]) -> Vec<u8> {
+    let units = first.len() / inputs;
+    let product = |by: &str, from: &str, to: &str| {
+        Message::default()
+            .bytes(1, by.as_bytes())
+            .bytes(1, from.as_bytes())
+            .bytes(2, to.as_bytes())
+            .bytes(4, b"MatMul")
+    };
+    let curved = Message::default()
+        .bytes(1, b"h")
+        .bytes(2, b"s")
+        .bytes(4, activation.as_bytes());
+    let weight = |name: &str, columns: usize, values: &[f32]| {
+        let raw: Vec<u8> = values.iter().flat_map(|v| v.to_le_bytes()).collect();
+        Message::default()
+            .int(1, values.len() / columns)
+            .int(1, columns)
+            .int(2, 1)
+            .bytes(8, name.as_bytes())
+            .bytes(9, &raw)
+    };
+    let whole = |name: &str, n: usize| tensor(name, Message::default(), &[n]);
+    let graph = Message::default()
+        .bytes(1, &product("w", "x", "h").0)
+        .bytes(1, &curved.0)
+        .bytes(1, &product("v", "s", "z").0)
+        .bytes(2, b"g")
+        .bytes(5, &weight("w", inputs, first).0)
+        .bytes(5, &weight("v", units, last).0)
+        .bytes(11, &whole("x", inputs).0)
+        .bytes(12, &whole("z", last.len() / units).0);
+    let opset = Message::default().int(2, 13);
+    Message::default()
+        .int(1, 8)
+        .bytes(7, &graph.0)
+        .bytes(8, &opset.0)
+        .0
+}
+
 /// A float tensor of a symbolic batch and this shape.
 fn value(name: &str, shape: &[usize]) -> Message {
     let batch = Message::default().bytes(1, &Message::default().bytes(2, b"N").0);
-    let dims = shape.iter().fold(batch, |dims, &n| {
+    tensor(name, batch, shape)
+}
+
+/// A float tensor of the axes that are there and these.
+fn tensor(name: &str, front: Message, shape: &[usize]) -> Message {
+    let dims = shape.iter().fold(front, |dims, &n| {
         dims.bytes(1, &Message::default().int(1, n).0)
     });
     let tensor = Message::default().int(1, 1).bytes(2, &dims.0);

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::certify::npy;
-use crate::graph::two_classes;
+use crate::graph::{two_classes, vector};
 use crate::run::{Files, Outcome, unwrapped};
 
 /// Colour pictures, black but for the red of the second pixel.
@@ -323,4 +323,70 @@ fn a_budget_leaves_images_out_and_says_so() {
         (&summary["complete"], &summary["total"]),
         (&json!(true), &json!(1))
     );
+}
+
+#[test]
+fn a_model_without_a_batch_axis_is_certified_and_its_certificates_say_so() {
+    let files = Files::new();
+    let last = [1.0, -1.0, -1.0, 1.0, 0.5, 0.5];
+    files.write(
+        "model.onnx",
+        vector(2, &[2.0, 0.0, 0.0, 1.0], "Relu", &last),
+    );
+    let bytes: Vec<u8> = [0.75f32, 0.25]
+        .iter()
+        .flat_map(|v| v.to_le_bytes())
+        .collect();
+    files.write("x.npy", npy("<f4", "(1, 2)", &bytes));
+    files.write("y.npy", npy("|u1", "(1,)", &[0]));
+    let (header, line) = certified(&files, &ARRAY, &[]);
+    assert!(line["radius"].as_f64().unwrap() > 0.0, "{line}");
+    let stated = header["assumptions"].as_array().unwrap();
+    assert!(
+        stated
+            .iter()
+            .any(|text| text.as_str().unwrap().contains("without a batch axis")),
+        "{header}"
+    );
+    // The same is read where somebody says it.
+    let (again, _) = certified(&files, &ARRAY, &["--no-batch"]);
+    assert_eq!(again, header);
+    // Who leaves it out speaks of something else.
+    let text = std::fs::read_to_string(files.path("c.jsonl")).unwrap();
+    let mut first: Value = serde_json::from_str(text.lines().next().unwrap()).unwrap();
+    let kept: Vec<Value> = stated
+        .iter()
+        .filter(|text| !text.as_str().unwrap().contains("batch"))
+        .cloned()
+        .collect();
+    first["assumptions"] = Value::Array(kept);
+    let rest: Vec<&str> = text.lines().skip(1).collect();
+    files.write("c.jsonl", format!("{first}\n{}\n", rest.join("\n")));
+    assert_eq!(files.run(&["check", "c.jsonl", "model.onnx"]).code, 1);
+}
+
+#[test]
+fn a_batch_that_is_stated_of_certificates_of_one_without_is_refused() {
+    // Certificates of a model with an open batch that claim there is none.
+    let files = array(&[2], "2", &[0.75, 0.25]);
+    certified(&files, &ARRAY, &[]);
+    let text = std::fs::read_to_string(files.path("c.jsonl")).unwrap();
+    let mut first: Value = serde_json::from_str(text.lines().next().unwrap()).unwrap();
+    let stated = first["assumptions"].as_array_mut().unwrap();
+    stated.push(json!(
+        "the model is read without a batch axis: every axis of its input is of the one input that it takes"
+    ));
+    let rest: Vec<&str> = text.lines().skip(1).collect();
+    files.write("c.jsonl", format!("{first}\n{}\n", rest.join("\n")));
+    assert_eq!(files.run(&["check", "c.jsonl", "model.onnx"]).code, 1);
+    let refused = files.run(&["audit", "model.onnx", "--no-batch"]);
+    assert!(
+        unwrapped(&refused.stdout).contains("axis 0 is not known"),
+        "{}",
+        refused.stdout
+    );
+    let plain = Files::usual();
+    let outcome = plain.audit(&["--no-batch"]);
+    assert_eq!(outcome.code, 2);
+    assert!(outcome.stderr.contains("no graph"), "{}", outcome.stderr);
 }

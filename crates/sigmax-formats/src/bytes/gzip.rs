@@ -1,5 +1,6 @@
 //! gzip and deflate: decompressed into a temporary file, with a limit.
 
+use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom, Write};
 
 use flate2::Crc;
@@ -33,21 +34,60 @@ pub(crate) fn inflate(source: &Source) -> Result<(Source, u32), Error> {
     unpack(source, DeflateDecoder::new(Sequential::new(source)))
 }
 
-fn unpack(source: &Source, mut decoder: impl Read) -> Result<(Source, u32), Error> {
-    let io = |action| {
-        move |error| Error::Io {
-            file: source.file().to_owned(),
-            action,
-            source: error,
-        }
-    };
-    let limit = MAX_BYTES.min(FREE_BYTES.saturating_add(source.len().saturating_mul(MAX_RATIO)));
-    let mut file = tempfile::tempfile().map_err(io("make a temporary file to decompress"))?;
+/// Most bytes that may come out of a file of `len` bytes, all parts of it together.
+pub(crate) fn most(len: u64) -> u64 {
+    MAX_BYTES.min(FREE_BYTES.saturating_add(len.saturating_mul(MAX_RATIO)))
+}
+
+/// A temporary file that vanishes when it is closed.
+pub(crate) fn temporary(source: &Source) -> Result<File, Error> {
+    tempfile::tempfile().map_err(io(source, "make a temporary file to decompress"))
+}
+
+/// Writes the bytes of `part` to the end of `file`, inflated or as they are: how many, and their
+/// checksum. More than `limit` is an error.
+pub(crate) fn append(
+    part: &Source,
+    inflate: bool,
+    limit: u64,
+    file: &mut File,
+) -> Result<(u64, u32), Error> {
+    let bytes = Sequential::new(part);
+    if inflate {
+        pour(part, DeflateDecoder::new(bytes), limit, file)
+    } else {
+        pour(part, bytes, limit, file)
+    }
+}
+
+fn io(source: &Source, action: &'static str) -> impl Fn(io::Error) -> Error {
+    let file = source.file().to_owned();
+    move |error| Error::Io {
+        file: file.clone(),
+        action,
+        source: error,
+    }
+}
+
+fn unpack(source: &Source, decoder: impl Read) -> Result<(Source, u32), Error> {
+    let mut file = temporary(source)?;
+    let (len, crc) = pour(source, decoder, most(source.len()), &mut file)?;
+    file.seek(SeekFrom::Start(0))
+        .map_err(io(source, "decompress"))?;
+    Ok((Source::new(source.file().to_owned(), len, file), crc))
+}
+
+fn pour(
+    source: &Source,
+    mut decoder: impl Read,
+    limit: u64,
+    file: &mut File,
+) -> Result<(u64, u32), Error> {
     let mut block = vec![0; 1 << 16];
     let mut len = 0u64;
     let mut crc = Crc::new();
     loop {
-        let count = decoder.read(&mut block).map_err(io("decompress"))?;
+        let count = decoder.read(&mut block).map_err(io(source, "decompress"))?;
         if count == 0 {
             break;
         }
@@ -55,10 +95,9 @@ fn unpack(source: &Source, mut decoder: impl Read) -> Result<(Source, u32), Erro
         source.limit("the decompressed size in bytes", limit, len)?;
         crc.update(&block[..count]);
         file.write_all(&block[..count])
-            .map_err(io("write a temporary file to decompress"))?;
+            .map_err(io(source, "write a temporary file to decompress"))?;
     }
-    file.seek(SeekFrom::Start(0)).map_err(io("decompress"))?;
-    Ok((Source::new(source.file().to_owned(), len, file), crc.sum()))
+    Ok((len, crc.sum()))
 }
 
 /// A source read from start to end.

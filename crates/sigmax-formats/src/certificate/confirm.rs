@@ -18,7 +18,7 @@ use crate::error::Error;
 use crate::images::is_arranged;
 use crate::model::Model;
 use crate::model::format::Format;
-use crate::model::network::NetworkError;
+use crate::model::network::{NO_BATCH, NetworkError};
 
 /// Lines that are confirmed at a time, and their length.
 const BLOCK: usize = 256;
@@ -197,6 +197,12 @@ fn rebuild(
     if let Some(size) = &header.input_size {
         model
             .set_input_size(size)
+            .map_err(|error| lines.refuse(error.to_string()))?;
+    }
+    // They are about this reading then: the whole input, whatever its axes are.
+    if header.assumptions.iter().any(|text| text == NO_BATCH) {
+        model
+            .set_no_batch()
             .map_err(|error| lines.refuse(error.to_string()))?;
     }
     let network = match model.network() {

@@ -9,6 +9,10 @@ use crate::error::Error;
 use crate::model::layer::LayerId;
 use crate::model::skipped::Refused;
 
+/// Noted of a network whose one sample is all of the input.
+pub(crate) const NO_BATCH: &str = "the model is read without a batch axis: every axis of its input is of the one \
+                                   input that it takes";
+
 /// The network of a model file.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
@@ -137,6 +141,13 @@ impl NoNetwork {
                 reason,
             }],
         }
+    }
+}
+
+impl NoNetwork {
+    /// Whether it may be no obstacle in a reading without a batch.
+    pub(crate) fn is_about_the_batch(&self) -> bool {
+        self.blockers.iter().any(|b| b.reason.contains("batch"))
     }
 }
 

@@ -55,6 +55,8 @@ pub(crate) struct Graph {
     parsed: Arc<Parsed>,
     /// The spatial size that was set, and of which value.
     size: Option<(usize, Vec<usize>)>,
+    /// Whether somebody says that axis 0 of the input is no batch.
+    no_batch: bool,
     /// What follows from both, once [`layers`] has gone through the graph.
     known: Option<Arc<Known>>,
 }
@@ -66,21 +68,29 @@ impl Graph {
         Ok(Self {
             parsed: Arc::new(parsed),
             size: None,
+            no_batch: false,
             known: None,
         })
     }
 
     /// The files of external data: names in the model's folder, and paths.
     pub(crate) fn external(&self) -> Vec<(String, PathBuf)> {
-        let constants = self.parsed.nodes.iter().flat_map(|node| {
-            node.attributes.iter().filter_map(|(_, value)| match value {
-                Attribute::Tensor(literal) => Some(&**literal),
-                _ => None,
-            })
-        });
-        let initial = self.parsed.initializers.iter().map(|(_, literal)| literal);
-        let mut files: Vec<(String, PathBuf)> = initial
-            .chain(constants)
+        let mut graphs = vec![&*self.parsed];
+        let mut literals = Vec::new();
+        while let Some(graph) = graphs.pop() {
+            literals.extend(graph.initializers.iter().map(|(_, literal)| literal));
+            for node in &graph.nodes {
+                graphs.extend(node.bodies.iter().map(|(_, body)| body));
+                literals.extend(node.attributes.iter().filter_map(|(_, value)| match value {
+                    Attribute::Tensor(literal) => Some(&**literal),
+                    _ => None,
+                }));
+            }
+            let functions = graph.functions.values();
+            graphs.extend(functions.filter_map(|function| function.body.as_ref().ok()));
+        }
+        let mut files: Vec<(String, PathBuf)> = literals
+            .into_iter()
             .filter_map(|literal| match &literal.content {
                 Content::Float(tensor) => tensor.external(),
                 Content::Codes(codes, _) => codes.external(),
@@ -94,6 +104,11 @@ impl Graph {
         files.sort();
         files.dedup();
         files
+    }
+
+    /// Takes every axis of the input for one of the sample.
+    pub(crate) fn set_no_batch(&mut self) {
+        self.no_batch = true;
     }
 
     /// Sets the spatial size of the one graph input that has `size.len()` spatial axes.
@@ -163,5 +178,5 @@ pub(crate) fn network(source: &Source, graph: &Graph) -> Result<NetworkModel, Ne
         Some(known) => Context::with(source, parsed, known),
         None => Context::new(source, parsed, graph.size.as_ref())?,
     };
-    lower::network(context)
+    lower::network(context, graph.no_batch)
 }

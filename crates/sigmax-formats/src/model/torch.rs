@@ -13,7 +13,7 @@
 //! that overlap, and reads a tensor of stride 0 as up to 10 GiB from four bytes.
 //!
 //! Values stay unread until [`crate::Model::read_weight`]. CRCs of a zip archive are not compared:
-//! that would read all of it.
+//! that would read all of it. Where entries are deflated all of it is read, and they are.
 
 mod archive;
 mod heap;
@@ -41,9 +41,17 @@ const PROTOCOL: i128 = 1001;
 const SAVE_AGAIN: &str =
     "load it in PyTorch and save the weights alone: torch.save(model.state_dict(), \"weights.pt\")";
 
-/// The tensors of a zip archive.
-pub(crate) fn read_zip(source: &Source) -> Result<StateDict, Error> {
+/// The tensors of a zip archive, and the source that they are in where that is another one: entries that
+/// are deflated are decompressed into a temporary file.
+pub(crate) fn read_zip(source: &Source) -> Result<(StateDict, Option<Source>), Error> {
     let archive = Archive::read(source)?;
+    match archive.unpacked(source)? {
+        None => Ok((entries(source, &archive)?, None)),
+        Some((plain, archive)) => Ok((entries(&plain, &archive)?, Some(plain))),
+    }
+}
+
+fn entries(source: &Source, archive: &Archive) -> Result<StateDict, Error> {
     let root = archive
         .root()
         .ok_or_else(|| unknown(source, archive.description()))?;
@@ -59,15 +67,7 @@ pub(crate) fn read_zip(source: &Source) -> Result<StateDict, Error> {
     let pickle = archive.required(source, &format!("{root}data.pkl"))?;
     let mut cursor = Cursor::new(source, pickle)?;
     let (heap, top) = pickle::read(&mut cursor)?;
-    walk::state_dict(
-        source,
-        &heap,
-        top,
-        &Storages::Zip {
-            archive: &archive,
-            root,
-        },
-    )
+    walk::state_dict(source, &heap, top, &Storages::Zip { archive, root })
 }
 
 /// The tensors of a legacy file: five pickles, then the storages.

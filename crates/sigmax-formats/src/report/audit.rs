@@ -35,6 +35,8 @@ pub struct Request {
     pub geometry_file: Option<String>,
     /// Patterns of the layers to audit; none: all.
     pub only: Vec<String>,
+    /// Patterns of the layers to leave out of these.
+    pub exclude: Vec<String>,
     /// The largest norm allowed, where there is a gate; a decimal number, as it is printed.
     pub max_norm: Option<f64>,
     /// The largest Lipschitz constant of the network allowed, where there is a gate; likewise.
@@ -51,9 +53,31 @@ impl Default for Request {
             input_size: None,
             geometry_file: None,
             only: Vec::new(),
+            exclude: Vec::new(),
             max_norm: None,
             max_lipschitz: None,
             budget: None,
+        }
+    }
+}
+
+/// A layer, or what may be one, that was left out by name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Excluded {
+    /// The node or tensor.
+    pub name: String,
+    /// Its operator or kind.
+    pub kind: String,
+}
+
+impl Excluded {
+    /// A layer of this name and operator.
+    #[must_use]
+    pub fn new(name: &str, kind: &str) -> Self {
+        Self {
+            name: name.to_owned(),
+            kind: kind.to_owned(),
         }
     }
 }
@@ -108,13 +132,15 @@ pub struct Report {
     pub rows: Vec<Row>,
     /// What the reader passed over, and what it refused.
     pub skipped: Skipped,
+    /// What was left out by name ([`Request::exclude`]): no gate on layers is about it.
+    pub excluded: Vec<Excluded>,
     /// The network as a whole, where it was looked at.
     pub network: Option<NetworkReport>,
     /// Seconds in all.
     pub seconds: f64,
 }
 
-/// The answer to "is every layer's norm at most `max_norm`?".
+/// The answer to "is every layer's norm at most `max_norm`?", of all layers that were not left out by name.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Gate {
     /// The largest norm allowed.
@@ -123,10 +149,12 @@ pub struct Gate {
     pub exceeded: Vec<String>,
     /// Layers about which nothing is proved.
     pub unproved: Vec<String>,
+    /// Layers that were left out by name: this is not about them.
+    pub excluded: Vec<String>,
 }
 
 impl Gate {
-    /// Whether every layer is proved to be within the limit.
+    /// Whether every layer that was not left out is proved to be within the limit.
     #[must_use]
     pub fn passed(&self) -> bool {
         self.exceeded.is_empty() && self.unproved.is_empty()
@@ -175,6 +203,7 @@ impl Report {
             max_norm,
             exceeded,
             unproved: self.refused().into_iter().map(|(r, _)| r.name).collect(),
+            excluded: self.excluded.iter().map(|e| e.name.clone()).collect(),
         })
     }
 }

@@ -70,6 +70,7 @@ fn report(model: &Model) -> Report {
         },
         rows,
         skipped: model.skipped.clone(),
+        excluded: Vec::new(),
         network: None,
         seconds: 1.0,
     }

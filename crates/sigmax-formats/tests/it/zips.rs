@@ -3,7 +3,7 @@
 use sigmax_formats::Model;
 
 use crate::build::{Zip, dict, floats, pickle, tensor, zip};
-use crate::inspect::{fails, values};
+use crate::inspect::{error, fails, survives, values};
 
 fn net() -> Zip {
     let pickle = pickle(&dict(&[("w", tensor(2, 0, &[1, 2], &[2, 1]))]));
@@ -34,12 +34,104 @@ fn what_is_read() {
 }
 
 #[test]
-fn compressed_or_encrypted_entries() {
+fn entries_that_are_deflated() {
+    for wide in [false, true] {
+        let bytes = Zip {
+            method: 8,
+            wide,
+            ..net()
+        }
+        .bytes();
+        let model = Model::from_bytes("input", bytes).unwrap();
+        assert_eq!(values(&model, "w"), [1.0, -2.0]);
+    }
+}
+
+#[test]
+fn entries_that_are_encrypted_or_packed_by_other_methods() {
+    let method = |method| Zip { method, ..net() }.bytes();
     fails(
-        Zip { method: 8, ..net() }.bytes(),
-        &["\"data.pkl\" at offset 0 is compressed", "zip -0"],
+        method(14),
+        &[
+            "\"data.pkl\" at offset 0 is compressed by zip's method 14",
+            "zip -0",
+        ],
     );
-    fails(Zip { flags: 1, ..net() }.bytes(), &["encrypted"]);
+    for method in [0, 8] {
+        let entries = Zip {
+            flags: 1,
+            method,
+            ..net()
+        };
+        fails(entries.bytes(), &["\"data.pkl\" at offset 0 is encrypted"]);
+    }
+}
+
+/// Where the local header of the entry of that place begins.
+fn header(bytes: &[u8], place: usize) -> usize {
+    let starts = bytes.windows(4).enumerate();
+    let mut starts = starts.filter(|(_, window)| window == b"PK\x03\x04");
+    starts.nth(place).unwrap().0
+}
+
+#[test]
+fn deflated_entries_that_are_damaged() {
+    let whole = Zip { method: 8, ..net() }.bytes();
+    // 30 bytes of header, "data/0" and five bytes of padding.
+    let data = header(&whole, 1) + 30 + 6 + 5;
+    for (at, flip) in [(data, 0x06), (data + 1, 0x40), (data + 2, 0x10)] {
+        let mut bytes = whole.clone();
+        bytes[at] ^= flip;
+        fails(bytes, &["the zip entry \"data/0\""]);
+    }
+    // What the directory says: the checksum, then the sizes, of the second entry.
+    let line = whole.windows(4).rposition(|w| w == b"PK\x01\x02").unwrap();
+    let mut checksum = whole.clone();
+    checksum[line + 16] ^= 1;
+    fails(checksum, &["\"data/0\" has 8 bytes with checksum"]);
+    let mut short = whole.clone();
+    short[line + 24] = 7;
+    fails(
+        short,
+        &["\"data/0\" is longer than the 7 bytes that the directory states"],
+    );
+    let mut long = whole.clone();
+    long[line + 24] = 9;
+    fails(long, &["\"data/0\" has 8 bytes", "expected 9"]);
+    let mut huge = whole;
+    huge[line + 27] = 0x7f;
+    fails(huge, &["the decompressed size in bytes is 213", "limit"]);
+}
+
+#[test]
+fn many_small_bombs_are_one_large_one() {
+    let zeros = vec![0; 12 << 20];
+    let names: Vec<String> = (0..3).map(|i| format!("data/{i}")).collect();
+    let entries: Vec<(&str, &[u8])> = names.iter().map(|n| (n.as_str(), &zeros[..])).collect();
+    let bombs = Zip {
+        method: 8,
+        ..Zip::new(&entries)
+    };
+    fails(
+        bombs.bytes(),
+        &["the decompressed size in bytes is 37748736", "limit"],
+    );
+}
+
+#[test]
+fn deflated_archives_cut_or_changed_at_any_byte() {
+    let whole = Zip { method: 8, ..net() }.bytes();
+    for length in 0..whole.len() {
+        let text = error(whole[..length].to_vec());
+        assert!(text.starts_with("input: "), "{length}: {text}");
+    }
+    for at in 0..whole.len() {
+        for flip in [0x01, 0x80, 0xff] {
+            let mut bytes = whole.clone();
+            bytes[at] ^= flip;
+            survives(bytes);
+        }
+    }
 }
 
 #[test]

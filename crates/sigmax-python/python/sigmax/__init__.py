@@ -55,6 +55,7 @@ def audit(
     budget: float | None = None,
     threads: int | None = None,
     only: Sequence[str] = (),
+    exclude: Sequence[str] = (),
     network: bool = True,
     input_size: Sequence[int] | None = None,
     layers: _Path | None = None,
@@ -70,6 +71,8 @@ def audit(
         budget: seconds for the whole run; what is not finished then is proved, only wider.
         threads: how many to use; all cores by default.
         only: names or patterns of the layers to audit.
+        exclude: names or patterns of layers to leave out of these, a mask for instance; the network has them
+            all the same.
         network: whether the network as a whole is looked at.
         input_size: for ONNX files, the spatial size of the input where the file leaves it open.
         layers: for files without a graph, a TOML file that states strides, groups and so on.
@@ -86,6 +89,7 @@ def audit(
         "budget": budget,
         "threads": threads,
         "only": list(only),
+        "exclude": list(exclude),
         "network": network,
     }
     found = core_model(model, example, input_size=input_size, layers=layers)

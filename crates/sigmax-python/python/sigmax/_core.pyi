@@ -203,6 +203,7 @@ def audit(
     budget: float | None = None,
     threads: int | None = None,
     only: Sequence[str] = (),
+    exclude: Sequence[str] = (),
     max_norm: float | None = None,
     max_lipschitz: float | None = None,
     network: bool = True,

@@ -1,4 +1,4 @@
-//! [`Attribute`]: what a node's attributes say, and what its subgraphs hold.
+//! [`Attribute`]: what a node's attributes say.
 
 use std::ops::Range;
 
@@ -8,7 +8,9 @@ use crate::error::Error;
 
 use super::limits;
 use super::literal::{Literal, literal};
-use super::state::{State, integers, once, own_domain};
+use super::parsed::Parsed;
+use super::proto::body;
+use super::state::{State, integers, once};
 
 /// The value of an attribute.
 #[derive(Clone, Debug)]
@@ -22,14 +24,6 @@ pub(super) enum Attribute {
     Ints(Vec<i64>),
     /// Of another kind, or too long to be one of those that are looked at.
     Other,
-}
-
-/// A node of a subgraph or function that may be a layer.
-#[derive(Clone, Debug)]
-pub(super) struct Inner {
-    pub(super) name: String,
-    pub(super) op: String,
-    pub(super) domain: String,
 }
 
 /// Operators with weights, those that are audited and those that are not.
@@ -63,16 +57,19 @@ struct Fields {
     many: bool,
     graph: bool,
     other: bool,
+    /// Whether it stands for an attribute of a function that it is in.
+    reference: bool,
 }
 
-/// Reads the AttributeProto at `range`; nodes of its graphs that may be layers go to `inner`.
+/// Reads the AttributeProto at `range`; its graphs go to `bodies`, each with the name of the attribute.
 pub(super) fn attribute(
     state: &mut State<'_>,
     cursor: &mut Cursor<'_>,
     range: Range<u64>,
-    inner: &mut Vec<Inner>,
+    bodies: &mut Vec<(String, Parsed)>,
 ) -> Result<(String, Attribute), Error> {
     let mut name = String::new();
+    let mut graphs = Vec::new();
     let mut fields = Fields::default();
     cursor.message(range.clone(), |cursor, number, payload| {
         match (number, payload) {
@@ -83,7 +80,7 @@ pub(super) fn attribute(
             (5, Payload::Bytes(range)) => once(cursor, &mut fields.tensor, range)?,
             (6 | 11, Payload::Bytes(range)) => {
                 fields.graph = true;
-                inner_graph(state, cursor, range, 1, inner)?;
+                graphs.push(body(state, cursor, range)?);
             }
             (7, Payload::Bytes(range)) => fields.floats += (range.end - range.start) / 4,
             (7, _) => fields.floats += 1,
@@ -92,11 +89,20 @@ pub(super) fn attribute(
                 fields.many |= !all;
             }
             (20, Payload::Varint(kind)) => fields.kind = kind,
-            (9 | 10 | 14 | 15 | 21 | 22 | 23, _) => fields.other = true,
+            (21, _) => (fields.other, fields.reference) = (true, true),
+            (9 | 10 | 14 | 15 | 22 | 23, _) => fields.other = true,
             _ => {}
         }
         Ok(())
     })?;
+    let several = graphs.len() > 1;
+    for (place, graph) in graphs.into_iter().enumerate() {
+        let title = match several {
+            true => format!("{name}.{place}"),
+            false => name.clone(),
+        };
+        bodies.push((title, graph));
+    }
     let value = value(state, cursor, range, fields)?;
     Ok((name, value))
 }
@@ -108,6 +114,9 @@ fn value(
     range: Range<u64>,
     fields: Fields,
 ) -> Result<Attribute, Error> {
+    if fields.reference {
+        return Ok(Attribute::Other);
+    }
     let kind = match fields.kind {
         0 if fields.float.is_some() => 1,
         0 if fields.int.is_some() => 2,
@@ -137,63 +146,4 @@ fn value(
         (7, ..) => Attribute::Ints(fields.ints),
         _ => Attribute::Other,
     })
-}
-
-/// Collects the nodes that may be layers from the GraphProto at `range`.
-fn inner_graph(
-    state: &mut State<'_>,
-    cursor: &mut Cursor<'_>,
-    range: Range<u64>,
-    depth: usize,
-    inner: &mut Vec<Inner>,
-) -> Result<(), Error> {
-    if depth > limits::DEPTH {
-        return Err(state.source.malformed(
-            range.start,
-            format!("subgraphs are nested more than {} deep", limits::DEPTH),
-        ));
-    }
-    cursor.message(range, |cursor, number, payload| match (number, payload) {
-        (1, Payload::Bytes(range)) => inner_node(state, cursor, range, depth, inner),
-        _ => Ok(()),
-    })
-}
-
-/// The same for a NodeProto.
-pub(super) fn inner_node(
-    state: &mut State<'_>,
-    cursor: &mut Cursor<'_>,
-    range: Range<u64>,
-    depth: usize,
-    inner: &mut Vec<Inner>,
-) -> Result<(), Error> {
-    let (mut name, mut op, mut domain) = (String::new(), String::new(), String::new());
-    state.part()?;
-    cursor.message(range, |cursor, number, payload| {
-        match (number, payload) {
-            (2, Payload::Bytes(range)) if name.is_empty() => {
-                name = cursor.text(range, limits::NAME)?;
-            }
-            (3, Payload::Bytes(range)) if range.end > range.start => {
-                name = cursor.text(range, limits::NAME)?;
-            }
-            (4, Payload::Bytes(range)) => op = cursor.text(range, limits::NAME)?,
-            (5, Payload::Bytes(range)) => {
-                cursor.message(range, |cursor, number, payload| match (number, payload) {
-                    (6 | 11, Payload::Bytes(range)) => {
-                        inner_graph(state, cursor, range, depth + 1, inner)
-                    }
-                    _ => Ok(()),
-                })?;
-            }
-            (7, Payload::Bytes(range)) => domain = own_domain(cursor.text(range, limits::NAME)?),
-            _ => {}
-        }
-        Ok(())
-    })?;
-    // A node of another domain may call a function that holds a layer.
-    if !domain.is_empty() || LAYERS.contains(&op.as_str()) {
-        inner.push(Inner { name, op, domain });
-    }
-    Ok(())
 }

@@ -9,8 +9,8 @@ use crate::model::tensor::Tensor;
 use super::integers::{Integers, Open, Whole};
 use super::literal::{Content, Literal};
 use super::order::Links;
-use super::parsed::{Node, Parsed};
-use super::size::{self, Dims};
+use super::parsed::{Functions, Node, Parsed};
+use super::size::{self, Dims, Size};
 
 /// What is known about a value.
 #[derive(Clone, Debug, Default)]
@@ -54,6 +54,8 @@ pub(super) struct Known {
 pub(super) struct Context<'a> {
     pub(super) source: &'a Source,
     pub(super) parsed: &'a Parsed,
+    /// Of the model, also for what is known of a subgraph.
+    pub(super) functions: &'a Functions,
     pub(super) links: Arc<Links>,
     pub(super) facts: Vec<Fact>,
 }
@@ -64,8 +66,20 @@ impl<'a> Context<'a> {
         Self {
             source,
             parsed,
+            functions: &parsed.functions,
             links: known.links.clone(),
             facts: known.facts.clone(),
+        }
+    }
+
+    /// The same once more.
+    pub(super) fn again(&self) -> Self {
+        Self {
+            source: self.source,
+            parsed: self.parsed,
+            functions: self.functions,
+            links: self.links.clone(),
+            facts: self.facts.clone(),
         }
     }
 
@@ -130,9 +144,8 @@ impl<'a> Context<'a> {
     }
 
     pub(super) fn is_function(&self, node: &Node) -> bool {
-        !self.parsed.functions.is_empty()
+        !self.functions.is_empty()
             && self
-                .parsed
                 .functions
                 .contains_key(&(node.domain.clone(), node.op.clone()))
     }
@@ -178,6 +191,27 @@ impl Fact {
     /// Whether a value does not depend on the data.
     pub(super) fn is_constant(&self) -> bool {
         self.integers.is_some() || !matches!(self.constant, Constant::No)
+    }
+
+    /// What is known of a value inside a subgraph or a function that it is carried into. Nothing of it
+    /// refers to values by their number, which are others there.
+    pub(super) fn carried(&self) -> Self {
+        let known = |&size: &Size| match size {
+            Size::Batch(_) => Size::Unknown,
+            other => other,
+        };
+        let dims = self.dims.as_ref();
+        let mut fact = Self {
+            dims: dims.map(|dims| dims.iter().map(known).collect()),
+            ..Self::default()
+        };
+        // Whoever may replace it need not have the values that are known.
+        if self.replaceable.is_none() {
+            fact.integers = self.integers.clone().filter(|n| n.known().is_some());
+            fact.constant = self.constant.clone();
+            fact.codes = self.codes.clone();
+        }
+        fact
     }
 
     /// The fact about a constant tensor.

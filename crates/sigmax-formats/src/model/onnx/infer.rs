@@ -28,6 +28,7 @@ impl<'a> Context<'a> {
         let mut context = Self {
             source,
             parsed,
+            functions: &parsed.functions,
             links: Arc::new(link(source, parsed)?),
             facts: vec![Fact::default(); parsed.names.len()],
         };
@@ -47,22 +48,60 @@ impl<'a> Context<'a> {
                 *axis = Size::Known(n);
             }
         }
+        context.follow();
+        Ok(context)
+    }
+
+    /// The same for a subgraph or a function, with what is known of values from outside. Of its other
+    /// inputs nothing is known.
+    pub(super) fn inside(
+        &self,
+        body: &'a Parsed,
+        known: Vec<(usize, Fact)>,
+    ) -> Result<Self, Error> {
+        let mut context = Self {
+            source: self.source,
+            parsed: body,
+            functions: self.functions,
+            links: Arc::new(link(self.source, body)?),
+            facts: vec![Fact::default(); body.names.len()],
+        };
+        if let Some(twice) = context
+            .links
+            .producers
+            .iter()
+            .position(|producer| *producer == Producer::Replaceable)
+        {
+            return Err(self.source.bad_tensor(
+                &body.names[twice],
+                "it is an input of a subgraph and initialised in it",
+            ));
+        }
+        for (value, fact) in known {
+            context.facts[value] = fact;
+        }
+        context.follow();
+        Ok(context)
+    }
+
+    /// Facts about initializers, then about what nodes make.
+    fn follow(&mut self) {
+        let parsed = self.parsed;
         for (value, literal) in &parsed.initializers {
-            context.initial(*value, literal);
+            self.initial(*value, literal);
         }
         for &value in &parsed.sparse {
-            context.facts[value].constant =
+            self.facts[value].constant =
                 Constant::Opaque("is a sparse initializer, which is not read".into());
         }
-        for step in 0..context.links.order.len() {
-            let index = context.links.order[step];
-            let facts = context.evaluate(index);
+        for step in 0..self.links.order.len() {
+            let index = self.links.order[step];
+            let facts = self.evaluate(index);
             for (&output, fact) in parsed.nodes[index].outputs.iter().zip(facts) {
                 let Some(output) = output else { continue };
-                context.facts[output] = fact;
+                self.facts[output] = fact;
             }
         }
-        Ok(context)
     }
 
     /// The fact about an initializer. Where that is a graph input too, a caller may replace it by
@@ -111,6 +150,14 @@ impl<'a> Context<'a> {
             first.constant = Constant::Opaque(open.text(self.parsed).into());
             return facts;
         }
+        if own
+            && node.op == "CastLike"
+            && let Some(first) = facts.first_mut()
+            && let Some(zero) = self.zero(node)
+        {
+            *first = zero;
+            return facts;
+        }
         let inputs = || {
             node.inputs
                 .iter()
@@ -149,6 +196,24 @@ impl<'a> Context<'a> {
             }
         }
         facts
+    }
+
+    /// The output of a CastLike of the constant 0: 0 in every type, whatever that of the second input is.
+    fn zero(&self, node: &Node) -> Option<Fact> {
+        let data = self.input(node, 0)?;
+        let Constant::Float(tensor, steps) = &data.constant else {
+            return None;
+        };
+        let plain = data.replaceable.is_none() && tensor.expression().is_none();
+        if !plain || tensor.shape().iter().any(|&n| n != 1) {
+            return None;
+        }
+        let values = tensor.read(self.source).ok()?;
+        (values[..].first()?.to_bits() == 0).then(|| Fact {
+            dims: Some(size::dims(tensor.shape())),
+            constant: Constant::Float(tensor.clone(), *steps),
+            ..Fact::default()
+        })
     }
 
     /// The output of a node all of whose inputs are constant, where it only moves or casts them.

@@ -1,5 +1,7 @@
 //! Which nodes are layers, and which may be but cannot be audited.
 
+use std::collections::HashMap;
+
 use crate::bytes::source::Source;
 use crate::error::Error;
 use crate::model::layer::{GeometrySource, LayerId, LayerSpec};
@@ -9,34 +11,257 @@ use crate::model::weight::Stored;
 
 use super::draft::{Draft, NoLayer};
 use super::facts::{Constant, Context, Fact};
-use super::order::{label, node_error};
+use super::order::{Producer, label, node_error};
 use super::parsed::{Node, Parsed};
 use super::{conv, dense, limits};
 
+/// Said of layers that the network does not follow.
+const INSIDE: &str = "it is inside a subgraph or a function of the graph, where the network is not followed: what \
+                      is stated is about the layer, however often it runs";
+/// What a function that is not followed may hide.
+const INLINE: &str = "inline the functions with onnx.inliner first";
+
 /// The layers and the rest.
 pub(super) fn layers(context: &Context<'_>) -> Result<(Vec<LayerSpec>, Skipped), Error> {
-    let (source, parsed) = (context.source, context.parsed);
-    let (mut layers, mut skipped, mut names) = (Vec::new(), Skipped::default(), Names::default());
-    let mut work = 0;
-    for (index, node) in parsed.nodes.iter().enumerate() {
-        let label = label(parsed, index);
-        refuse_inner(parsed, node, &label, &mut skipped);
-        let kind = if node.domain.is_empty() {
-            node.op.clone()
-        } else {
-            format!("{}::{}", node.domain, node.op)
-        };
-        match draft(context, node) {
-            Ok(mut draft) => match checked(source, &mut draft, &mut work) {
-                Ok(()) => layers.push(finish(LayerId(index), node, names.unique(&label), draft)),
-                Err(reason) => skipped.refuse(label, kind, reason),
-            },
-            Err(NoLayer::Other) => skipped.other(kind, label),
-            Err(NoLayer::Refuse(reason)) => skipped.refuse(label, kind, reason),
-            Err(NoLayer::Fail(reason)) => return Err(node_error(source, node, &label, reason)),
+    let mut found = Found {
+        source: context.source,
+        next: context.parsed.nodes.len(),
+        layers: Vec::new(),
+        skipped: Skipped::default(),
+        names: Names::default(),
+        work: 0,
+        visited: 0,
+    };
+    found.graph(context, None, None)?;
+    Ok((found.layers, found.skipped))
+}
+
+/// What is found in a graph and in those inside of it.
+struct Found<'a> {
+    source: &'a Source,
+    layers: Vec<LayerSpec>,
+    skipped: Skipped,
+    names: Names,
+    /// The number of the next layer inside.
+    next: usize,
+    /// Operations that computed weights take.
+    work: u64,
+    /// Nodes and values of graphs inside, each as often as it is reached, and more for long paths.
+    visited: u64,
+}
+
+/// A graph that is inside another one.
+#[derive(Clone, Copy, Debug)]
+struct Place<'p> {
+    /// The nodes around it, each followed by `/`.
+    path: &'p str,
+    depth: usize,
+    /// Whether a value in it may be a constant without anybody knowing: what a loop carries, or what a
+    /// caller may replace.
+    blind: bool,
+}
+
+/// The values that a graph inside another one may use.
+struct Scope<'s> {
+    facts: HashMap<&'s str, &'s Fact>,
+    around: Option<&'s Scope<'s>>,
+}
+
+impl<'s> Scope<'s> {
+    fn new(context: &'s Context<'_>, around: Option<&'s Scope<'s>>) -> Self {
+        let names = context.parsed.names.iter().map(String::as_str);
+        let here = names.zip(&context.facts).zip(&context.links.producers);
+        // A name that is only mentioned, as an output or with a shape, is one of a graph around.
+        let made = here.filter(|(_, producer)| **producer != Producer::Nobody);
+        Self {
+            facts: made.map(|(fact, _)| fact).collect(),
+            around,
         }
     }
-    Ok((layers, skipped))
+
+    fn find(&self, name: &str) -> Option<&'s Fact> {
+        let here = self.facts.get(name).copied();
+        here.or_else(|| self.around?.find(name))
+    }
+}
+
+impl<'a> Found<'a> {
+    /// The nodes of a graph. Outside of others, what is no valid ONNX is an error of the file.
+    fn graph(
+        &mut self,
+        context: &Context<'a>,
+        place: Option<Place<'_>>,
+        around: Option<&Scope<'_>>,
+    ) -> Result<(), Error> {
+        let parsed = context.parsed;
+        let holds = parsed.nodes.iter().any(|node| !node.bodies.is_empty());
+        let scope = holds.then(|| Scope::new(context, around));
+        for (index, node) in parsed.nodes.iter().enumerate() {
+            let own = label(parsed, index);
+            let path = place.map_or("", |place| place.path);
+            let title = format!("{path}{own}");
+            let kind = match node.domain.as_str() {
+                "" => node.op.clone(),
+                domain => format!("{domain}::{}", node.op),
+            };
+            if let Some(scope) = &scope {
+                for (attribute, body) in &node.bodies {
+                    // Only what If chooses between sees nothing but values from outside.
+                    let blind = node.op != "If" || !node.domain.is_empty();
+                    let inner = format!("{title}/{attribute}/");
+                    let result = self.body(context, body, scope, (&inner, place, blind));
+                    if let Err(reason) = result {
+                        self.skipped
+                            .refuse(inner.trim_end_matches('/'), &kind, reason);
+                    }
+                }
+            }
+            if context.is_function(node) {
+                match self.call(context, node, (&title, place)) {
+                    Ok(()) if place.is_none() => self.skipped.other(kind, title),
+                    Ok(()) => {}
+                    Err(reason) => self.skipped.refuse(title, kind, reason),
+                }
+                continue;
+            }
+            let refusal = match (draft(context, node), place) {
+                (Ok(mut draft), _) => match checked(self.source, &mut draft, &mut self.work) {
+                    Ok(()) => {
+                        let mut id = LayerId(index);
+                        if place.is_some() {
+                            id = LayerId(self.next);
+                            self.next += 1;
+                            draft.notes.push(INSIDE.to_owned());
+                        }
+                        let name = self.names.unique(&title);
+                        self.layers.push(finish(id, node, name, draft));
+                        continue;
+                    }
+                    Err(reason) => reason,
+                },
+                (Err(NoLayer::Other), None) => {
+                    self.skipped.other(kind, title);
+                    continue;
+                }
+                (Err(NoLayer::Other), Some(place)) => {
+                    if !place.blind || !node.may_be_a_layer() {
+                        continue;
+                    }
+                    "it is inside a subgraph, and whether one of its inputs is a constant weight there is \
+                     not known"
+                        .to_owned()
+                }
+                (Err(NoLayer::Refuse(reason)), _) | (Err(NoLayer::Fail(reason)), Some(_)) => reason,
+                (Err(NoLayer::Fail(reason)), None) => {
+                    return Err(node_error(self.source, node, &title, reason));
+                }
+            };
+            self.skipped.refuse(title, kind, refusal);
+        }
+        Ok(())
+    }
+
+    /// The nodes of a subgraph, or why they are not followed.
+    fn body(
+        &mut self,
+        context: &Context<'a>,
+        body: &'a Parsed,
+        scope: &Scope<'_>,
+        (path, place, blind): (&str, Option<Place<'_>>, bool),
+    ) -> Result<(), String> {
+        let depth = self.enter(body, path, place)?;
+        let mut blind = blind || place.is_some_and(|place| place.blind);
+        let mut known = Vec::new();
+        for &value in &body.captured {
+            match scope.find(&body.names[value]) {
+                Some(fact) => {
+                    blind |= fact.replaceable.is_some();
+                    known.push((value, fact.carried()));
+                }
+                None => blind = true,
+            }
+        }
+        let inside = context.inside(body, known).map_err(|e| e.to_string())?;
+        let place = Place { path, depth, blind };
+        self.graph(&inside, Some(place), Some(scope))
+            .map_err(|error| error.to_string())
+    }
+
+    /// The nodes of the function that a node calls, or why they are not followed.
+    fn call(
+        &mut self,
+        context: &Context<'a>,
+        node: &Node,
+        (title, place): (&str, Option<Place<'_>>),
+    ) -> Result<(), String> {
+        let key = (node.domain.clone(), node.op.clone());
+        let Some(function) = context.functions.get(&key) else {
+            return Err("it calls a function that the model does not have".to_owned());
+        };
+        let wrong = |why: &str| {
+            format!("it calls a function of the model, which is not followed: {why}; {INLINE}")
+        };
+        let body = match &function.body {
+            Ok(body) => body,
+            Err(_) if !function.holds => return Ok(()),
+            Err(why) => return Err(wrong(why)),
+        };
+        let path = format!("{title}/");
+        let depth = self.enter(body, &path, place).map_err(|why| wrong(&why))?;
+        let mut blind = place.is_some_and(|place| place.blind) || !body.captured.is_empty();
+        if node.inputs.len() > body.inputs.len() {
+            return Err(wrong("it is called with more inputs than it has"));
+        }
+        let mut known = Vec::new();
+        for (place, input) in body.inputs.iter().enumerate() {
+            let Some(fact) = context.input(node, place) else {
+                blind = true;
+                continue;
+            };
+            blind |= fact.replaceable.is_some();
+            known.push((input.value, fact.carried()));
+        }
+        let inside = context
+            .inside(body, known)
+            .map_err(|error| wrong(&error.to_string()))?;
+        let place = Place {
+            path: &path,
+            depth,
+            blind,
+        };
+        self.graph(&inside, Some(place), None)
+            .map_err(|error| wrong(&error.to_string()))
+    }
+
+    /// How deep a graph inside another one is, if it may be entered.
+    fn enter(
+        &mut self,
+        body: &Parsed,
+        path: &str,
+        place: Option<Place<'_>>,
+    ) -> Result<usize, String> {
+        let depth = place.map_or(0, |place| place.depth) + 1;
+        if depth > limits::DEPTH {
+            return Err(format!(
+                "subgraphs and functions are more than {} deep inside one another",
+                limits::DEPTH
+            ));
+        }
+        // Every node may be named with all of the path.
+        let each = 1 + path.len() as u64 / 64;
+        let cost = (body.nodes.len() as u64 + 1).saturating_mul(each);
+        self.visited = self
+            .visited
+            .saturating_add(cost)
+            .saturating_add(body.names.len() as u64);
+        if self.visited > limits::INSIDE {
+            return Err(format!(
+                "subgraphs and functions, each as often as it is used, have more than {} nodes and values",
+                limits::INSIDE
+            ));
+        }
+        Ok(depth)
+    }
 }
 
 /// Whether a weight that is computed can be, which is told before it is counted among the layers.
@@ -93,19 +318,8 @@ fn finish(id: LayerId, node: &Node, name: String, draft: Draft) -> LayerSpec {
 
 /// The layer of a node.
 pub(super) fn draft(context: &Context<'_>, node: &Node) -> Result<Draft, NoLayer> {
-    let function = context
-        .parsed
-        .functions
-        .get(&(node.domain.clone(), node.op.clone()));
-    match function {
-        Some(true) => {
-            return refuse(
-                "it calls a function of the model, which is not followed; inline the functions \
-                 with onnx.inliner first",
-            );
-        }
-        Some(false) => return Err(NoLayer::Other),
-        None => {}
+    if context.is_function(node) {
+        return refuse(format!("it calls a function of the model; {INLINE}"));
     }
     if !node.domain.is_empty() {
         return foreign(context, node);
@@ -172,24 +386,6 @@ fn has_weight(context: &Context<'_>, node: &Node, rank: usize) -> bool {
         Constant::No => false,
     };
     (0..node.inputs.len()).any(|place| context.input(node, place).is_some_and(weight))
-}
-
-/// Refuses the layers in the subgraphs of a node.
-fn refuse_inner(parsed: &Parsed, node: &Node, label: &str, skipped: &mut Skipped) {
-    for inner in &node.inner {
-        let key = (inner.domain.clone(), inner.op.clone());
-        if !inner.domain.is_empty() && parsed.functions.get(&key) != Some(&true) {
-            continue;
-        }
-        skipped.refuse(
-            format!("{label}/{}", inner.name),
-            inner.op.clone(),
-            format!(
-                "it is inside a subgraph of node {label:?} ({}), which is not followed",
-                node.op
-            ),
-        );
-    }
 }
 
 fn refuse(reason: impl Into<String>) -> Result<Draft, NoLayer> {

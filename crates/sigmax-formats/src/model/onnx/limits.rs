@@ -17,6 +17,8 @@ pub(super) const RANK: usize = 16;
 pub(super) const INTEGERS: usize = 64;
 /// Deepest nesting of subgraphs.
 pub(super) const DEPTH: usize = 32;
+/// Most nodes and values of subgraphs and functions, each counted as often as it is used.
+pub(super) const INSIDE: u64 = 1 << 20;
 /// Most Reshape, Transpose and Cast nodes between a constant and the layer it is the weight of.
 pub(super) const CHAIN: u8 = 32;
 /// Most operations that all weights together take which are computed.

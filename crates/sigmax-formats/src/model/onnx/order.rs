@@ -102,6 +102,9 @@ fn producers(source: &Source, parsed: &Parsed) -> Result<Vec<Producer>, Error> {
             _ => return Err(source.bad_tensor(&parsed.names[value], "it is initialised twice")),
         };
     }
+    for &value in &parsed.captured {
+        producers[value] = Producer::Input;
+    }
     for (index, node) in parsed.nodes.iter().enumerate() {
         for &output in node.outputs.iter().flatten() {
             if producers[output] != Producer::Nobody {

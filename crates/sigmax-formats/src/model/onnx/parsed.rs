@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use super::attribute::{Attribute, Inner};
+use super::attribute::{Attribute, LAYERS};
 use super::limits;
 use super::literal::Literal;
 
@@ -17,8 +17,8 @@ pub(super) struct Node {
     pub(super) inputs: Vec<Option<usize>>,
     pub(super) outputs: Vec<Option<usize>>,
     pub(super) attributes: Vec<(String, Attribute)>,
-    /// Nodes of its subgraphs that may be layers.
-    pub(super) inner: Vec<Inner>,
+    /// Its subgraphs, each with the name of the attribute that holds it.
+    pub(super) bodies: Vec<(String, Parsed)>,
 }
 
 /// A declared value: a graph input, or a shape in `value_info`.
@@ -31,8 +31,20 @@ pub(super) struct Declared {
     pub(super) element: u64,
 }
 
-/// A model file without its weights.
-#[derive(Debug, Default)]
+/// Model-local functions by domain and name.
+pub(super) type Functions = HashMap<(String, String), Function>;
+
+/// A model-local function.
+#[derive(Clone, Debug)]
+pub(super) struct Function {
+    /// What it computes from its inputs, or why that is not followed.
+    pub(super) body: Result<Parsed, &'static str>,
+    /// Whether a layer may be inside.
+    pub(super) holds: bool,
+}
+
+/// A model file, a subgraph or a function without its weights.
+#[derive(Clone, Debug, Default)]
 pub(super) struct Parsed {
     pub(super) ir_version: u64,
     pub(super) opset: u64,
@@ -45,11 +57,47 @@ pub(super) struct Parsed {
     pub(super) outputs: Vec<usize>,
     /// What is stated about outputs and values between the nodes; see [`super::facts`].
     pub(super) declared: Vec<Declared>,
-    /// Model-local functions by domain and name, with whether a layer may be inside.
-    pub(super) functions: HashMap<(String, String), bool>,
+    /// Values of the graphs around a subgraph that its nodes use.
+    pub(super) captured: Vec<usize>,
+    /// The functions of a model; none of a subgraph.
+    pub(super) functions: Functions,
+}
+
+impl Parsed {
+    /// Notes what the nodes use and nobody in this graph makes.
+    pub(super) fn capture(&mut self) {
+        let mut made = vec![false; self.names.len()];
+        let inputs = self.inputs.iter().map(|input| input.value);
+        let initial = self.initializers.iter().map(|(value, _)| *value);
+        let outputs = self.nodes.iter().flat_map(|node| node.outputs.iter());
+        inputs
+            .chain(initial)
+            .chain(self.sparse.iter().copied())
+            .chain(outputs.flatten().copied())
+            .for_each(|value| made[value] = true);
+        for node in &self.nodes {
+            for &value in node.inputs.iter().flatten() {
+                if !std::mem::replace(&mut made[value], true) {
+                    self.captured.push(value);
+                }
+            }
+        }
+    }
+
+    /// Whether a node in it may be a layer, or call a function that holds one.
+    pub(super) fn may_hold(&self) -> bool {
+        self.nodes.iter().any(|node| {
+            node.may_be_a_layer() || node.bodies.iter().any(|(_, body)| body.may_hold())
+        })
+    }
 }
 
 impl Node {
+    /// Whether this is an operator with weights, or one that nobody knows.
+    pub(super) fn may_be_a_layer(&self) -> bool {
+        !self.domain.is_empty() || LAYERS.contains(&self.op.as_str())
+    }
+
     /// An attribute, if it is there.
     pub(super) fn attribute(&self, name: &str) -> Option<&Attribute> {
         self.attributes

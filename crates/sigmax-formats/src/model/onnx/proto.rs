@@ -7,10 +7,10 @@ use crate::bytes::cursor::Cursor;
 use crate::bytes::wire::Payload;
 use crate::error::Error;
 
-use super::attribute::{attribute, inner_node};
+use super::attribute::attribute;
 use super::limits;
 use super::literal::literal;
-use super::parsed::{Declared, Node, Parsed};
+use super::parsed::{Declared, Function, Node, Parsed};
 use super::state::{State, once, own_domain};
 
 /// Reads the ModelProto.
@@ -35,8 +35,15 @@ pub(super) fn model(state: &mut State<'_>) -> Result<Parsed, Error> {
             }
             (25, Payload::Bytes(range)) => {
                 state.part()?;
-                let (key, layers) = function(state, cursor, range)?;
-                parsed.functions.insert(key, layers);
+                let (key, found) = function(state, cursor, range)?;
+                let holds = found.holds;
+                if let Some(other) = parsed.functions.insert(key.clone(), found) {
+                    let several = Function {
+                        body: Err("there are several of that name"),
+                        holds: holds || other.holds,
+                    };
+                    parsed.functions.insert(key, several);
+                }
             }
             _ => {}
         }
@@ -60,6 +67,7 @@ pub(super) fn model(state: &mut State<'_>) -> Result<Parsed, Error> {
     let Some(graph) = graph else {
         return Err(source.malformed(0, "an ONNX model without a graph"));
     };
+    state.opset = parsed.opset;
     read_graph(state, &mut cursor, graph, &mut parsed)?;
     parsed.names = std::mem::take(&mut state.names);
     Ok(parsed)
@@ -79,25 +87,76 @@ fn default_opset(cursor: &mut Cursor<'_>, range: Range<u64>) -> Result<Option<i6
     Ok(own_domain(domain).is_empty().then_some(version))
 }
 
-/// The domain and name of a FunctionProto, and whether a layer may be inside.
+/// A FunctionProto, with its domain and name.
 fn function(
     state: &mut State<'_>,
     cursor: &mut Cursor<'_>,
     range: Range<u64>,
-) -> Result<((String, String), bool), Error> {
-    let (mut domain, mut name, mut inner) = (String::new(), String::new(), Vec::new());
+) -> Result<((String, String), Function), Error> {
+    let (mut domain, mut name, mut opset) = (String::new(), String::new(), None);
+    let (mut inputs, mut nodes) = (Vec::new(), Vec::new());
+    let start = range.start;
     cursor.message(range, |cursor, number, payload| {
         match (number, payload) {
             (1, Payload::Bytes(range)) => name = cursor.text(range, limits::NAME)?,
-            (7, Payload::Bytes(range)) => {
-                inner_node(state, cursor, range, 0, &mut inner)?;
+            (4, Payload::Bytes(range)) => inputs.push(range),
+            (7, Payload::Bytes(range)) => nodes.push(range),
+            (9, Payload::Bytes(range)) => {
+                if let Some(version) = default_opset(cursor, range)? {
+                    opset = Some(version);
+                }
             }
             (10, Payload::Bytes(range)) => domain = cursor.text(range, limits::NAME)?,
             _ => {}
         }
         Ok(())
     })?;
-    Ok(((own_domain(domain), name), !inner.is_empty()))
+    state.opset = match opset {
+        Some(version @ 7..) => version.cast_unsigned(),
+        _ => 0,
+    };
+    let around = state.enter(start)?;
+    let mut body = Parsed {
+        opset: state.opset,
+        ..Parsed::default()
+    };
+    for range in inputs {
+        if let Some(value) = state.named(cursor, range)? {
+            body.inputs.push(Declared {
+                value,
+                dims: None,
+                element: 0,
+            });
+        }
+    }
+    for range in nodes {
+        body.nodes.push(node(state, cursor, range)?);
+    }
+    body.names = state.leave(around);
+    body.capture();
+    let holds = body.may_hold();
+    let body = match body.opset {
+        0 => Err("it does not say which opset it uses, or one before 7"),
+        _ => Ok(body),
+    };
+    Ok(((own_domain(domain), name), Function { body, holds }))
+}
+
+/// A subgraph, the GraphProto at `range`.
+pub(super) fn body(
+    state: &mut State<'_>,
+    cursor: &mut Cursor<'_>,
+    range: Range<u64>,
+) -> Result<Parsed, Error> {
+    let around = state.enter(range.start)?;
+    let mut body = Parsed {
+        opset: state.opset,
+        ..Parsed::default()
+    };
+    read_graph(state, cursor, range, &mut body)?;
+    body.names = state.leave(around);
+    body.capture();
+    Ok(body)
 }
 
 fn read_graph(
@@ -114,11 +173,6 @@ fn read_graph(
         match number {
             1 => {
                 parsed.nodes.push(node(state, cursor, range)?);
-                source.limit(
-                    "the number of nodes",
-                    limits::NODES,
-                    parsed.nodes.len() as u64,
-                )?;
             }
             5 => {
                 let start = range.start;
@@ -153,6 +207,7 @@ fn read_graph(
 fn node(state: &mut State<'_>, cursor: &mut Cursor<'_>, range: Range<u64>) -> Result<Node, Error> {
     let mut node = Node::default();
     let start = range.start;
+    state.node()?;
     cursor.message(range, |cursor, number, payload| {
         let Payload::Bytes(range) = payload else {
             return Ok(());
@@ -164,7 +219,7 @@ fn node(state: &mut State<'_>, cursor: &mut Cursor<'_>, range: Range<u64>) -> Re
             4 => node.op = cursor.text(range, limits::NAME)?,
             5 => {
                 state.part()?;
-                let found = attribute(state, cursor, range, &mut node.inner)?;
+                let found = attribute(state, cursor, range, &mut node.bodies)?;
                 node.attributes.push(found);
             }
             7 => node.domain = own_domain(cursor.text(range, limits::NAME)?),

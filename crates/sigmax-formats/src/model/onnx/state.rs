@@ -21,6 +21,17 @@ pub(super) struct State<'a> {
     values: HashMap<String, usize>,
     pub(super) names: Vec<String>,
     parts: u64,
+    nodes: u64,
+    /// The opset of what is read.
+    pub(super) opset: u64,
+    /// How many graphs that is inside of.
+    depth: usize,
+}
+
+/// The values of the graph around the one that is read.
+pub(super) struct Around {
+    values: HashMap<String, usize>,
+    names: Vec<String>,
 }
 
 impl<'a> State<'a> {
@@ -32,7 +43,39 @@ impl<'a> State<'a> {
             values: HashMap::new(),
             names: Vec::new(),
             parts: 0,
+            nodes: 0,
+            opset: 0,
+            depth: 0,
         }
+    }
+
+    /// Counts one more node, of whatever graph.
+    pub(super) fn node(&mut self) -> Result<(), Error> {
+        self.nodes += 1;
+        self.source
+            .limit("the number of nodes", limits::NODES, self.nodes)
+    }
+
+    /// Begins a graph at `offset` that has values of its own.
+    pub(super) fn enter(&mut self, offset: u64) -> Result<Around, Error> {
+        self.depth += 1;
+        if self.depth > limits::DEPTH {
+            return Err(self.source.malformed(
+                offset,
+                format!("subgraphs are nested more than {} deep", limits::DEPTH),
+            ));
+        }
+        Ok(Around {
+            values: std::mem::take(&mut self.values),
+            names: std::mem::take(&mut self.names),
+        })
+    }
+
+    /// Ends it: the names of its values.
+    pub(super) fn leave(&mut self, around: Around) -> Vec<String> {
+        self.depth -= 1;
+        self.values = around.values;
+        std::mem::replace(&mut self.names, around.names)
     }
 
     /// Counts one more part of the model.

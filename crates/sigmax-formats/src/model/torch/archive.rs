@@ -1,9 +1,17 @@
-//! [`Archive`]: the entries of a zip archive, each stored without compression inside the file.
+//! [`Archive`]: the entries of a zip archive, each as it is inside the file, or inside a temporary one where
+//! somebody has packed the archive again with compression.
 
+use std::io::Seek;
+
+use crate::bytes::gzip;
 use crate::bytes::source::Source;
 use crate::bytes::zip::Zip;
 use crate::error::Error;
 use crate::model::torch::Bytes;
+
+/// How `torch.save` writes entries, and how zip programs do.
+const STORED: u16 = 0;
+const DEFLATED: u16 = 8;
 
 /// The directory of an archive of `torch.save`.
 #[derive(Debug)]
@@ -13,6 +21,75 @@ impl Archive {
     /// Reads the directory.
     pub(super) fn read(source: &Source) -> Result<Self, Error> {
         Ok(Self(Zip::read(source)?))
+    }
+
+    /// The same archive with every entry as it is, and the temporary file that it is in then; `None` where no
+    /// entry is deflated. Lengths and checksums of what is copied are compared with the directory.
+    ///
+    /// # Errors
+    /// Also where the entries are larger than what weights compress by allows, which is known before
+    /// anything is decompressed.
+    pub(super) fn unpacked(&self, source: &Source) -> Result<Option<(Source, Self)>, Error> {
+        let Zip { entries, names } = &self.0;
+        let copied = |method: u16| method == STORED || method == DEFLATED;
+        if !entries
+            .values()
+            .any(|entry| entry.method == DEFLATED && !entry.encrypted)
+        {
+            return Ok(None);
+        }
+        let sizes = entries.values().map(|entry| entry.size);
+        let total = sizes.fold(0u64, u64::saturating_add);
+        source.limit(
+            "the decompressed size in bytes",
+            gzip::most(source.len()),
+            total,
+        )?;
+        let mut file = gzip::temporary(source)?;
+        let mut plain = Zip {
+            entries: entries.clone(),
+            names: names.clone(),
+        };
+        let mut end = 0u64;
+        let mut order: Vec<_> = plain.entries.iter_mut().collect();
+        order.sort_by_key(|(_, entry)| entry.header);
+        for (name, entry) in order {
+            if entry.encrypted || !copied(entry.method) {
+                continue;
+            }
+            let part = source.part(source.file().to_owned(), entry.data.clone())?;
+            let inflate = entry.method == DEFLATED;
+            let wrong = |what: String| {
+                source.malformed(entry.header, format!("the zip entry {name:?} {what}"))
+            };
+            let (length, crc) = gzip::append(&part, inflate, entry.size, &mut file).map_err(
+                |error| match error {
+                    Error::TooLarge { limit, .. } => wrong(format!(
+                        "is longer than the {limit} bytes that the directory states"
+                    )),
+                    Error::Io { source, .. } if inflate => {
+                        wrong(format!("cannot be decompressed: {source}"))
+                    }
+                    error => error,
+                },
+            )?;
+            if (length, crc) != (entry.size, entry.crc) {
+                return Err(wrong(format!(
+                    "has {length} bytes with checksum {crc:08x}; expected {} with {:08x}",
+                    entry.size, entry.crc
+                )));
+            }
+            entry.data = end..end + length;
+            (entry.method, entry.compressed) = (STORED, length);
+            end += length;
+        }
+        file.rewind().map_err(|error| Error::Io {
+            file: source.file().to_owned(),
+            action: "decompress",
+            source: error,
+        })?;
+        let source = Source::new(source.file().to_owned(), end, file);
+        Ok(Some((source, Self(plain))))
     }
 
     /// What precedes `data.pkl`: empty, or a folder with its `/`.
@@ -55,11 +132,15 @@ impl Archive {
         let Some(entry) = self.0.entries.get(name) else {
             return Ok(None);
         };
-        if entry.method != 0 || entry.encrypted {
+        if entry.method != STORED || entry.encrypted {
+            let how = match entry.encrypted {
+                true => "encrypted".to_owned(),
+                false => format!("compressed by zip's method {}", entry.method),
+            };
             return Err(source.unsupported(
                 format!(
-                    "the zip entry {name:?} at offset {} is compressed or encrypted; torch.save \
-                     stores entries as they are",
+                    "the zip entry {name:?} at offset {} is {how}; entries are read that are stored as \
+                     they are, as by torch.save, or deflated",
                     entry.header
                 ),
                 "unpack it and pack it without compression (zip -0), or save it again in PyTorch",

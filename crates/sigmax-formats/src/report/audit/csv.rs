@@ -7,7 +7,7 @@ use sigmax::Audit;
 
 use crate::model::layer::LayerSpec;
 use crate::model::skipped::Refused;
-use crate::report::{Outcome, Row, printable};
+use crate::report::{Excluded, Outcome, Row, printable};
 
 /// The reshapes that have a column, in order (three axes have eight, two four, one two).
 const RESHAPES: [&str; 10] = ["R", "S", "T", "U", "D", "H", "W", "DH", "DW", "HW"];
@@ -84,10 +84,24 @@ pub fn row(row: &Row) -> String {
 /// The line of a layer that the reader refused.
 #[must_use]
 pub fn refused(refused: &Refused) -> String {
+    nothing(&refused.name, &refused.kind, &refused.reason)
+}
+
+/// The line of a layer that was left out by name.
+#[must_use]
+pub fn excluded(excluded: &Excluded) -> String {
+    nothing(
+        &excluded.name,
+        &excluded.kind,
+        "excluded by --exclude, not audited",
+    )
+}
+
+fn nothing(name: &str, kind: &str, reason: &str) -> String {
     let mut fields = vec![String::new(); COLUMNS.len()];
-    fields[0] = text(&refused.name);
-    fields[2] = text(&refused.kind);
-    fields[COLUMNS.len() - 1] = text(&refused.reason);
+    fields[0] = text(name);
+    fields[2] = text(kind);
+    fields[COLUMNS.len() - 1] = text(reason);
     record(fields)
 }
 

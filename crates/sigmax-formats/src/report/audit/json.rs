@@ -33,6 +33,16 @@ pub fn json(report: &Report) -> String {
             })
         })
         .collect();
+    let excluded: Vec<String> = report
+        .excluded
+        .iter()
+        .map(|excluded| {
+            line(&ExcludedEntry {
+                name: &excluded.name,
+                kind: &excluded.kind,
+            })
+        })
+        .collect();
     let layers: Vec<String> = report
         .rows
         .iter()
@@ -61,6 +71,7 @@ pub fn json(report: &Report) -> String {
         ("layers", list(&layers)),
         ("skipped", line(&Counts(report))),
         ("refused", list(&refused)),
+        ("excluded", list(&excluded)),
         (
             "network",
             report.network.as_ref().map_or("null".to_owned(), network),
@@ -128,6 +139,12 @@ fn network(network: &NetworkReport) -> String {
         .map(|(key, value)| format!("\"{key}\": {}", value.replace('\n', "\n  ")))
         .collect();
     format!("{{\n    {}\n  }}", entries.join(",\n    "))
+}
+
+#[derive(Serialize)]
+struct ExcludedEntry<'a> {
+    name: &'a str,
+    kind: &'a str,
 }
 
 #[derive(Serialize)]
@@ -232,11 +249,12 @@ struct Options<'a>(&'a Report);
 impl Serialize for Options<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let request = &self.0.request;
-        let mut out = serializer.serialize_struct("options", 7)?;
+        let mut out = serializer.serialize_struct("options", 8)?;
         out.serialize_field("tolerance", &request.tolerance)?;
         out.serialize_field("input_size", &request.input_size)?;
         out.serialize_field("geometry_file", &request.geometry_file)?;
         out.serialize_field("only", &request.only)?;
+        out.serialize_field("exclude", &request.exclude)?;
         out.serialize_field("max_norm", &request.max_norm)?;
         out.serialize_field("max_lipschitz", &request.max_lipschitz)?;
         out.serialize_field("budget", &request.budget)?;
@@ -256,10 +274,11 @@ struct GateEntry<'a>(&'a Gate);
 
 impl Serialize for GateEntry<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut out = serializer.serialize_struct("gate", 4)?;
+        let mut out = serializer.serialize_struct("gate", 5)?;
         out.serialize_field("max_norm", &self.0.max_norm)?;
         out.serialize_field("passed", &self.0.passed())?;
         out.serialize_field("exceeded", &self.0.exceeded)?;
+        out.serialize_field("excluded", &self.0.excluded)?;
         out.serialize_field("unproved", &self.0.unproved)?;
         out.end()
     }

@@ -29,6 +29,7 @@ impl Text<'_> {
         self.notes(report, &mut out);
         self.early(report, &mut out);
         self.left_out(report, &mut out);
+        self.excluded(report, &mut out);
         self.network(report, &mut out);
         if let Some(gate) = report.gate() {
             self.gate(&gate, &mut out);
@@ -184,6 +185,26 @@ impl Text<'_> {
         }
     }
 
+    /// All of them: nobody should have to guess what a gate is not about.
+    fn excluded(&self, report: &Report, out: &mut String) {
+        for excluded in &report.excluded {
+            let text = format!(
+                "Excluded by --exclude, not audited: {} ({}).",
+                printable(&excluded.name),
+                printable(&excluded.kind)
+            );
+            let text = wrap(&text, self.width, 2);
+            out.push_str(&self.painted(text.trim_end(), YELLOW));
+            out.push('\n');
+        }
+        if !report.excluded.is_empty() && report.network.is_some() {
+            self.paragraph(
+                "The network is looked at as a whole, with what is excluded.",
+                out,
+            );
+        }
+    }
+
     fn network(&self, report: &Report, out: &mut String) {
         if let Some(network) = &report.network {
             for text in network_text::paragraphs(network, self.digits, self.width) {
@@ -218,10 +239,16 @@ impl Text<'_> {
     fn gate(&self, gate: &Gate, out: &mut String) {
         let most = gate.max_norm;
         if gate.passed() {
-            self.paragraph(
-                &format!("Gate passed: every norm is proved to be at most {most}."),
-                out,
-            );
+            let text = match gate.excluded.len() {
+                0 => format!("Gate passed: every norm is proved to be at most {most}."),
+                n => format!(
+                    "Gate passed for the other layers: every norm but of {} is proved to be at most \
+                     {most}; of the excluded nothing is proved: {}.",
+                    plural(n, "excluded layer"),
+                    listed(&gate.excluded)
+                ),
+            };
+            self.paragraph(&text, out);
             return;
         }
         let mut text = "! Gate failed:".to_owned();

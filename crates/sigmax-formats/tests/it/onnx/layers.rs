@@ -1,7 +1,7 @@
 //! Which nodes are layers, with which weights.
 
 use sigmax::Options;
-use sigmax_formats::{GeometrySource, LayerKind};
+use sigmax_formats::{GeometrySource, LayerKind, Model};
 
 use super::{assert_kernel, error, graph, only, open, read, refused};
 use crate::proto::{
@@ -225,9 +225,23 @@ fn unknown_domains_with_a_matrix_are_refused() {
     assert!(refused(&model).reason.contains("com.example"));
 }
 
+/// Names of what is refused.
+fn refusals(model: &Model) -> Vec<&str> {
+    let refused = model.skipped.refused.iter();
+    refused.map(|refused| refused.name.as_str()).collect()
+}
+
 #[test]
-fn layers_in_subgraphs_and_functions_are_refused() {
-    let inner = Message::new().message(1, &node("Conv", "x w", "c", &[]).text(3, "hidden"));
+fn layers_in_subgraphs_are_audited() {
+    let own = Message::new()
+        .message(1, &node("MatMul", "c m", "e", &[]))
+        .message(5, &counting("m", &[4, 2]));
+    let inner = Message::new()
+        .message(1, &node("Conv", "x w", "c", &[]).text(3, "hidden"))
+        .message(
+            1,
+            &node("If", "q", "f", &[graph_attribute("else_branch", &own)]),
+        );
     let outer = Message::new().message(
         1,
         &node("If", "q", "d", &[graph_attribute("then_branch", &inner)]),
@@ -237,20 +251,186 @@ fn layers_in_subgraphs_and_functions_are_refused() {
         &[counting("w", &[1, 1, 3, 3])],
         &[node("Loop", "x x x", "y", &[graph_attribute("body", &outer)]).text(3, "loop")],
     );
-    assert_eq!(refused(&model).name, "loop/hidden");
+    assert_eq!(refusals(&model), [""; 0]);
+    assert_eq!(
+        crate::inspect::layers(&model),
+        [
+            "loop/body/d/then_branch/hidden [1, 1, 3, 3]",
+            "loop/body/d/then_branch/f/else_branch/e [2, 4]",
+        ]
+    );
+    let hidden = &model.layers[0];
+    assert_eq!(hidden.tensor, "w");
+    assert!(hidden.notes[0].contains("the network is not followed"));
+    assert_eq!(
+        crate::inspect::values(&model, "loop/body/d/then_branch/hidden"),
+        (1..10).map(f64::from).collect::<Vec<_>>()
+    );
     assert_eq!(model.skipped.counts().collect::<Vec<_>>(), [("Loop", 1)]);
+    assert!(model.network().is_err());
+}
 
-    let function = |op: &str| {
-        Message::new()
-            .text(1, "F")
-            .message(7, &node(op, "a b", "c", &[]))
-            .text(10, "local")
-    };
-    let call = graph(&[1, 4], &[], &[node("F", "x x", "y", &[]).text(7, "local")]);
-    let holds = read(&self::model(17, &call).message(25, &function("MatMul"))).unwrap();
-    assert!(refused(&holds).reason.contains("function"));
-    let plain = read(&self::model(17, &call).message(25, &function("Add"))).unwrap();
-    assert!(plain.skipped.refused.is_empty());
+#[test]
+fn what_a_loop_may_carry_is_refused() {
+    // Whether `b` is a constant matrix nobody knows; `Einsum` of two values neither.
+    let body = Message::new()
+        .message(1, &node("MatMul", "a b", "c", &[]).text(3, "product"))
+        .message(1, &node("Conv", "a b", "d", &[]).text(3, "conv"))
+        .message(1, &node("F", "a b", "f", &[]).text(7, "com.example"))
+        .message(1, &node("Add", "a b", "e", &[]))
+        .message(11, &info("a", &[4, 4]))
+        .message(11, &info("b", &[4, 4]));
+    for op in ["Loop", "Scan", "SequenceMap"] {
+        let model = open(
+            &[4, 4],
+            &[counting("w", &[4, 4])],
+            &[node(op, "x w", "y", &[graph_attribute("body", &body)])],
+        );
+        assert_eq!(model.layers.len(), 0);
+        assert_eq!(
+            refusals(&model),
+            ["y/body/product", "y/body/conv", "y/body/f"],
+            "{op}"
+        );
+    }
+    // Of what If chooses between, everything is known.
+    let branch = Message::new().message(1, &node("MatMul", "x x", "c", &[]));
+    let model = open(
+        &[4, 4],
+        &[],
+        &[node(
+            "If",
+            "x",
+            "y",
+            &[graph_attribute("then_branch", &branch)],
+        )],
+    );
+    assert_eq!(refusals(&model), [""; 0]);
+    // Unless somebody may replace it.
+    let branch = Message::new().message(1, &node("MatMul", "x w", "c", &[]));
+    let graph = graph(
+        &[4, 4],
+        &[counting("w", &[4, 4])],
+        &[node(
+            "If",
+            "x",
+            "y",
+            &[graph_attribute("then_branch", &branch)],
+        )],
+    );
+    let graph = graph.message(11, &info("w", &[4, 4]));
+    let model = read(&self::model(17, &graph)).unwrap();
+    assert_eq!(refusals(&model), ["y/then_branch/c"]);
+}
+
+#[test]
+fn a_name_inside_hides_that_outside() {
+    let branch = Message::new()
+        .message(1, &node("MatMul", "x w", "c", &[]))
+        .message(5, &counting("w", &[4, 2]));
+    let model = open(
+        &[4, 4],
+        &[counting("w", &[4, 4])],
+        &[node(
+            "If",
+            "x",
+            "y",
+            &[graph_attribute("then_branch", &branch)],
+        )],
+    );
+    assert_eq!(crate::inspect::layers(&model), ["y/then_branch/c [2, 4]"]);
+    // What is mentioned between is not hidden: here as a shape that is stated.
+    let inner = Message::new().message(1, &node("MatMul", "x w", "c", &[]));
+    let between = Message::new()
+        .message(1, &node("If", "x", "d", &[graph_attribute("b", &inner)]))
+        .message(13, &info("w", &[4, 4]))
+        .message(12, &info("w", &[4, 4]));
+    let model = open(
+        &[4, 4],
+        &[counting("w", &[4, 4])],
+        &[node("If", "x", "y", &[graph_attribute("a", &between)])],
+    );
+    assert_eq!(crate::inspect::layers(&model), ["y/a/d/b/c [4, 4]"]);
+}
+
+/// A function `local::F` of `a` and `b`.
+fn function(nodes: &[Message]) -> Message {
+    let opset = Message::new().text(1, "").int(2, 17);
+    let function = Message::new().text(1, "F").text(4, "a").text(4, "b");
+    let function = nodes
+        .iter()
+        .fold(function, |function, node| function.message(7, node));
+    function.message(9, &opset).text(10, "local")
+}
+
+fn calls(functions: &[Message]) -> Model {
+    let call = node("F", "x w", "y", &[]).text(7, "local").text(3, "call");
+    let graph = graph(&[4, 4], &[counting("w", &[4, 4])], &[call]);
+    let message = functions
+        .iter()
+        .fold(model(17, &graph), |message, function| {
+            message.message(25, function)
+        });
+    read(&message).unwrap()
+}
+
+#[test]
+fn layers_in_functions_are_audited_with_the_weights_of_the_call() {
+    let product = node("MatMul", "a b", "c", &[]).text(3, "product");
+    let model = calls(&[function(std::slice::from_ref(&product))]);
+    assert_eq!(refusals(&model), [""; 0]);
+    assert_eq!(crate::inspect::layers(&model), ["call/product [4, 4]"]);
+    assert_eq!(model.layers[0].tensor, "w");
+    assert!(model.network().is_err());
+    let plain = calls(&[function(&[node("Add", "a b", "c", &[])])]);
+    assert_eq!((refusals(&plain).len(), plain.layers.len()), (0, 0));
+}
+
+#[test]
+fn functions_that_cannot_be_followed_are_refused() {
+    let product = node("MatMul", "a b", "c", &[]).text(3, "product");
+    let unknown = Message::new()
+        .text(1, "F")
+        .message(7, &product)
+        .text(10, "local");
+    let twice = function(&[node("Add", "a b", "c", &[])]);
+    let itself = node("F", "a b", "c", &[]).text(7, "local").text(3, "f");
+    let again = node("F", "a b", "d", &[]).text(7, "local").text(3, "g");
+    for (functions, count, part) in [
+        (vec![unknown], 1, "which opset"),
+        (vec![function(&[product]), twice], 1, "several"),
+        (
+            vec![function(std::slice::from_ref(&itself))],
+            1,
+            "deep inside",
+        ),
+    ] {
+        let model = calls(&functions);
+        assert_eq!(model.skipped.refused.len(), count, "{part}");
+        let reason = &model.skipped.refused[0].reason;
+        assert!(
+            reason.contains(part) && reason.contains("function"),
+            "{reason}"
+        );
+        assert_eq!(model.layers.len(), 0);
+    }
+    // 2³² calls.
+    let model = calls(&[function(&[itself, again])]);
+    assert!(
+        model
+            .skipped
+            .refused
+            .iter()
+            .any(|r| r.reason.contains("more than"))
+    );
+}
+
+#[test]
+fn attributes_that_a_call_gives_are_not_known() {
+    let reference = Message::new().text(1, "transB").text(21, "t").int(20, 2);
+    let gemm = node("Gemm", "a b", "c", &[reference]).text(3, "gemm");
+    let model = calls(&[function(&[gemm])]);
+    assert_eq!(refusals(&model), ["call/gemm"]);
 }
 
 #[test]

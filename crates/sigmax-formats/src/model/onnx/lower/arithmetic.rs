@@ -28,8 +28,12 @@ impl Lowering<'_> {
         let Some(&(_, first)) = data.first() else {
             return refuse("it does not act on the model's input");
         };
+        if self.hidden == 0 {
+            self.lifted(&mut data, &constants)?;
+        }
+        let first = data.first().map_or(first, |&(_, id)| id);
         let mut shape = self.shape(first);
-        for &(_, id) in &data[1..] {
+        for &(_, id) in data.iter().skip(1) {
             let other = self.shape(id);
             if other.len() != shape.len() {
                 return refuse(format!(
@@ -49,6 +53,23 @@ impl Lowering<'_> {
             constants,
             shape,
         })
+    }
+
+    /// Values with axes of length 1 in front, up to the rank of the one with the most axes.
+    fn lifted(
+        &mut self,
+        data: &mut [(usize, NodeId)],
+        constants: &[(usize, Terms)],
+    ) -> Result<(), Halt> {
+        let ranks = data.iter().map(|&(_, id)| self.shape(id).len());
+        let others = constants.iter().map(|(_, terms)| terms.shape.len());
+        let most = ranks.chain(others).max().unwrap_or(0);
+        for (_, id) in data {
+            let shape = self.shape(*id);
+            let front = vec![1; most.saturating_sub(shape.len())];
+            *id = self.reshaped("lifted", *id, &[&front[..], &shape].concat())?;
+        }
+        Ok(())
     }
 
     /// A value with its axes of length 1 repeated to a shape.

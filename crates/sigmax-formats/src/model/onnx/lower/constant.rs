@@ -231,13 +231,16 @@ impl Lowering<'_> {
     /// The shape of a constant beside a value of `rank` axes, batch left out: what is broadcast
     /// against it, an axis at a time.
     pub(super) fn beside(&self, shape: &[usize], rank: usize) -> Result<Vec<usize>, Halt> {
-        let Some(missing) = (rank + 1).checked_sub(shape.len()) else {
+        let rank = rank + self.hidden;
+        let Some(missing) = rank.checked_sub(shape.len()) else {
             return refuse(format!(
-                "a constant of shape {shape:?} beside a value of {} axes moves the batch axis",
-                rank + 1
+                "a constant of shape {shape:?} beside a value of {rank} axes moves the batch axis"
             ));
         };
         let full = [&vec![1; missing][..], shape].concat();
+        if self.hidden == 0 {
+            return Ok(full);
+        }
         if full[0] != 1 {
             return refuse(format!(
                 "a constant of shape {shape:?} that differs between the samples of a batch"

@@ -206,26 +206,37 @@ pub(super) fn matmul(
     let input = lowering.data(node, data)?;
     let rank = lowering.shape(input).len();
     // The axis that is summed over must not be the batch.
-    let fewest = if left { 2 } else { 1 };
+    let fewest = if left { 1 + lowering.hidden } else { 1 };
     if rank < fewest {
         return refuse(MIXES);
     }
     let weight = node.inputs.get(place).copied().flatten();
     let dims = weight.and_then(|value| lowering.context.facts[value].dims.as_ref());
     let axes = dims.map_or(usize::MAX, Vec::len);
-    if axes > rank + 1 {
+    if axes > (rank + lowering.hidden).max(2) {
         return refuse("its matrix has more axes than its input: the batch axis moves");
     }
     let (_, weight) = lowering.layer(node, place)?;
     let vector = axes == 1;
-    if !left && !vector {
+    // A column without an axis of columns: the product sums over its one axis.
+    let column = left && rank == 1;
+    if (!left || column) && !vector {
         let id = lowering.layer_step(name, &weight, Op::dense, input)?;
         lowering.computes(index, id);
         return Ok(id);
     }
+    let shape = lowering.shape(input);
+    if let (true, [n, 1]) = (left && lowering.hidden == 0, &shape[..]) {
+        // One column is a row that stands upright.
+        let row = lowering.reshaped(name, input, &[*n])?;
+        let id = lowering.layer_step(name, &weight, Op::dense, row)?;
+        lowering.computes(index, id);
+        let shape = [&lowering.shape(id)[..usize::from(!vector)], &[1]].concat();
+        return lowering.reshaped(name, id, &shape);
+    }
     let mut swapped: Vec<usize> = (0..rank).collect();
     let mut id = input;
-    if left {
+    if left && !column {
         swapped.swap(rank - 1, rank - 2);
         id = lowering.transposed(name, id, &swapped)?;
     }

@@ -9,14 +9,14 @@ use sigmax::weight::Weight;
 use crate::error::Error;
 use crate::model::layer::LayerId;
 use crate::model::names::Names;
-use crate::model::network::{NetworkError, NetworkModel, NoNetwork, Precision};
+use crate::model::network::{NO_BATCH, NetworkError, NetworkModel, NoNetwork, Precision};
 use crate::model::tensor::Tensor;
 
 use super::super::arguments;
 use super::super::draft::NoLayer;
 use super::super::facts::Context;
 use super::super::parsed::Node;
-use super::super::size::{self, Size};
+use super::super::size::{self, Dims, Size};
 
 /// Why a node is not lowered.
 #[derive(Debug)]
@@ -35,6 +35,16 @@ pub(super) const PRODUCT: &str = "product of two branches, and none that is know
                                   activation function: in general not globally Lipschitz";
 pub(super) const QUOTIENT: &str =
     "divides by a value that depends on the input: in general not globally Lipschitz";
+
+/// One sample of the input.
+#[derive(Debug)]
+pub(super) struct Sample {
+    pub(super) shape: Vec<usize>,
+    /// Whether there is no batch beside it, or one of length 1.
+    pub(super) whole: bool,
+    /// Axes of the input that its shape lacks.
+    pub(super) hidden: usize,
+}
 
 /// Entries that all picks, windows and matrices along axes may have together.
 const MAX_INDICES: usize = 1 << 27;
@@ -84,8 +94,14 @@ pub(super) struct Lowering<'a> {
     pub(super) context: Context<'a>,
     /// Length of axis 0 of the input, and of every value of the network.
     pub(super) batch: Size,
+    /// Whether all axes are of the one sample that there is: axis 0 is no batch, or one of length 1.
+    pub(super) whole: bool,
+    /// Axes in front that the values of the network lack beside those of the graph, for the node that is
+    /// lowered: 1, the batch; 0 where every axis is of the sample.
+    pub(super) hidden: usize,
     net: NetworkBuilder,
-    values: HashMap<usize, NodeId>,
+    /// The node of every value, by how many axes it lacks.
+    values: [HashMap<usize, NodeId>; 2],
     names: Names,
     /// Whether no step of the node that is lowered has its name yet.
     fresh: bool,
@@ -103,25 +119,37 @@ impl<'a> Lowering<'a> {
     pub(super) fn new(
         context: Context<'a>,
         input: usize,
-        shape: &[usize],
+        sample: &Sample,
     ) -> Result<Self, NoNetwork> {
         let wrong = |error: sigmax::Error| {
             NoNetwork::one(&context.parsed.names[input], "input", error.to_string())
         };
-        let net = NetworkBuilder::new(shape).map_err(wrong)?;
-        let batch = context.facts[input].dims.as_ref();
-        let batch = batch.and_then(|dims| dims.first().copied());
+        let net = NetworkBuilder::new(&sample.shape).map_err(wrong)?;
+        let batch = match sample.whole {
+            true => Some(Size::Known(1)),
+            false => {
+                let dims = context.facts[input].dims.as_ref();
+                dims.and_then(|dims| dims.first().copied())
+            }
+        };
+        let mut values = [HashMap::new(), HashMap::new()];
+        values[sample.hidden].insert(input, net.input());
         let mut names = Names::default();
         names.unique("input");
         Ok(Self {
             batch: batch.unwrap_or(Size::Unknown),
-            values: HashMap::from([(input, net.input())]),
+            whole: sample.whole,
+            hidden: 1,
+            values,
             net,
             names,
             fresh: true,
             context,
             layers: BTreeMap::new(),
-            notes: Vec::new(),
+            notes: match sample.whole {
+                true => vec![NO_BATCH.to_owned()],
+                false => Vec::new(),
+            },
             read: HashSet::new(),
             indices: 0,
             copies: 0,
@@ -139,8 +167,9 @@ impl<'a> Lowering<'a> {
         let shape = self.net.shape(id);
         let fact = &mut self.context.facts[value];
         if let Some(stated) = &fact.dims {
-            let rest = stated.get(1..).unwrap_or_default();
-            let same = stated.len() == shape.len() + 1
+            let rest = stated.get(self.hidden..).unwrap_or_default();
+            let same = stated.len() == shape.len() + self.hidden
+                && (!self.whole || self.hidden == 0 || stated[0].known().is_none_or(|n| n == 1))
                 && rest
                     .iter()
                     .zip(shape)
@@ -151,8 +180,59 @@ impl<'a> Lowering<'a> {
                 ));
             }
         }
-        fact.dims = Some([&[self.batch], &size::dims(shape)[..]].concat());
-        self.values.insert(value, id);
+        let front = &[self.batch][..self.hidden];
+        fact.dims = Some([front, &size::dims(shape)[..]].concat());
+        self.values[self.hidden].insert(value, id);
+        Ok(())
+    }
+
+    /// How many axes of the graph the values that a node reads lack: where there is no batch, none, but
+    /// where the operator knows one (`batched`), or all values have a first axis of length 1 and the
+    /// operator acts entry by entry, or on rows (`each`).
+    pub(super) fn lacks(&self, node: &Node, inputs: &[usize], batched: bool, each: bool) -> usize {
+        if !self.whole || batched {
+            return 1;
+        }
+        let ready = |value: &usize| self.values[1].contains_key(value);
+        let rank = |value: &usize| {
+            self.values[1]
+                .get(value)
+                .map(|&id| self.net.shape(id).len())
+        };
+        let most = inputs.iter().filter_map(rank).max().unwrap_or(0);
+        let below = |value: &usize| {
+            let fact = &self.context.facts[*value];
+            let one = |dims: &Dims| dims.len() == most + 1 && dims[0] == Size::Known(1);
+            let fits = |dims: &Dims| dims.len() <= most || one(dims);
+            !fact.is_constant() || fact.dims.as_ref().is_some_and(fits)
+        };
+        let all = inputs.iter().all(ready) && node.inputs.iter().flatten().all(below);
+        usize::from(each && all)
+    }
+
+    /// Has the node of a value without as many axes as those that are read now.
+    pub(super) fn prepared(&mut self, name: &str, value: usize) -> Result<(), Halt> {
+        let [wanted, other] = [self.hidden, 1 - self.hidden];
+        if !self.whole || self.values[wanted].contains_key(&value) {
+            return Ok(());
+        }
+        let Some(&id) = self.values[other].get(&value) else {
+            return Ok(());
+        };
+        let shape = self.shape(id);
+        let shape = match (wanted, &shape[..]) {
+            (0, shape) => [&[1], shape].concat(),
+            (_, [1, rest @ ..]) if !rest.is_empty() => rest.to_vec(),
+            _ => {
+                return refuse(format!(
+                    "it takes axis 0 of {:?}, of shape {shape:?}, for the batch, which has to be 1 long \
+                     in a model that is read without one",
+                    self.context.parsed.names[value]
+                ));
+            }
+        };
+        let id = self.reshaped(name, id, &shape)?;
+        self.values[wanted].insert(value, id);
         Ok(())
     }
 
@@ -162,7 +242,14 @@ impl<'a> Lowering<'a> {
             (Halt::Refuse(reason), Size::Known(n)) if reason == MIXES && n > 1 => {
                 Halt::Refuse(format!(
                     "it acts along axis 0 of the input, of {n} entries, which is taken for the \
-                     batch; export a model that has no batch axis with one"
+                     batch; if the model has no batch axis, say so (--no-batch)"
+                ))
+            }
+            (Halt::Refuse(reason), Size::Known(n))
+                if n > 1 && !self.whole && reason.contains("the batch axis") =>
+            {
+                Halt::Refuse(format!(
+                    "{reason}; if the model has no batch axis, say so (--no-batch)"
                 ))
             }
             (halt, _) => halt,
@@ -171,7 +258,7 @@ impl<'a> Lowering<'a> {
 
     /// The node of a value.
     pub(super) fn value(&self, value: usize) -> Result<NodeId, Halt> {
-        match self.values.get(&value) {
+        match self.values[self.hidden].get(&value) {
             Some(&id) => Ok(id),
             None => refuse(format!(
                 "its input {:?} is not a value of the network",
@@ -201,12 +288,17 @@ impl<'a> Lowering<'a> {
         self.net.shape(id).to_vec()
     }
 
+    /// The axes of a value in the graph.
+    pub(super) fn rank(&self, id: NodeId) -> usize {
+        self.net.shape(id).len() + self.hidden
+    }
+
     /// An axis that is not the batch, batch left out.
     pub(super) fn axis(&self, axis: i64, id: NodeId) -> Result<usize, Halt> {
-        let rank = self.net.shape(id).len() + 1;
+        let rank = self.rank(id);
         match arguments::axis(axis, rank) {
-            Some(0) => refuse(MIXES),
-            Some(axis) => Ok(axis - 1),
+            Some(axis) if axis < self.hidden => refuse(MIXES),
+            Some(axis) => Ok(axis - self.hidden),
             None => refuse(format!("axis = {axis} of an input of {rank} axes")),
         }
     }
@@ -384,7 +476,8 @@ impl<'a> Lowering<'a> {
         let parsed = self.context.parsed;
         let mut outputs = Vec::new();
         for output in &parsed.outputs {
-            let Some(&id) = self.values.get(output) else {
+            let ways = [1, 0].into_iter();
+            let Some(&id) = ways.filter_map(|n| self.values[n].get(output)).next() else {
                 let reason = "it is not a value of the network".to_owned();
                 return Err(NoNetwork::one(&parsed.names[*output], "output", reason).into());
             };

@@ -72,12 +72,112 @@ fn one(op: &str) -> Option<One> {
         "Pad" => select::pad,
         "DepthToSpace" | "SpaceToDepth" => blocks::blocks,
         "Resize" | "Upsample" => resize::resize,
-        "Abs" | "Asinh" | "Atan" | "Celu" | "Clip" | "Cos" | "Elu" | "Erf" | "Gelu"
-        | "HardSigmoid" | "HardSwish" | "LeakyRelu" | "LogSoftmax" | "Mish" | "PRelu" | "Relu"
-        | "Selu" | "Shrink" | "Sigmoid" | "Silu" | "Sin" | "Softmax" | "Softplus" | "Softsign"
-        | "Swish" | "Tanh" | "ThresholdedRelu" => activation::activation,
+        op if is_activation(op) => activation::activation,
         _ => return None,
     })
+}
+
+fn is_activation(op: &str) -> bool {
+    matches!(
+        op,
+        "Abs"
+            | "Asinh"
+            | "Atan"
+            | "Celu"
+            | "Clip"
+            | "Cos"
+            | "Elu"
+            | "Erf"
+            | "Gelu"
+            | "HardSigmoid"
+            | "HardSwish"
+            | "LeakyRelu"
+            | "LogSoftmax"
+            | "Mish"
+            | "PRelu"
+            | "Relu"
+            | "Selu"
+            | "Shrink"
+            | "Sigmoid"
+            | "Silu"
+            | "Sin"
+            | "Softmax"
+            | "Softplus"
+            | "Softsign"
+            | "Swish"
+            | "Tanh"
+            | "ThresholdedRelu"
+    )
+}
+
+/// Operators for which axis 0 is the batch.
+fn is_batched(op: &str) -> bool {
+    matches!(
+        op,
+        "Conv"
+            | "ConvTranspose"
+            | "Gemm"
+            | "BatchNormalization"
+            | "GroupNormalization"
+            | "InstanceNormalization"
+            | "MaxPool"
+            | "AveragePool"
+            | "GlobalAveragePool"
+            | "GlobalMaxPool"
+            | "LpPool"
+            | "GlobalLpPool"
+            | "DepthToSpace"
+            | "SpaceToDepth"
+            | "Resize"
+            | "Upsample"
+    )
+}
+
+/// Operators that act entry by entry.
+fn is_by_entries(op: &str) -> bool {
+    let several = matches!(
+        op,
+        "Add"
+            | "Sub"
+            | "Sum"
+            | "Mean"
+            | "Mul"
+            | "Div"
+            | "Neg"
+            | "Max"
+            | "Min"
+            | "Identity"
+            | "Dropout"
+            | "Cast"
+            | "CastLike"
+    );
+    let softmax = matches!(op, "Softmax" | "LogSoftmax");
+    several || (matches!(rule(op), Some(Rule::One(_))) && is_activation(op) && !softmax)
+}
+
+/// With how many axes a node sees its inputs, and these as it sees them.
+fn view(lowering: &mut Lowering<'_>, plan: &Plan, index: usize, name: &str) -> Result<(), Halt> {
+    let node = &lowering.context.parsed.nodes[index];
+    let mut inputs: Vec<usize> = (0..node.inputs.len())
+        .filter_map(|place| lowering.context.varying(node, place))
+        .collect();
+    let pattern = plan.patterns.get(&index);
+    inputs.extend(pattern.map(|pattern| pattern.input));
+    inputs.extend(plan.folded.get(&index));
+    let by_entries = pattern.is_none() && is_by_entries(&node.op);
+    // A pattern does not read what its nodes make between them.
+    if let Some(pattern) = pattern {
+        inputs = vec![pattern.input];
+    }
+    let rows =
+        node.op == "MatMul" && inputs.first() == node.inputs.first().and_then(Option::as_ref);
+    let by_entries = by_entries || rows;
+    let batched = pattern.is_none() && is_batched(&node.op);
+    lowering.hidden = lowering.lacks(node, &inputs, batched, by_entries);
+    for value in inputs {
+        lowering.prepared(name, value)?;
+    }
+    Ok(())
 }
 
 /// Lowers one node whose inputs are.
@@ -86,6 +186,7 @@ pub(super) fn lower(lowering: &mut Lowering<'_>, plan: &Plan, index: usize) -> R
     let node = &parsed.nodes[index];
     let name = label(parsed, index);
     lowering.begin();
+    view(lowering, plan, index, &name)?;
     let results = match (plan.patterns.get(&index), rule(&node.op)) {
         (Some(pattern), _) => vec![activation::pattern(lowering, pattern, &name)?],
         (None, Some(Rule::Conv)) => {

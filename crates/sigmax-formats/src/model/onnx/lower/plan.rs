@@ -11,6 +11,8 @@ use super::super::layers::draft;
 use super::super::literal::{element, type_name};
 use super::super::order::Producer;
 use super::super::parsed::Node;
+use super::super::size::Size;
+use super::lowering::Sample;
 use super::pattern::{Pattern, pattern};
 
 /// The nodes to lower, each after those it reads.
@@ -113,8 +115,8 @@ impl Plan {
         sources
     }
 
-    /// The shape of one sample of the input.
-    pub(super) fn input_shape(&self, context: &Context<'_>) -> Result<Vec<usize>, NoNetwork> {
+    /// One sample of the input: without axis 0, or all of it (`whole`), a first axis of length 1 left out.
+    pub(super) fn sample(&self, context: &Context<'_>, whole: bool) -> Result<Sample, NoNetwork> {
         let name = &context.parsed.names[self.input];
         let refuse = |reason: String| Err(NoNetwork::one(name, "input", reason));
         let declared = context
@@ -132,25 +134,42 @@ impl Plan {
         let Some(dims) = &context.facts[self.input].dims else {
             return refuse("the file does not state its shape".to_owned());
         };
-        let Some((_, sample)) = dims.split_first() else {
+        if dims.is_empty() {
             return refuse("it is a single number, without a batch axis".to_owned());
+        }
+        let hidden = match dims[..] {
+            [Size::Known(1), _, ..] => 1,
+            _ => usize::from(!whole),
         };
         let mut shape = Vec::new();
-        for (axis, &n) in sample.iter().enumerate() {
+        for (axis, &n) in dims.iter().enumerate().skip(hidden) {
             let Some(n) = n.known() else {
-                let advice = if axis == 0 {
+                let advice = if axis < 2 {
                     "the file has to state it"
                 } else {
                     "state it with --input-size"
                 };
                 return refuse(format!(
-                    "the length of its axis {} is not known; {advice}",
-                    axis + 1
+                    "the length of its axis {axis} is not known; {advice}"
                 ));
             };
             shape.push(n);
         }
-        Ok(shape)
+        Ok(Sample {
+            shape,
+            whole,
+            hidden,
+        })
+    }
+
+    /// Whether all axes of the input may be those of one sample: none is open, and they are one axis or the
+    /// first is 1 long.
+    pub(super) fn is_one(&self, context: &Context<'_>) -> bool {
+        match context.facts[self.input].dims.as_deref() {
+            Some([Size::Known(_)]) => true,
+            Some([Size::Known(1), rest @ ..]) => rest.iter().all(|n| n.known().is_some()),
+            _ => false,
+        }
     }
 }
 

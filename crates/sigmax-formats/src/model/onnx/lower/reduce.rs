@@ -20,6 +20,7 @@ pub(super) fn reduce(lowering: &mut Lowering<'_>, node: &Node, name: &str) -> Re
             }
         }
         _ if node.int("noop_with_empty_axes", 0)? != 0 => return Ok(id),
+        _ if lowering.hidden == 0 => over.extend(0..shape.len()),
         _ => return refuse(MIXES),
     }
     over.sort_unstable();

@@ -13,19 +13,20 @@ use super::lowering::{Halt, Lowering, MIXES, refuse};
 pub(super) fn slice(lowering: &mut Lowering<'_>, node: &Node, name: &str) -> Result<NodeId, Halt> {
     let id = lowering.data(node, 0)?;
     let shape = lowering.shape(id);
-    let Some(cuts) = arguments::cuts(&lowering.context, node, shape.len() + 1) else {
+    let hidden = lowering.hidden;
+    let Some(cuts) = arguments::cuts(&lowering.context, node, lowering.rank(id)) else {
         return refuse("its starts, ends, axes or steps are not known");
     };
     let mut along = vec![None; shape.len()];
     for (axis, start, end, step) in cuts {
         let whole = arguments::is_whole(start, end, step);
         let n = match axis {
-            0 if whole => continue,
-            0 => match lowering.batch.known() {
+            0 if hidden == 1 && whole => continue,
+            0 if hidden == 1 => match lowering.batch.known() {
                 Some(n) => n,
                 None => return refuse(MIXES),
             },
-            axis => shape[axis - 1],
+            axis => shape[axis - hidden],
         };
         let Some((first, count, step)) = entries(n, start, end, step) else {
             return refuse("its step is 0");
@@ -33,12 +34,12 @@ pub(super) fn slice(lowering: &mut Lowering<'_>, node: &Node, name: &str) -> Res
         if (first, count, step) == (0, n, 1) {
             continue;
         }
-        if axis == 0 {
+        if axis < hidden {
             return refuse(MIXES);
         }
         lowering.room(&[count])?;
         let index = |i: usize| usize::try_from(first + i as i64 * step).unwrap_or(usize::MAX);
-        along[axis - 1] = Some((0..count).map(index).collect());
+        along[axis - hidden] = Some((0..count).map(index).collect());
     }
     lowering.picked(name, id, along)
 }
@@ -150,14 +151,18 @@ pub(super) fn expand(lowering: &mut Lowering<'_>, node: &Node, name: &str) -> Re
     let Some(target) = target else {
         return refuse(lowering.unknown(node, 1, "the shape that it asks for"));
     };
-    let Some(missing) = (shape.len() + 1).checked_sub(target.len()) else {
+    let Some(missing) = lowering.rank(id).checked_sub(target.len()) else {
         return refuse("it moves the batch axis");
     };
     let full = [&vec![Size::Known(1); missing][..], &target].concat();
-    if full[0] != Size::Known(1) && full[0] != lowering.batch {
+    let (front, full) = full.split_at(lowering.hidden);
+    if front
+        .iter()
+        .any(|&n| n != Size::Known(1) && n != lowering.batch)
+    {
         return refuse(MIXES);
     }
-    let Some(asked) = size::lengths(&full[1..]) else {
+    let Some(asked) = size::lengths(full) else {
         return refuse(lowering.unknown(node, 1, "the shape that it asks for"));
     };
     let sizes = shape.iter().zip(&asked);
@@ -179,15 +184,13 @@ pub(super) fn tile(lowering: &mut Lowering<'_>, node: &Node, name: &str) -> Resu
     let Some(numbers) = numbers.collect::<Option<Vec<_>>>() else {
         return refuse("it asks for a negative size");
     };
-    let Some((&1, repeats)) = numbers.split_first() else {
+    let rank = lowering.rank(id);
+    if numbers.len() != rank {
+        return refuse(format!("{} repeats for {rank} axes", numbers.len()));
+    }
+    let (front, repeats) = numbers.split_at(lowering.hidden);
+    if front.iter().any(|&n| n != 1) {
         return refuse(MIXES);
-    };
-    if repeats.len() != shape.len() {
-        return refuse(format!(
-            "{} repeats for {} axes",
-            numbers.len(),
-            shape.len() + 1
-        ));
     }
     let mut along = vec![None; shape.len()];
     for (axis, (&n, &times)) in shape.iter().zip(repeats).enumerate() {
@@ -210,13 +213,14 @@ pub(super) fn pad(lowering: &mut Lowering<'_>, node: &Node, name: &str) -> Resul
         "wrap" => PaddingMode::Circular,
         other => return refuse(format!("its mode {other:?} is not known")),
     };
-    let amounts = arguments::pad_amounts(&lowering.context, node, shape.len() + 1);
+    let amounts = arguments::pad_amounts(&lowering.context, node, lowering.rank(id));
     let Some(amounts) = amounts else {
         return refuse("its amounts are not known");
     };
-    let [(0, 0), ref amounts @ ..] = amounts[..] else {
+    let (front, amounts) = amounts.split_at(lowering.hidden.min(amounts.len()));
+    if front.iter().any(|&amount| amount != (0, 0)) {
         return refuse("it pads the batch axis");
-    };
+    }
     let cuts = amounts.iter().any(|&(before, after)| before.min(after) < 0);
     if cuts && mode != PaddingMode::Zeros {
         return refuse("it both copies pixels and cuts some off, or may");

@@ -65,13 +65,18 @@ pub(super) fn flatten(
 ) -> Result<NodeId, Halt> {
     let id = lowering.data(node, 0)?;
     let shape = lowering.shape(id);
-    let rank = shape.len() + 1;
+    let rank = lowering.rank(id);
     let at = node.int("axis", 1)?;
     let from_end = at.checked_add(rank as i64).unwrap_or(-1);
     let at = usize::try_from(if at < 0 { from_end } else { at });
     let Some(at) = at.ok().filter(|&at| at <= rank) else {
         return refuse(format!("its axis is beyond an input of {rank} axes"));
     };
+    if lowering.hidden == 0 {
+        let (outer, inner) = shape.split_at(at);
+        let sizes = [outer.iter().product(), inner.iter().product()];
+        return lowering.reshaped(name, id, &sizes);
+    }
     let outer = match at {
         0 => lowering.batch,
         at => Size::Known(shape[..at - 1].iter().product()),
@@ -95,10 +100,19 @@ pub(super) fn reshape(
         return refuse(lowering.unknown(node, 1, what));
     };
     let keep = node.int("allowzero", 0)? == 0;
+    let entries: usize = shape.iter().product();
+    if lowering.hidden == 0 {
+        let Some(target) = target.known() else {
+            return refuse(lowering.unknown(node, 1, what));
+        };
+        return match sizes(&target, &shape, keep) {
+            Some(sizes) => lowering.reshaped(name, id, &sizes),
+            None => refuse(format!("it asks for {target:?} of a value of {shape:?}")),
+        };
+    }
     let Some((&batch, rest)) = target.entries.split_first() else {
         return refuse(MIXES);
     };
-    let entries: usize = shape.iter().product();
     let mut sizes = Vec::new();
     let mut open = None;
     for (axis, &n) in rest.iter().enumerate() {
@@ -141,6 +155,30 @@ pub(super) fn reshape(
     lowering.reshaped(name, id, &sizes)
 }
 
+/// The shape that a Reshape asks for, of a value of this shape; 0 is the length of the same axis if
+/// `keep`.
+fn sizes(target: &[i64], shape: &[usize], keep: bool) -> Option<Vec<usize>> {
+    let entries: usize = shape.iter().product();
+    let mut open = None;
+    let mut sizes = Vec::with_capacity(target.len());
+    for (axis, &n) in target.iter().enumerate() {
+        sizes.push(match n {
+            -1 if open.is_none() => {
+                open = Some(axis);
+                1
+            }
+            0 if keep => *shape.get(axis)?,
+            n => usize::try_from(n).ok().filter(|&n| n > 0)?,
+        });
+    }
+    let known = sizes.iter().try_fold(1usize, |p, &n| p.checked_mul(n))?;
+    if let Some(open) = open {
+        sizes[open] = entries / known;
+    }
+    let all = sizes.iter().try_fold(1usize, |p, &n| p.checked_mul(n));
+    (all == Some(entries)).then_some(sizes)
+}
+
 /// Squeeze.
 pub(super) fn squeeze(
     lowering: &mut Lowering<'_>,
@@ -155,7 +193,9 @@ pub(super) fn squeeze(
             let axes = axes.into_iter().map(|axis| lowering.axis(axis, id));
             axes.collect::<Result<Vec<_>, _>>()?
         }
-        Ok(None) if lowering.batch.known().is_none_or(|batch| batch == 1) => {
+        Ok(None)
+            if lowering.hidden == 1 && lowering.batch.known().is_none_or(|batch| batch == 1) =>
+        {
             return refuse(
                 "without axes it removes the batch axis where that is 1 long; state its axes",
             );
@@ -185,17 +225,17 @@ pub(super) fn unsqueeze(
     let Ok(Some(axes)) = lowering.context.list(node, "axes", 1) else {
         return refuse("its axes are not known");
     };
-    let rank = shape.len() + 1 + axes.len();
+    let rank = lowering.rank(id) + axes.len();
     let mut new = Vec::new();
     for &axis in &axes {
         match arguments::axis(axis, rank) {
-            Some(0) => return refuse("it moves the batch axis"),
+            Some(axis) if axis < lowering.hidden => return refuse("it moves the batch axis"),
             Some(axis) if !new.contains(&axis) => new.push(axis),
             _ => return refuse(format!("axes = {axes:?} for an output of {rank} axes")),
         }
     }
     let mut old = shape.iter().copied();
-    let sizes = (1..rank).map(|axis| {
+    let sizes = (lowering.hidden..rank).map(|axis| {
         if new.contains(&axis) {
             Some(1)
         } else {
@@ -215,10 +255,13 @@ pub(super) fn transpose(
     name: &str,
 ) -> Result<NodeId, Halt> {
     let id = lowering.data(node, 0)?;
-    let rank = lowering.shape(id).len() + 1;
+    let rank = lowering.rank(id);
     let Some(axes) = arguments::permutation(node, rank) else {
         return refuse(format!("its perm is no permutation of {rank} axes"));
     };
+    if lowering.hidden == 0 {
+        return lowering.transposed(name, id, &axes);
+    }
     let [0, rest @ ..] = &axes[..] else {
         return refuse(format!("perm = {axes:?} moves the batch axis"));
     };

@@ -18,6 +18,10 @@ pub(super) fn audit(report: &Report) -> String {
         let patterns: Vec<String> = request.only.iter().map(|p| plain(p)).collect();
         options.push(format!("only {}", patterns.join(", ")));
     }
+    if !request.exclude.is_empty() {
+        let patterns: Vec<String> = request.exclude.iter().map(|p| plain(p)).collect();
+        options.push(format!("excluded {}", patterns.join(", ")));
+    }
     if let Some(most) = request.max_norm {
         options.push(format!("layer norms at most {most}"));
     }

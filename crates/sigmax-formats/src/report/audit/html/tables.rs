@@ -117,6 +117,16 @@ pub(super) fn refused(report: &Report) -> String {
             ]
         })
         .collect();
+    rows.extend(report.excluded.iter().map(|excluded| {
+        vec![
+            name(&excluded.name),
+            plain(&excluded.kind),
+            "excluded".to_owned(),
+            "left out by name (--exclude), and so out of any gate on layers; the network has it all the \
+             same"
+                .to_owned(),
+        ]
+    }));
     let blockers = report
         .network
         .as_ref()

@@ -69,10 +69,12 @@ fn gates(report: &Report) -> String {
     let mut out = String::new();
     if let Some(gate) = report.gate() {
         let most = gate.max_norm;
-        let mut text = if gate.passed() {
-            format!("Every layer’s norm is proved to be at most {most}.")
-        } else {
-            String::new()
+        let mut text = match (gate.passed(), gate.excluded.len()) {
+            (true, 0) => format!("Every layer’s norm is proved to be at most {most}."),
+            (true, _) => format!(
+                "Of the layers that are not excluded, every norm is proved to be at most {most}. "
+            ),
+            (false, _) => String::new(),
         };
         if !gate.exceeded.is_empty() {
             text += &format!(
@@ -84,6 +86,12 @@ fn gates(report: &Report) -> String {
             text += &format!(
                 "Not audited, so nothing is proved: {}.",
                 names(&gate.unproved)
+            );
+        }
+        if !gate.excluded.is_empty() {
+            text += &format!(
+                " Excluded, so nothing is proved: {}.",
+                names(&gate.excluded)
             );
         }
         out += &gate_line(gate.passed(), &text);
@@ -117,7 +125,11 @@ fn gate_line(passed: bool, text: &str) -> String {
 fn facts(report: &Report, digits: usize) -> String {
     let refused = report.refused().len();
     let audited = report.audited().count();
-    let mut facts = vec![("layers", format!("{audited} audited, {refused} refused"))];
+    let mut counts = format!("{audited} audited, {refused} refused");
+    if !report.excluded.is_empty() {
+        counts += &format!(", {} excluded", report.excluded.len());
+    }
+    let mut facts = vec![("layers", counts)];
     let largest = report
         .audited()
         .reduce(|a, b| if b.1.upper() > a.1.upper() { b } else { a });

@@ -1,6 +1,6 @@
 //! Constants as operands: where they come from.
 
-use super::{assert_constant, net};
+use super::{assert_constant, net, shape};
 use crate::onnx::read;
 use crate::proto::{Message, counting, f32s, float, info, int, list, model, node, tensor, value};
 
@@ -41,4 +41,25 @@ fn a_default_that_may_be_replaced_is_said() {
     let found = read(&model(17, &graph)).unwrap().network().unwrap();
     assert_eq!(found.notes.len(), 1, "{:?}", found.notes);
     assert!(found.notes[0].contains("\"w\""), "{:?}", found.notes);
+}
+
+/// Exports without optimisation write the bias of a convolution that has none in this way.
+#[test]
+fn a_zero_of_the_type_of_the_data_is_a_constant() {
+    let zero = |value: f32| {
+        let initializers = [
+            counting("k", &[2, 3, 1, 1]),
+            tensor("zero", 1, &[], &f32s(&[value])),
+            list("shape", &[2]),
+        ];
+        let nodes = [
+            node("CastLike", "zero x", "like", &[]),
+            node("Expand", "like shape", "bias", &[]),
+            node("Conv", "x k bias", "y", &[]),
+        ];
+        net(&[-1, 3, 2, 2], &initializers, &nodes, &["y"]).network()
+    };
+    assert_eq!(shape(&zero(0.0).unwrap()), [2, 2, 2]);
+    // Another number may be rounded.
+    assert!(zero(0.1).is_err());
 }

@@ -212,7 +212,8 @@ fn what_is_said_of_sizes_and_axes() {
     ));
     assert!(text.contains("output_shape is longer"), "{text}");
     // No batch axis.
-    let text = reason(one(&[4], &[counting("w", &[3, 4])], "MatMul", "w x", &[]));
+    let matrix = [counting("w", &[3, 4])];
+    let text = reason(one(&[4, 5], &matrix, "MatMul", "w x", &[]));
     assert!(
         text.contains("4 entries") && text.contains("no batch axis"),
         "{text}"
