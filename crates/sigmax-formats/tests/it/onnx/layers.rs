@@ -272,7 +272,7 @@ fn layers_in_subgraphs_are_audited() {
 
 #[test]
 fn what_a_loop_may_carry_is_refused() {
-    // Whether `b` is a constant matrix nobody knows; `Einsum` of two values neither.
+    // Whether `b` is a constant matrix nobody knows.
     let body = Message::new()
         .message(1, &node("MatMul", "a b", "c", &[]).text(3, "product"))
         .message(1, &node("Conv", "a b", "d", &[]).text(3, "conv"))
@@ -294,7 +294,7 @@ fn what_a_loop_may_carry_is_refused() {
         );
     }
     // Of what If chooses between, everything is known.
-    let branch = Message::new().message(1, &node("MatMul", "x x", "c", &[]));
+    let branch = Message::new().message(1, &node("Einsum", "x x", "c", &[]));
     let model = open(
         &[4, 4],
         &[],
