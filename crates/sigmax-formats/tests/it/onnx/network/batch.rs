@@ -171,7 +171,7 @@ fn a_batch_of_one_that_is_transposed() {
     let lists = [counting("w", &[2, 3]), counting("b", &[2, 1])];
     let back = ints("perm", &[1, 0]);
     let nodes = [
-        node("Transpose", "x", "t", &[back.clone()]),
+        node("Transpose", "x", "t", std::slice::from_ref(&back)),
         node("MatMul", "w t", "c", &[]),
         node("Add", "c b", "d", &[]),
         node("Relu", "d", "e", &[]),
