@@ -9,6 +9,9 @@ use crate::bytes::source::Source;
 use crate::bytes::wire::Payload;
 use crate::error::Error;
 
+/// Largest integer that is told from its neighbours as a float.
+const LARGEST: f64 = ((1u64 << 53) - 1) as f64;
+
 /// The type of a code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Code {
@@ -19,6 +22,7 @@ pub(crate) enum Code {
     Int16,
     Uint16,
     Int32,
+    Int64,
     Float8(Float8),
 }
 
@@ -51,6 +55,7 @@ impl Code {
             Self::Int8 | Self::Uint8 | Self::Float8(_) => Some(count),
             Self::Int16 | Self::Uint16 => count.checked_mul(2),
             Self::Int32 => count.checked_mul(4),
+            Self::Int64 => count.checked_mul(8),
         }
     }
 
@@ -79,22 +84,26 @@ impl Code {
                 let (entries, _) = bytes.as_chunks();
                 values.extend(entries.iter().map(|&b| f64::from(i32::from_le_bytes(b))));
             }
+            Self::Int64 => {
+                let (entries, _) = bytes.as_chunks();
+                values.extend(entries.iter().map(|&b| i64::from_le_bytes(b) as f64));
+            }
         }
     }
 
     /// An integer of a repeated field as the bytes that it stands for; `None` where it is beyond the type.
-    fn packed(self, value: i64) -> Option<([u8; 4], usize)> {
-        let bits = |value: i32, length| (value.to_le_bytes(), length);
+    fn packed(self, value: i64) -> Option<([u8; 8], usize)> {
         let inside = |least: i64, most: i64| (least..=most).contains(&value);
         let fits = match self {
             Self::Int8 => inside(-128, 127),
             Self::Int4 | Self::Uint4 | Self::Uint8 | Self::Float8(_) => inside(0, 255),
             Self::Int16 => inside(-32768, 32767),
             Self::Uint16 => inside(0, 65535),
-            Self::Int32 => true,
+            Self::Int32 => i32::try_from(value).is_ok(),
+            Self::Int64 => true,
         };
-        let value = i32::try_from(value).ok().filter(|_| fits)?;
-        Some(bits(value, self.bytes(1)?))
+        let length = self.bytes(1).filter(|_| fits)?;
+        Some((value.to_le_bytes(), length))
     }
 }
 
@@ -134,6 +143,10 @@ impl Codes {
         let mut values = Vec::with_capacity(count + 1);
         self.code.widen(&data, &mut values);
         values.truncate(count);
+        // What an i64 beyond that has become is not exact.
+        if let Some(value) = values.iter().find(|value| value.abs() > LARGEST) {
+            return Err(wrong(format!("{value}: integers are read up to 2^53 − 1")));
+        }
         Ok(values)
     }
 
@@ -190,6 +203,7 @@ mod tests {
         assert_eq!(read(Code::Int16, &[0, 0x80]), [-32768.0]);
         assert_eq!(read(Code::Uint16, &[0, 0x80]), [32768.0]);
         assert_eq!(read(Code::Int32, &[0, 0, 0, 0x80]), [-2147483648.0]);
+        assert_eq!(read(Code::Int64, &(-5i64).to_le_bytes()), [-5.0]);
     }
 
     #[test]

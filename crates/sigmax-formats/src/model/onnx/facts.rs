@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use crate::bytes::source::Source;
+use crate::model::codes::Code;
 use crate::model::computed::Operand;
 use crate::model::tensor::Tensor;
 
@@ -23,6 +24,8 @@ pub(super) struct Fact {
     pub(super) constant: Constant,
     /// The integers or 8-bit floats that it holds, where there are many.
     pub(super) codes: Option<Operand>,
+    /// The TensorProto.DataType of a value that depends on the data, where it is known.
+    pub(super) element: Option<u64>,
     /// Why it has no value before the model runs although it does not depend on the data: an integer
     /// that it is made of.
     pub(super) open: Option<Open>,
@@ -103,6 +106,24 @@ impl<'a> Context<'a> {
     /// The integers of input `place` of a node.
     pub(super) fn integers(&self, node: &Node, place: usize) -> Option<&Integers> {
         self.input(node, place)?.integers.as_deref()
+    }
+
+    /// The integers in input `place` of a node and their shape, also where they are many; `None` where they are
+    /// not known, or cannot be read.
+    pub(super) fn indices(&self, node: &Node, place: usize) -> Option<(Vec<i64>, Vec<usize>)> {
+        let fact = self.input(node, place)?;
+        if let Some(integers) = &fact.integers {
+            return Some((integers.known()?, integers.dims.clone()));
+        }
+        match fact.codes.as_ref().filter(|_| fact.replaceable.is_none()) {
+            Some(Operand::Codes(codes)) if matches!(codes.code, Code::Int32 | Code::Int64) => {
+                let values = codes.read(self.source).ok()?;
+                #[allow(clippy::cast_possible_truncation, reason = "integers below 2^53")]
+                let integers = values.into_iter().map(|value| value as i64).collect();
+                Some((integers, codes.shape.clone()))
+            }
+            _ => None,
+        }
     }
 
     /// The value in input `place` of a node, if that depends on the data.

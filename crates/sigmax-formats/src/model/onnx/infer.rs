@@ -33,6 +33,7 @@ impl<'a> Context<'a> {
             facts: vec![Fact::default(); parsed.names.len()],
         };
         for input in &parsed.inputs {
+            context.facts[input.value].element = Some(input.element).filter(|&element| element > 0);
             context.facts[input.value].dims = input.dims.as_ref().map(|dims| {
                 let mut dims: Dims = dims.iter().copied().map(Size::from).collect();
                 if let Some(first @ Size::Unknown) = dims.first_mut() {
@@ -153,9 +154,9 @@ impl<'a> Context<'a> {
         if own
             && node.op == "CastLike"
             && let Some(first) = facts.first_mut()
-            && let Some(zero) = self.zero(node)
+            && let Some(same) = self.same_type(node).or_else(|| self.zero(node))
         {
-            *first = zero;
+            *first = same;
             return facts;
         }
         let inputs = || {
@@ -184,6 +185,12 @@ impl<'a> Context<'a> {
                 };
             }
         }
+        if own
+            && !constant
+            && let Some(first) = facts.first_mut()
+        {
+            first.element = self.element(node);
+        }
         let unknown = |fact: &Fact| {
             let opaque = matches!(fact.constant, Constant::Opaque(_));
             opaque && fact.open.is_none() && fact.integers.is_none()
@@ -196,6 +203,77 @@ impl<'a> Context<'a> {
             }
         }
         facts
+    }
+
+    /// The type of the first output of a node that depends on the data, where that follows from its inputs.
+    fn element(&self, node: &Node) -> Option<u64> {
+        let of = |place: usize| self.input(node, place)?.element;
+        match node.op.as_str() {
+            "Cast" => u64::try_from(node.int("to", 0).ok()?).ok(),
+            "CastLike" => of(1),
+            "Add" | "Sub" | "Mul" | "Div" | "Max" | "Min" | "Sum" | "Mean" | "MatMul" | "Gemm"
+            | "Conv" | "ConvTranspose" | "Concat" => (0..node.inputs.len()).find_map(of),
+            "Abs"
+            | "AveragePool"
+            | "BatchNormalization"
+            | "Clip"
+            | "Dropout"
+            | "Elu"
+            | "Erf"
+            | "Exp"
+            | "Expand"
+            | "Flatten"
+            | "Gather"
+            | "Gelu"
+            | "GlobalAveragePool"
+            | "GlobalMaxPool"
+            | "GroupNormalization"
+            | "HardSigmoid"
+            | "HardSwish"
+            | "Identity"
+            | "InstanceNormalization"
+            | "LayerNormalization"
+            | "LeakyRelu"
+            | "Log"
+            | "LogSoftmax"
+            | "MaxPool"
+            | "Mish"
+            | "Neg"
+            | "PRelu"
+            | "Pad"
+            | "Pow"
+            | "ReduceMax"
+            | "ReduceMean"
+            | "ReduceMin"
+            | "ReduceSum"
+            | "Relu"
+            | "Reshape"
+            | "Resize"
+            | "Selu"
+            | "Sigmoid"
+            | "Slice"
+            | "Softmax"
+            | "Softplus"
+            | "Softsign"
+            | "Split"
+            | "Sqrt"
+            | "Squeeze"
+            | "Tanh"
+            | "Tile"
+            | "Transpose"
+            | "Unsqueeze" => of(0),
+            _ => None,
+        }
+    }
+
+    /// The output of a CastLike of constant floats to a value of their own type: no cast.
+    fn same_type(&self, node: &Node) -> Option<Fact> {
+        let [data, like] = [self.input(node, 0)?, self.input(node, 1)?];
+        let Constant::Float(tensor, _) = &data.constant else {
+            return None;
+        };
+        let same = like.element.and_then(element) == Some(tensor.element());
+        (same && !like.is_constant() && data.replaceable.is_none()).then(|| data.clone())
     }
 
     /// The output of a CastLike of the constant 0: 0 in every type, whatever that of the second input is.

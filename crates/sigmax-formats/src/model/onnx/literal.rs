@@ -244,7 +244,7 @@ fn codes(
             }
             CodesPlace::Raw(raw.start)
         }
-        (_, None) => CodesPlace::Field(5, range.clone()),
+        (_, None) => CodesPlace::Field(if fields.data_type == 7 { 7 } else { 5 }, range.clone()),
     };
     Ok(Some(Codes {
         name: fields.name.clone(),
@@ -262,6 +262,7 @@ fn code(data_type: u64) -> Option<Code> {
         4 => Code::Uint16,
         5 => Code::Int16,
         6 => Code::Int32,
+        7 => Code::Int64,
         17 => Code::Float8(Float8::E4m3Fn),
         18 => Code::Float8(Float8::E4m3Fnuz),
         19 => Code::Float8(Float8::E5m2),

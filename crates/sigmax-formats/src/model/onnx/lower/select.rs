@@ -115,9 +115,7 @@ pub(super) fn gather(lowering: &mut Lowering<'_>, node: &Node, name: &str) -> Re
     let id = lowering.data(node, 0)?;
     let shape = lowering.shape(id);
     let axis = lowering.axis(node.int("axis", 0)?, id)?;
-    let indices = lowering.context.integers(node, 1);
-    let indices = indices.and_then(|indices| Some((indices.known()?, indices.dims.clone())));
-    let Some((indices, dims)) = indices else {
+    let Some((indices, dims)) = lowering.context.indices(node, 1) else {
         return refuse(lowering.unknown(node, 1, "its indices"));
     };
     let Some(list) = wrapped(&indices, shape[axis]) else {

@@ -45,21 +45,65 @@ fn a_default_that_may_be_replaced_is_said() {
 
 /// Exports without optimisation write the bias of a convolution that has none in this way.
 #[test]
-fn a_zero_of_the_type_of_the_data_is_a_constant() {
-    let zero = |value: f32| {
-        let initializers = [
+fn a_constant_of_the_type_of_the_data_is_one() {
+    let constant = |value: f32, element: i64| {
+        let shape = [-1, 3, 2, 2].map(|n: i64| match n {
+            -1 => Message::new().text(2, "N"),
+            n => Message::new().int(1, n),
+        });
+        let axes = shape
+            .iter()
+            .fold(Message::new(), |axes, n| axes.message(1, n));
+        let declared = Message::new().message(1, &Message::new().int(1, element).message(2, &axes));
+        let mut graph =
+            Message::new().message(11, &Message::new().text(1, "x").message(2, &declared));
+        for initializer in [
             counting("k", &[2, 3, 1, 1]),
-            tensor("zero", 1, &[], &f32s(&[value])),
+            tensor("value", 1, &[], &f32s(&[value])),
             list("shape", &[2]),
-        ];
-        let nodes = [
-            node("CastLike", "zero x", "like", &[]),
+        ] {
+            graph = graph.message(5, &initializer);
+        }
+        for node in [
+            node("Relu", "x", "z", &[]),
+            node("CastLike", "value z", "like", &[]),
             node("Expand", "like shape", "bias", &[]),
-            node("Conv", "x k bias", "y", &[]),
-        ];
-        net(&[-1, 3, 2, 2], &initializers, &nodes, &["y"]).network()
+            node("Conv", "z k bias", "y", &[]),
+        ] {
+            graph = graph.message(1, &node);
+        }
+        let graph = graph.message(12, &Message::new().text(1, "y"));
+        read(&model(17, &graph)).unwrap().network()
     };
-    assert_eq!(shape(&zero(0.0).unwrap()), [2, 2, 2]);
-    // Another number may be rounded.
-    assert!(zero(0.1).is_err());
+    for element in [1, 11] {
+        assert_eq!(shape(&constant(0.0, element).unwrap()), [2, 2, 2]);
+    }
+    // A number of the type of the data is not cast at all. In another type it may be rounded.
+    let found = constant(0.1, 1).unwrap();
+    assert_eq!(shape(&found), [2, 2, 2]);
+    assert!(constant(0.1, 11).is_err());
+    assert!(constant(0.1, 10).is_err());
+}
+
+/// As a view of pooled features is exported.
+#[test]
+fn many_entries_are_gathered() {
+    let indices = |last: i64| {
+        let order: Vec<u8> = (0..100)
+            .map(|i| if i == 0 { last } else { 99 - i })
+            .flat_map(i64::to_le_bytes)
+            .collect();
+        let initializers = [list("all", &[-1]), tensor("i", 7, &[1, 100, 1, 1], &order)];
+        let nodes = [
+            node("Reshape", "x all", "r", &[]),
+            node("Gather", "r i", "g", &[int("axis", 0)]),
+        ];
+        net(&[1, 100, 1, 1], &initializers, &nodes, &["g"]).network()
+    };
+    assert_constant(&indices(99).unwrap(), 1.0);
+    // An entry that is there twice.
+    assert_constant(&indices(98).unwrap(), 2f64.sqrt());
+    for beyond in [100, -101, i64::MAX] {
+        assert!(indices(beyond).is_err());
+    }
 }
