@@ -558,7 +558,7 @@ fn selected(x: Operand, along: Vec<Option<Vec<usize>>>) -> (Operation, Vec<Opera
 }
 
 /// The broadcast shape of two.
-fn broadcast(a: &[usize], b: &[usize]) -> Option<Vec<usize>> {
+pub(super) fn broadcast(a: &[usize], b: &[usize]) -> Option<Vec<usize>> {
     let rank = a.len().max(b.len());
     let at = |shape: &[usize], i: usize| match (i + shape.len()).checked_sub(rank) {
         Some(i) => shape[i],

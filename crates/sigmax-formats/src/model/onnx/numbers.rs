@@ -7,6 +7,7 @@ use crate::model::tensor::{Place, Tensor};
 
 use super::arguments;
 use super::attribute::Attribute;
+use super::computed::broadcast;
 use super::facts::{Constant, Context, Fact};
 use super::integers::{Integers, Open, Operator, Whole, slice};
 use super::limits;
@@ -85,6 +86,8 @@ pub(super) fn fold(
         "Transpose" => data.permuted(&arguments::permutation(node, data.dims.len())?),
         "Slice" => sliced(context, node, data),
         "Gather" => gathered(context, node, data),
+        "Expand" => repeated(context, node, data),
+        "Range" => counted(context, node, data),
         "Neg" => Some(data.map(i64::checked_neg)),
         op => data.zip(context.integers(node, 1)?, Operator::of(op)?),
     };
@@ -176,6 +179,53 @@ fn sliced(context: &Context<'_>, node: &Node, data: &Integers) -> Option<Integer
             .collect::<Option<_>>()?;
     }
     data.selected(&indices)
+}
+
+/// One entry, as often as a shape asks for; more of them only where they stay as they are.
+fn repeated(context: &Context<'_>, node: &Node, data: &Integers) -> Option<Integers> {
+    let to = context.numbers(node, 1)?;
+    let to: Option<Vec<usize>> = to.iter().map(|&n| usize::try_from(n).ok()).collect();
+    let dims = broadcast(&data.dims, &to?)?;
+    if dims == data.dims {
+        return Some(data.clone());
+    }
+    let count = crate::model::tensor::count(&dims).filter(|&n| n <= limits::INTEGERS)?;
+    let [entry] = data.entries[..] else {
+        return None;
+    };
+    Some(Integers {
+        dims,
+        element: data.element,
+        entries: vec![entry; count],
+    })
+}
+
+/// From a start to a limit, which is left out, in steps.
+fn counted(context: &Context<'_>, node: &Node, data: &Integers) -> Option<Integers> {
+    let single = |numbers: Option<Vec<i64>>| match numbers.as_deref() {
+        Some(&[n]) => Some(n),
+        _ => None,
+    };
+    let start = single(data.known())?;
+    let limit = single(context.numbers(node, 1))?;
+    let step = single(context.numbers(node, 2))?;
+    let mut entries = Vec::new();
+    let mut next = start;
+    while (step > 0 && next < limit) || (step < 0 && next > limit) {
+        if entries.len() == limits::INTEGERS {
+            return None;
+        }
+        entries.push(Ok(next));
+        next = next.checked_add(step)?;
+    }
+    if step == 0 {
+        return None;
+    }
+    Some(Integers {
+        dims: vec![entries.len()],
+        element: data.element,
+        entries,
+    })
 }
 
 /// Entries of a list.

@@ -85,6 +85,24 @@ fn a_constant_of_the_type_of_the_data_is_one() {
     assert!(constant(0.1, 10).is_err());
 }
 
+#[test]
+fn a_shape_is_that_of_a_weight_cut_and_expanded() {
+    let initializers = [
+        counting("k", &[2, 3, 1, 1]),
+        tensor("zero", 1, &[], &f32s(&[0.0])),
+        list("one", &[1]),
+    ];
+    let nodes = [
+        node("Shape", "k", "whole", &[int("end", 1)]),
+        node("Expand", "whole one", "shape", &[]),
+        node("CastLike", "zero x", "like", &[]),
+        node("Expand", "like shape", "bias", &[]),
+        node("Conv", "x k bias", "y", &[]),
+    ];
+    let found = net(&[-1, 3, 2, 2], &initializers, &nodes, &["y"]).network();
+    assert_eq!(shape(&found.unwrap()), [2, 2, 2]);
+}
+
 /// As a view of pooled features is exported.
 #[test]
 fn many_entries_are_gathered() {
@@ -105,5 +123,33 @@ fn many_entries_are_gathered() {
     assert_constant(&indices(98).unwrap(), 2f64.sqrt());
     for beyond in [100, -101, i64::MAX] {
         assert!(indices(beyond).is_err());
+    }
+}
+
+#[test]
+fn integers_that_are_repeated_or_counted() {
+    // Expand of one entry, Range in both directions; no entries at all make no shape of this input.
+    for (from, to, step, expected) in [(2, 4, 1, true), (3, 1, -1, false), (2, 3, 1, false)] {
+        let number = |name: &str, n: i64| tensor(name, 7, &[], &n.to_le_bytes());
+        let initializers = [
+            number("from", from),
+            number("to", to),
+            number("step", step),
+            list("minus", &[-1]),
+            list("three", &[1]),
+        ];
+        let nodes = [
+            node("Range", "from to step", "r", &[]),
+            node("Expand", "minus three", "e", &[]),
+            node("Concat", "e r", "s", &[int("axis", 0)]),
+            node("Reshape", "x s", "y", &[]),
+        ];
+        let found = net(&[-1, 6], &initializers, &nodes, &["y"]).network();
+        match expected {
+            true => assert_eq!(shape(&found.unwrap()), [2, 3]),
+            // (−1, 3, 2) and (−1, 2): the second mixes the batch.
+            false if step < 0 => assert_eq!(shape(&found.unwrap()), [3, 2]),
+            false => assert!(found.is_err()),
+        }
     }
 }
