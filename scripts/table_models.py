@@ -10,6 +10,7 @@ needs torch, torchvision, onnx and onnxscript, and timm for the models that are 
 """
 
 import argparse
+import decimal
 import json
 import os
 import pathlib
@@ -206,11 +207,21 @@ def one(args, source, name, side, optimize, folder):
     return row
 
 
+def above(x):
+    """A proved upper end with three digits, rounded up."""
+    if x == 0:
+        return "0"
+    exact = decimal.Decimal(x)
+    up = decimal.Context(prec=3, rounding=decimal.ROUND_CEILING).plus(exact)
+    assert up >= exact
+    return f"{up:.2e}" if up >= 10000 else str(up)
+
+
 def text(row):
     if "error" in row:
         return row["error"].replace("|", "\\|").replace("\n", " ")
     if row["constant"] is not None:
-        return f"≤ {row['constant']:.3g}" if row["constant"] != "inf" else "overflow"
+        return f"≤ {above(row['constant'])}" if row["constant"] != "inf" else "overflow"
     kinds = {}
     for name, kind, reason in row["blockers"]:
         kinds.setdefault((kind, reason), []).append(name)
