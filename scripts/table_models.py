@@ -214,7 +214,7 @@ def above(x):
     exact = decimal.Decimal(x)
     up = decimal.Context(prec=3, rounding=decimal.ROUND_CEILING).plus(exact)
     assert up >= exact
-    return f"{up:.2e}" if up >= 10000 else str(up)
+    return f"{up:.2e}" if up >= 1000 else str(up)
 
 
 def text(row):
