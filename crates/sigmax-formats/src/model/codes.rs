@@ -220,6 +220,6 @@ mod tests {
         ] {
             assert_eq!(code.packed(value), None, "{code:?} {value}");
         }
-        assert_eq!(Code::Int8.packed(-1), Some(([255; 4], 1)));
+        assert_eq!(Code::Int8.packed(-1), Some(([255; 8], 1)));
     }
 }

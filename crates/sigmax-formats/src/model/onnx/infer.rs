@@ -266,14 +266,27 @@ impl<'a> Context<'a> {
         }
     }
 
-    /// The output of a CastLike of constant floats to a value of their own type: no cast.
+    /// The output of a CastLike of constant floats to a value of their own type, or of a number to one that has
+    /// it: no cast.
     fn same_type(&self, node: &Node) -> Option<Fact> {
         let [data, like] = [self.input(node, 0)?, self.input(node, 1)?];
-        let Constant::Float(tensor, _) = &data.constant else {
+        let like = like.element.filter(|_| !like.is_constant())?;
+        if data.replaceable.is_some() || !data.is_constant() {
             return None;
-        };
-        let same = like.element.and_then(element) == Some(tensor.element());
-        (same && !like.is_constant() && data.replaceable.is_none()).then(|| data.clone())
+        }
+        // The type of what is computed is not told by its operands alone.
+        if let Constant::Float(tensor, _) = &data.constant
+            && tensor.expression().is_none()
+        {
+            return (element(like) == Some(tensor.element())).then(|| data.clone());
+        }
+        let value = node.inputs.first().copied().flatten()?;
+        let number = matches!(like, 1 | 11) && self.small_values(value).is_some();
+        number.then(|| Fact {
+            dims: data.dims.clone(),
+            constant: Constant::Opaque("is a number of a type that does not hold it".into()),
+            ..Fact::default()
+        })
     }
 
     /// The output of a CastLike of the constant 0: 0 in every type, whatever that of the second input is.

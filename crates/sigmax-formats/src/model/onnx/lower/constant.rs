@@ -97,6 +97,16 @@ impl Context<'_> {
             "Identity" | "Reshape" | "Squeeze" | "Unsqueeze" | "Flatten" => {
                 self.small(input(0)?, depth - 1)?.values
             }
+            "CastLike" => {
+                let values = self.small(input(0)?, depth - 1)?.values;
+                let kept = match self.input(node, 1)?.element? {
+                    1 => values
+                        .iter()
+                        .all(|&x| (f64::from(x as f32) - x).abs() <= 0.0),
+                    element => element == 11,
+                };
+                kept.then_some(values)?
+            }
             "ConstantOfShape" => {
                 let count = crate::model::tensor::count(&shape).filter(|&n| n <= FILL)?;
                 let value = match node.attribute("value") {

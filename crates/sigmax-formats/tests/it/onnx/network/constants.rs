@@ -85,6 +85,48 @@ fn a_constant_of_the_type_of_the_data_is_one() {
     assert!(constant(0.1, 10).is_err());
 }
 
+/// As ReLU6 is exported without optimisation.
+#[test]
+fn a_number_of_the_type_of_the_data_is_a_constant() {
+    let clipped = |limit: &[Message], last: Message| {
+        let nodes = [
+            node("Neg", "x", "z", &[]),
+            node("Constant", "", "zero", &[float("value_float", 0.0)]),
+            node("CastLike", "zero z", "low", &[]),
+        ];
+        let nodes = [&nodes[..], limit, &[last]].concat();
+        net(&[-1, 3], &[list("one", &[1])], &nodes, &["y"]).network()
+    };
+    let six = |element: i64, value: &[u8]| {
+        let fill = self::value("value", &tensor("", element, &[1], value));
+        [
+            node("ConstantOfShape", "one", "ones", &[fill]),
+            node("Squeeze", "ones", "six", &[]),
+            node("CastLike", "six z", "high", &[]),
+        ]
+    };
+    let clip = || node("Clip", "z low high", "y", &[]);
+    let constant = [
+        node("Constant", "", "six", &[float("value_float", 6.0)]),
+        node("CastLike", "six z", "high", &[]),
+    ];
+    assert_constant(&clipped(&constant, clip()).unwrap(), 1.0);
+    assert_constant(&clipped(&six(1, &f32s(&[6.0])), clip()).unwrap(), 1.0);
+    assert_constant(
+        &clipped(&six(11, &6f64.to_le_bytes()), clip()).unwrap(),
+        1.0,
+    );
+    // 0.1 of f64 is rounded to f32.
+    assert!(clipped(&six(11, &0.1f64.to_le_bytes()), clip()).is_err());
+    // Of an integer type it would be cut.
+    let half = [
+        node("Constant", "", "half", &[float("value_float", 0.5)]),
+        node("Cast", "z", "whole", &[int("to", 7)]),
+        node("CastLike", "half whole", "high", &[]),
+    ];
+    assert!(clipped(&half, clip()).is_err());
+}
+
 #[test]
 fn a_shape_is_that_of_a_weight_cut_and_expanded() {
     let initializers = [
