@@ -2,7 +2,8 @@
 
 Every model has random weights, is exported by `torch.onnx.export(..., dynamo=True)`, with and without the
 optimisation of the graph, and audited; exports go into a temporary folder, one at a time. Results are kept in a
-file of JSON lines: what is in it is not done again.
+file of JSON lines: what is in it from the same program with the same budget is not done again, and a table is of one
+program and one budget.
 
     python scripts/table_models.py --sigmax target/release/sigmax --results models.jsonl
 
@@ -11,6 +12,7 @@ needs torch, torchvision, onnx and onnxscript, and timm for the models that are 
 
 import argparse
 import decimal
+import hashlib
 import json
 import os
 import pathlib
@@ -177,7 +179,7 @@ def measured(command, output):
 def one(args, source, name, side, optimize, folder):
     made_in = args.keep or folder
     path = path_of(made_in, name, optimize)
-    row = {"source": source, "model": name, "side": side, "optimize": optimize}
+    row = {"source": source, "model": name, "side": side, "optimize": optimize, "by": args.by}
     if not path.exists():
         command = [sys.executable, __file__, "--export", source, name, str(side), str(made_in)]
         made = subprocess.run(command, capture_output=True, text=True, check=False)
@@ -255,12 +257,20 @@ def main():
     parser.add_argument("--only-export", action="store_true", help="audit nothing (with --keep)")
     parser.add_argument("--print", action="store_true", help="only the table of what is there")
     parser.add_argument("--export", nargs=4, help=argparse.SUPPRESS)
+    parser.set_defaults(by=None)
     args = parser.parse_args()
     if args.export:
         source, name, side, folder = args.export
         return export(source, name, int(side), folder)
     results = pathlib.Path(args.results)
     rows = [json.loads(line) for line in results.read_text().splitlines()] if results.exists() else []
+    if args.print:
+        if len({json.dumps(row.get("by")) for row in rows}) > 1:
+            sys.exit(f"error: {results} has rows of several programs or budgets; run it again without --print")
+    elif not args.only_export:
+        digest = hashlib.sha256(pathlib.Path(args.sigmax).read_bytes()).hexdigest()
+        args.by = [digest, args.budget]
+        rows = [row for row in rows if row.get("by") == args.by]
     done = {(row["model"], row["optimize"]) for row in rows}
     groups = [("torchvision", TORCHVISION), ("timm", TIMM), ("own", OWN)]
     wanted = [(s, n, side) for s, group in groups for n, side in group.items() if not args.models or n in args.models]

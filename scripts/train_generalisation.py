@@ -20,17 +20,19 @@ convolutions of what `sigmax.torch.SpectralPenalty` measures. What counts is the
 Test images have no say in any choice. The same seed has the same images, start and order of batches in every method,
 so that differences are paired. Every finished run is a row of RUNS.csv, written at once: a plan that was stopped
 goes on from there, and --jobs processes work on different runs with one thread each. A run depends on its row,
-the version of PyTorch and the machine's rounding, on nothing else.
+the version of PyTorch and the machine's rounding, on nothing else; rows of other settings or images are refused.
 
-Columns: accuracies in %, losses, seconds of processor time; `product`, the product of the PROVED upper ends of
+Columns: `setting` and `data`, checksums of what the configuration says of a run and of the labels of the training
+file; accuracies in %, losses, seconds of processor time; `product`, the product of the PROVED upper ends of
 the norms of all layers as the modules have them, and `constant`, the PROVED Lipschitz constant of the whole
-network, BatchNorm in it; `jacobian`, the largest norm of the Jacobian at 200 test images: an ESTIMATE of the constant
+network, BatchNorm in it, both rounded up; `jacobian`, the largest norm of the Jacobian at 200 test images: an ESTIMATE of the constant
 from below, in float32.
 """
 
 import argparse
 import csv
 import dataclasses
+import decimal
 import json
 import math
 import multiprocessing
@@ -39,6 +41,7 @@ import pathlib
 import statistics
 import sys
 import time
+import zlib
 
 import torch
 from torch import nn
@@ -48,7 +51,7 @@ from curvature import data
 from curvature.data import BadInput
 
 QUANTITIES = ("four", "weighted", "norm")
-MEASURED = ("validation", "test", "train", "test_loss", "train_loss", "product", "constant", "jacobian", "seconds")
+PROVED = ("product", "constant")  # upper bounds: decimals of them are rounded up
 # 97.5 % quantiles of Student's t with 1, 2, ... degrees of freedom
 STUDENT = (12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228, 2.201, 2.179, 2.160, 2.145,
            2.131, 2.120, 2.110, 2.101, 2.093, 2.086, 2.080, 2.074, 2.069, 2.064, 2.060, 2.056, 2.052, 2.048, 2.045)
@@ -96,6 +99,15 @@ class Config:
         if not 1 <= config.selection_seeds <= config.seeds:
             raise BadInput(f"{path}: selection_seeds {config.selection_seeds}, expected from 1 to the {config.seeds} seeds")
         return config
+
+    def setting(self, images: int) -> str:
+        """A checksum of all that a run with so many images depends on beside its row and the data."""
+        names = ("model", "batch", "rate", "validation", "shift", "flip", "momentum", "test_limit")
+        values = [getattr(self, name) for name in names] + [self.steps_of(images)]
+        return f"{zlib.crc32(json.dumps(values).encode()):08x}"
+
+    def steps_of(self, images: int) -> int:
+        return dict(zip(self.images, self.steps))[images]
 
 
 # --- networks ------------------------------------------------------------------------------------
@@ -166,7 +178,7 @@ def train(config: Config, run: Run, images, labels) -> nn.Module:
     net = network(config.model, tuple(images.shape[1:])).to(memory_format=torch.channels_last)
     penalty = None if run.quantity == "none" else SpectralPenalty(net, run.beta, quantity=run.quantity, seed=run.seed)
     optimizer = torch.optim.SGD(net.parameters(), config.rate, config.momentum, weight_decay=run.decay)
-    steps = dict(zip(config.images, config.steps))[run.images]
+    steps = config.steps_of(run.images)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
     batches = torch.Generator().manual_seed(run.seed)
     order, batch = torch.empty(0, dtype=torch.long), min(config.batch, len(images))
@@ -190,7 +202,7 @@ def load(config: Config, folder: pathlib.Path) -> dict:
     """The parts that all runs share: what may be trained on, the validation and the test images, standardised."""
     images, labels = data.load(folder, "train")
     test, test_labels = data.load(folder, "test")
-    kept = len(images) - config.validation
+    kept, digest = len(images) - config.validation, f"{zlib.crc32(labels.numpy()):08x}"
     if kept < max(config.images):
         raise BadInput(f"{folder}: {kept} images beside the validation images, the configuration wants {max(config.images)}")
     mean, std = images[:kept].mean((0, 2, 3), keepdim=True), images[:kept].std((0, 2, 3), keepdim=True)
@@ -200,7 +212,7 @@ def load(config: Config, folder: pathlib.Path) -> dict:
         for name in ("validation", "test"):
             x, y = parts[name]
             parts[name] = x[: config.test_limit], y[: config.test_limit]
-    return parts
+    return parts | {"data": digest}
 
 
 def measure(config: Config, run: Run, parts: dict) -> dict:
@@ -212,12 +224,15 @@ def measure(config: Config, run: Run, parts: dict) -> dict:
     pick = torch.randperm(len(images), generator=torch.Generator().manual_seed(1000 + run.seed))[: run.images]
     images, labels = images[pick], labels[pick]
     net = train(config, run, images, labels)
-    row, seconds = dataclasses.asdict(run), time.process_time() - start
+    seconds = time.process_time() - start
+    row = dataclasses.asdict(run) | {"setting": config.setting(run.images), "data": parts["data"]}
     row["train"], row["train_loss"] = score(net, images, labels)
     row["test"], row["test_loss"] = score(net, *parts["test"])
     row["validation"], _ = score(net, *parts["validation"])
     audit = sigmax.audit(net, images[:1])
-    row["product"] = math.prod(layer.norm.upper for layer in audit.layers.values())
+    row["product"] = 1.0
+    for layer in audit.layers.values():
+        row["product"] = math.nextafter(row["product"] * layer.norm.upper, math.inf)
     row["constant"] = audit.lipschitz
     row["jacobian"] = jacobian(net, parts["test"][0][:JACOBIANS])
     row["seconds"] = seconds
@@ -232,10 +247,10 @@ class Plan:
     def __init__(self, config: Config, rows: list[dict]):
         self.config, self.rows = config, {key(row): row for row in rows}
 
-    def mean(self, images: int, quantity: str, beta: float, decay: float, part: str = "validation") -> float | None:
-        """Over the seeds that choose; None where one is missing."""
+    def mean(self, images: int, quantity: str, beta: float, decay: float) -> float | None:
+        """Of the validation accuracy over the seeds that choose; None where one is missing."""
         found = [self.rows.get(Run(images, quantity, beta, decay, seed)) for seed in range(self.config.selection_seeds)]
-        return None if None in found else statistics.fmean(row[part] for row in found)
+        return None if None in found else statistics.fmean(row["validation"] for row in found)
 
     def best(self, images: int, settings: list[tuple[str, float, float]]) -> tuple[str, float, float] | None:
         """The first of the settings whose mean is the best; None where one is missing, or there are none."""
@@ -277,15 +292,34 @@ def key(row: dict) -> Run:
     return Run(*(row[field.name] for field in dataclasses.fields(Run)))
 
 
-def read(path: pathlib.Path) -> list[dict]:
+def read(path: pathlib.Path, config: Config, digest: str | None = None) -> list[dict]:
+    """The rows of a file, which have to be of this configuration and of one data set, that of the checksum."""
     if not path.exists():
         return []
-    types = {field.name: field.type for field in dataclasses.fields(Run)}
+    types = {field.name: field.type for field in dataclasses.fields(Run)} | {"setting": str, "data": str}
     try:
         with path.open(newline="") as file:
-            return [{name: types.get(name, float)(value) for name, value in row.items()} for row in csv.DictReader(file)]
-    except (ValueError, TypeError) as error:
+            rows = [{name: types.get(name, float)(value) for name, value in row.items()} for row in csv.DictReader(file)]
+        for row in rows:
+            digest = digest or row["data"]
+            if row["images"] in config.images and (row["setting"], row["data"]) != (config.setting(row["images"]), digest):
+                raise BadInput(f"{path}: its runs with {row['images']} images are of another configuration or of other data; start another file")
+    except (ValueError, TypeError, KeyError) as error:
         raise BadInput(f"{path}: not a table of runs ({error})") from error
+    return rows
+
+
+def rounded_up(value: float, digits: int) -> str:
+    """A decimal number that is not below."""
+    context = decimal.Context(prec=digits, rounding=decimal.ROUND_CEILING)
+    return f"{context.create_decimal(value):g}"
+
+
+def text(name: str, value) -> str:
+    """An entry of a row."""
+    if name in PROVED:
+        return rounded_up(value, 6)
+    return f"{value:.6g}" if isinstance(value, float) and name not in ("beta", "decay") else str(value)
 
 
 def append(path: pathlib.Path, row: dict) -> None:
@@ -294,7 +328,7 @@ def append(path: pathlib.Path, row: dict) -> None:
         writer = csv.writer(file, lineterminator="\n")
         if new:
             writer.writerow(row)
-        writer.writerow(f"{value:.6g}" if isinstance(value, float) else value for value in row.values())
+        writer.writerow(text(name, value) for name, value in row.items())
         file.flush()
         os.fsync(file.fileno())
 
@@ -315,8 +349,7 @@ def work(run: Run) -> dict:
 
 def run_plan(args) -> None:
     config = Config.read(args.config)
-    load(config, args.data)  # an error before any process starts
-    rows = read(args.out)
+    rows = read(args.out, config, load(config, args.data)["data"])  # errors before any process starts
     with multiprocessing.get_context("spawn").Pool(args.jobs, start, (config, args.data)) as pool:
         while missing := Plan(config, rows).missing():
             for row in pool.imap_unordered(work, missing):
@@ -328,13 +361,13 @@ def run_plan(args) -> None:
 
 # --- the table -----------------------------------------------------------------------------------
 
-def spread(values: list[float], digits: int = 2) -> str:
+def spread(values: list[float]) -> str:
     """Mean ± half the 95 % interval of Student."""
     mean = statistics.fmean(values)
     if len(values) < 2:
-        return f"{mean:.{digits}f}"
+        return f"{mean:.2f}"
     half = STUDENT[min(len(values) - 2, len(STUDENT) - 1)] * statistics.stdev(values) / math.sqrt(len(values))
-    return f"{mean:.{digits}f} ± {half:.{digits}f}"
+    return f"{mean:.2f} ± {half:.2f}"
 
 
 def listed(chosen: float, values: list[float]) -> str:
@@ -344,7 +377,8 @@ def listed(chosen: float, values: list[float]) -> str:
 
 
 def table(args) -> None:
-    config, rows = Config.read(args.config), read(args.runs)
+    config = Config.read(args.config)
+    rows = read(args.runs, config)
     plan = Plan(config, rows)
     print(f"{args.config.stem}: {config.model}, {'/'.join(map(str, config.steps))} steps of {config.batch} images, rate {config.rate:g}, {config.seeds} seeds")
     print()
@@ -374,7 +408,7 @@ def table(args) -> None:
                 f"{statistics.fmean(row['test'] for row in found):.2f}",
                 spread(gains) if gains else "–",
                 f"{statistics.fmean(row['train'] - row['test'] for row in found):.2f}",
-                *(f"{max(row[name] for row in found):.3g}" for name in ("product", "constant")),
+                *(rounded_up(max(row[name] for row in found), 3) for name in PROVED),
                 f"{statistics.fmean(row['constant'] / row['jacobian'] for row in found):.3g}",
             ]
             print("| " + " | ".join(cells) + " |")

@@ -40,6 +40,15 @@ fn a_bracket_around_the_limit_is_not_proved() {
 }
 
 #[test]
+fn a_gate_on_some_layers_says_so() {
+    let outcome = Files::usual().audit(&["--max-norm", "10", "--only", "blur"]);
+    assert_eq!(outcome.code, 0, "{}", outcome.stderr);
+    let text =
+        "Gate passed: every norm of the layers that --only names is proved to be at most 10.";
+    assert!(outcome.stdout.contains(text), "{}", outcome.stdout);
+}
+
+#[test]
 fn a_refused_layer_fails_the_gate_and_nothing_else() {
     let files = Files::new();
     files.model(&[

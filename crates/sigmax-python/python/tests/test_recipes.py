@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import csv
+import importlib
 import json
+import math
 import struct
 import subprocess
 import sys
+from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
@@ -83,6 +86,23 @@ def test_a_plan_is_worked_through_and_goes_on_where_it_stopped(gratings: Path, t
     table = program("train_generalisation.py", "table", plan, runs)
     assert sum(line.startswith("| 100 |") for line in table.splitlines()) == 4
     assert "four + weight decay" in table
+    for changes in ({"rate": 0.1}, {"steps": [5]}):
+        other = config(tmp_path / "other.json", **changes)
+        for command in (("run", other, "--data", gratings, "--out", runs), ("table", other, runs)):
+            assert "another configuration" in program("train_generalisation.py", *command, code=2)
+
+
+def test_decimals_of_bounds_are_not_below(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(SCRIPTS))
+    rounded_up = importlib.import_module("train_generalisation").rounded_up
+    generator = np.random.default_rng(0)
+    for value in [*np.exp(generator.normal(0, 20, 500)).tolist(), 73.84, 28.7, 1.0, 999.9, math.inf]:
+        for digits in (3, 6):
+            number = rounded_up(value, digits)
+            if value == math.inf:
+                assert float(number) == math.inf
+            else:
+                assert value <= Fraction(number) <= Fraction(value) * (1 + Fraction(10) ** (1 - digits))
 
 
 def test_residual_networks_have_a_constant(gratings: Path, tmp_path: Path) -> None:

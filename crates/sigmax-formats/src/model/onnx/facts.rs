@@ -53,7 +53,7 @@ pub(super) struct Known {
 }
 
 /// A graph with what is known of it.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Context<'a> {
     pub(super) source: &'a Source,
     pub(super) parsed: &'a Parsed,
@@ -72,17 +72,6 @@ impl<'a> Context<'a> {
             functions: &parsed.functions,
             links: known.links.clone(),
             facts: known.facts.clone(),
-        }
-    }
-
-    /// The same once more.
-    pub(super) fn again(&self) -> Self {
-        Self {
-            source: self.source,
-            parsed: self.parsed,
-            functions: self.functions,
-            links: self.links.clone(),
-            facts: self.facts.clone(),
         }
     }
 

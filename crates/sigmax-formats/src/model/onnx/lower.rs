@@ -51,7 +51,7 @@ pub(super) fn network(context: Context<'_>, no_batch: bool) -> Result<NetworkMod
     if !one {
         return lowered(context, &plan, false);
     }
-    let again = context.again();
+    let again = context.clone();
     match lowered(context, &plan, false) {
         Err(NetworkError::NoRule(reason)) if reason.is_about_the_batch() => {
             lowered(again, &plan, true).map_err(|_| reason.into())

@@ -32,7 +32,7 @@ impl Text<'_> {
         self.excluded(report, &mut out);
         self.network(report, &mut out);
         if let Some(gate) = report.gate() {
-            self.gate(&gate, &mut out);
+            self.gate(report, &gate, &mut out);
         }
         if let Some(gate) = report.lipschitz_gate() {
             self.lipschitz_gate(&gate, &mut out);
@@ -236,13 +236,17 @@ impl Text<'_> {
         }
     }
 
-    fn gate(&self, gate: &Gate, out: &mut String) {
+    fn gate(&self, report: &Report, gate: &Gate, out: &mut String) {
         let most = gate.max_norm;
         if gate.passed() {
+            let whose = match report.request.only[..] {
+                [] => "",
+                _ => " of the layers that --only names",
+            };
             let text = match gate.excluded.len() {
-                0 => format!("Gate passed: every norm is proved to be at most {most}."),
+                0 => format!("Gate passed: every norm{whose} is proved to be at most {most}."),
                 n => format!(
-                    "Gate passed for the other layers: every norm but of {} is proved to be at most \
+                    "Gate passed for the other layers: every norm{whose} but of {} is proved to be at most \
                      {most}; of the excluded nothing is proved: {}.",
                     plural(n, "excluded layer"),
                     listed(&gate.excluded)

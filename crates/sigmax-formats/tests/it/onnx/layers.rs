@@ -295,29 +295,11 @@ fn what_a_loop_may_carry_is_refused() {
     }
     // Of what If chooses between, everything is known.
     let branch = Message::new().message(1, &node("Einsum", "x x", "c", &[]));
-    let model = open(
-        &[4, 4],
-        &[],
-        &[node(
-            "If",
-            "x",
-            "y",
-            &[graph_attribute("then_branch", &branch)],
-        )],
-    );
+    let model = open(&[4, 4], &[], &[chosen(&branch)]);
     assert_eq!(refusals(&model), [""; 0]);
     // Unless somebody may replace it.
     let branch = Message::new().message(1, &node("MatMul", "x w", "c", &[]));
-    let graph = graph(
-        &[4, 4],
-        &[counting("w", &[4, 4])],
-        &[node(
-            "If",
-            "x",
-            "y",
-            &[graph_attribute("then_branch", &branch)],
-        )],
-    );
+    let graph = graph(&[4, 4], &[counting("w", &[4, 4])], &[chosen(&branch)]);
     let graph = graph.message(11, &info("w", &[4, 4]));
     let model = read(&self::model(17, &graph)).unwrap();
     assert_eq!(refusals(&model), ["y/then_branch/c"]);
@@ -328,16 +310,7 @@ fn a_name_inside_hides_that_outside() {
     let branch = Message::new()
         .message(1, &node("MatMul", "x w", "c", &[]))
         .message(5, &counting("w", &[4, 2]));
-    let model = open(
-        &[4, 4],
-        &[counting("w", &[4, 4])],
-        &[node(
-            "If",
-            "x",
-            "y",
-            &[graph_attribute("then_branch", &branch)],
-        )],
-    );
+    let model = open(&[4, 4], &[counting("w", &[4, 4])], &[chosen(&branch)]);
     assert_eq!(crate::inspect::layers(&model), ["y/then_branch/c [2, 4]"]);
     // What is mentioned between is not hidden: here as a shape that is stated.
     let inner = Message::new().message(1, &node("MatMul", "x w", "c", &[]));
@@ -351,6 +324,11 @@ fn a_name_inside_hides_that_outside() {
         &[node("If", "x", "y", &[graph_attribute("a", &between)])],
     );
     assert_eq!(crate::inspect::layers(&model), ["y/a/d/b/c [4, 4]"]);
+}
+
+/// A node that may run a graph.
+fn chosen(branch: &Message) -> Message {
+    node("If", "x", "y", &[graph_attribute("then_branch", branch)])
 }
 
 /// A function `local::F` of `a` and `b`.

@@ -158,20 +158,18 @@ fn is_by_entries(op: &str) -> bool {
 /// With how many axes a node sees its inputs, and these as it sees them.
 fn view(lowering: &mut Lowering<'_>, plan: &Plan, index: usize, name: &str) -> Result<(), Halt> {
     let node = &lowering.context.parsed.nodes[index];
-    let mut inputs: Vec<usize> = (0..node.inputs.len())
-        .filter_map(|place| lowering.context.varying(node, place))
-        .collect();
     let pattern = plan.patterns.get(&index);
-    inputs.extend(pattern.map(|pattern| pattern.input));
-    inputs.extend(plan.folded.get(&index));
-    let by_entries = pattern.is_none() && is_by_entries(&node.op);
     // A pattern does not read what its nodes make between them.
-    if let Some(pattern) = pattern {
-        inputs = vec![pattern.input];
-    }
+    let inputs: Vec<usize> = match pattern {
+        Some(pattern) => vec![pattern.input],
+        None => (0..node.inputs.len())
+            .filter_map(|place| lowering.context.varying(node, place))
+            .chain(plan.folded.get(&index).copied())
+            .collect(),
+    };
     let rows =
         node.op == "MatMul" && inputs.first() == node.inputs.first().and_then(Option::as_ref);
-    let by_entries = by_entries || rows;
+    let by_entries = rows || pattern.is_none() && is_by_entries(&node.op);
     let batched = pattern.is_none() && is_batched(&node.op);
     lowering.hidden = lowering.lacks(node, &inputs, batched, by_entries);
     for value in inputs {

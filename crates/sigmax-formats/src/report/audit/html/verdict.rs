@@ -69,12 +69,17 @@ fn gates(report: &Report) -> String {
     let mut out = String::new();
     if let Some(gate) = report.gate() {
         let most = gate.max_norm;
-        let mut text = match (gate.passed(), gate.excluded.len()) {
-            (true, 0) => format!("Every layer’s norm is proved to be at most {most}."),
-            (true, _) => format!(
+        let (only, excluded) = (&report.request.only, &gate.excluded);
+        let mut text = match (gate.passed(), only.is_empty(), excluded.is_empty()) {
+            (true, true, true) => format!("Every layer’s norm is proved to be at most {most}."),
+            (true, true, false) => format!(
                 "Of the layers that are not excluded, every norm is proved to be at most {most}. "
             ),
-            (false, _) => String::new(),
+            (true, false, _) => format!(
+                "Of the layers that --only names and that are not excluded, every norm is proved to be \
+                 at most {most}. "
+            ),
+            (false, ..) => String::new(),
         };
         if !gate.exceeded.is_empty() {
             text += &format!(
