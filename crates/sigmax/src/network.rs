@@ -43,7 +43,7 @@ pub use op::Op;
 pub use op::activation::Activation;
 pub use op::activation::curvature::NoCurvature;
 pub use op::affine::{Affine, PerEntry};
-pub use op::axis::{AxisMatrix, Interpolation};
+pub use op::axis::{AxisMatrix, Filter, Interpolation};
 pub use op::channels::Channels;
 pub use op::fold::Fold;
 pub use op::normalisation::Normalisation;

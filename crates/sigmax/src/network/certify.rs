@@ -144,16 +144,19 @@ impl Certifier {
     ///
     /// # Errors
     /// [`Error::NotAClassifier`] where the network has not one output with 2 to 4096 entries;
-    /// [`Error::Node`] for float32 where the rounding of a node is not bounded (T41, T44).
+    /// [`Error::Node`] for float32 where the rounding of a node is not bounded (T23, T41, T44).
     pub fn with_bounds(bounds: Lipschitz, arithmetic: Arithmetic) -> Result<Self, Error> {
         let network = bounds.network();
         network.check_exact()?;
         let (logits, classes) = logits(network)?;
         if arithmetic == Arithmetic::Float32 {
             let mut nodes = network.nodes().iter();
-            if let Some(node) =
-                nodes.find(|node| matches!(node.op, Op::Normalisation(_) | Op::Fold(_)))
-            {
+            let unbounded = |op: &Op| match op {
+                Op::Normalisation(_) | Op::Fold(_) => true,
+                Op::Separable(separable) => separable.single_terms().is_none(),
+                _ => false,
+            };
+            if let Some(node) = nodes.find(|node| unbounded(&node.op)) {
                 let op = node.op.name();
                 return Err(Error::node(&node.name, Misfit::NoSingle { op }));
             }

@@ -411,7 +411,16 @@ pub(crate) fn check_tangents(seed: u64, kinds: Kinds) -> usize {
     let mut draw = Draw(seed ^ 0xcc);
     let n = case.inputs();
     let mut curved = 0;
+    let specs = &case.graph.specs;
+    let filtered = specs
+        .iter()
+        .any(|(spec, _)| matches!(spec, Spec::Filtered(..)));
     for arithmetic in [Arithmetic::Real, Arithmetic::Float32] {
+        // Its rounding in float32 is not bounded (T23).
+        if filtered && arithmetic == Arithmetic::Float32 {
+            assert!(Certifier::new(&case.graph.net, &coarse(), arithmetic).is_err());
+            continue;
+        }
         let mut certifier = Certifier::new(&case.graph.net, &coarse(), arithmetic).unwrap();
         if certifier.bound_curvature(&coarse()).is_err() {
             return 0;

@@ -5,7 +5,7 @@
 )]
 
 use sigmax::network::{
-    Activation, Affine, AxisMatrix, Fold, Interpolation, Network, NetworkBuilder, NodeId,
+    Activation, Affine, AxisMatrix, Filter, Fold, Interpolation, Network, NetworkBuilder, NodeId,
     Normalisation, Op, PerEntry, Pick, Pool, Separable,
 };
 use sigmax::{Conv, Kernel, PaddingMode};
@@ -45,6 +45,7 @@ pub(crate) enum Spec {
         mean: bool,
     },
     Linear(usize, usize, Interpolation),
+    Filtered(usize, usize, Interpolation, Filter),
     Activation(Activation),
     Softmax(usize),
     LogSoftmax(usize),
@@ -319,7 +320,16 @@ impl Draw {
                     Interpolation::AlignCorners,
                     Interpolation::Asymmetric,
                 ][self.below(4)];
-                Spec::Linear(self.below(rank), 1 + self.below(7), how)
+                let (axis, m) = (self.below(rank), 1 + self.below(7));
+                if self.yes(2) {
+                    return Spec::Linear(axis, m, how);
+                }
+                let filter = Filter {
+                    cubic: self.yes(2).then_some([-0.75, -0.5, 0.3][self.below(3)]),
+                    antialias: self.yes(2),
+                    exclude_outside: self.yes(2),
+                };
+                Spec::Filtered(axis, m, how, filter)
             }
             14 if rank > 1 && kinds == Kinds::All && self.yes(2) => {
                 Spec::Fold(self.pool(rank - 1), self.yes(2))
@@ -395,6 +405,13 @@ impl Spec {
                 let n = input[*axis];
                 let mut axes = vec![None; rank];
                 axes[*axis] = Some(AxisMatrix::linear(n, *m, *m as f64 / n as f64, *how).ok()?);
+                Op::Separable(Separable::new(axes))
+            }
+            Self::Filtered(axis, m, how, filter) => {
+                let n = input[*axis];
+                let scale = *m as f64 / n as f64;
+                let mut axes = vec![None; rank];
+                axes[*axis] = Some(AxisMatrix::filtered(n, *m, scale, *how, *filter).ok()?);
                 Op::Separable(Separable::new(axes))
             }
             Self::Activation(activation) => Op::Activation(*activation),
@@ -735,6 +752,9 @@ impl Spec {
             Self::Linear(axis, m, how) => {
                 along_axis(*axis, &mut |lane| interpolated(lane, *m, *how))
             }
+            Self::Filtered(axis, m, how, filter) => {
+                along_axis(*axis, &mut |lane| filtered(lane, *m, *how, *filter, summer))
+            }
             Self::Activation(activation) => x.iter().map(|&x| activated(activation, x)).collect(),
             Self::Softmax(axis) => along_axis(*axis, &mut |lane| softmax(lane, summer)),
             Self::LogSoftmax(axis) => along_axis(*axis, &mut |lane| {
@@ -885,23 +905,28 @@ fn pool_values<T: Num>(
         .collect()
 }
 
+/// Where output pixel `i` of `m` lies among `n`.
+fn position<T: Num>(i: usize, n: usize, m: usize, how: Interpolation) -> T {
+    let scaled = |x: T| x.mul(T::int(n)).div(T::int(m));
+    let half = T::of(0.5);
+    match how {
+        Interpolation::PytorchHalfPixel | Interpolation::AlignCorners if m == 1 => T::of(0.0),
+        Interpolation::HalfPixel | Interpolation::PytorchHalfPixel => {
+            scaled(T::int(i).add(half)).add(half.neg())
+        }
+        Interpolation::AlignCorners => T::int(i).mul(T::int(n - 1)).div(T::int(m - 1)),
+        Interpolation::Asymmetric => scaled(T::int(i)),
+        other => panic!("the oracle has no {other}"),
+    }
+}
+
 /// Each hat function at the exact position.
 fn interpolated<T: Num>(lane: &[T], m: usize, how: Interpolation) -> Vec<T> {
     let n = lane.len();
-    let (zero, half, last) = (T::of(0.0), T::of(0.5), T::int(n - 1));
+    let (zero, last) = (T::of(0.0), T::int(n - 1));
     (0..m)
         .map(|i| {
-            let scaled = |x: T| x.mul(T::int(n)).div(T::int(m));
-            let at = match how {
-                Interpolation::PytorchHalfPixel | Interpolation::AlignCorners if m == 1 => zero,
-                Interpolation::HalfPixel | Interpolation::PytorchHalfPixel => {
-                    scaled(T::int(i).add(half)).add(half.neg())
-                }
-                Interpolation::AlignCorners => T::int(i).mul(last).div(T::int(m - 1)),
-                Interpolation::Asymmetric => scaled(T::int(i)),
-                other => panic!("the oracle has no {other}"),
-            };
-            let at = at.max(zero).min(last);
+            let at = position::<T>(i, n, m, how).max(zero).min(last);
             let low = (at.get().floor() as usize).min(n - 1);
             // Just below an integer the floor may be one off: the hats are continuous.
             let part = at.add(T::int(low).neg());
@@ -909,6 +934,57 @@ fn interpolated<T: Num>(lane: &[T], m: usize, how: Interpolation) -> Vec<T> {
             lane[low]
                 .mul(T::of(1.0).add(part.neg()))
                 .add(next.mul(part))
+        })
+        .collect()
+}
+
+/// The sum over far more entries than the filter reaches.
+fn filtered<T: Num>(
+    lane: &[T],
+    m: usize,
+    how: Interpolation,
+    filter: Filter,
+    summer: &mut Summer,
+) -> Vec<T> {
+    let n = lane.len();
+    let (zero, one) = (T::of(0.0), T::of(1.0));
+    let scale = match filter.antialias && m < n {
+        true => T::int(m).div(T::int(n)),
+        false => one,
+    };
+    let weight = |t: T| match filter.cubic {
+        None => one.add(t.neg()).max(zero),
+        // The pieces meet: which of them is taken next to 1 and 2 does not matter.
+        Some(a) if t.get() <= 1.0 => {
+            let plus = |k: f64| T::of(a).add(T::of(k));
+            let inner = plus(2.0).mul(t).add(plus(3.0).neg());
+            inner.mul(t).mul(t).add(one)
+        }
+        Some(a) if t.get() < 2.0 => {
+            let inner = t.mul(t).add(T::of(5.0).mul(t).neg()).add(T::of(8.0));
+            T::of(a).mul(inner.mul(t).add(T::of(4.0).neg()))
+        }
+        Some(_) => zero,
+    };
+    let reach = 3 + 3 * n.div_ceil(m).max(1);
+    (0..m)
+        .map(|i| {
+            let at = position::<T>(i, n, m, how);
+            let mut terms: Vec<(T, T)> = Vec::new();
+            for j in 0..n + 2 * reach {
+                let inside = (reach..reach + n).contains(&j);
+                if filter.exclude_outside && !inside {
+                    continue;
+                }
+                let t = T::int(j).add(T::int(reach).neg()).add(at.neg());
+                let t = t.max(t.neg()).mul(scale);
+                terms.push((weight(t), lane[j.saturating_sub(reach).min(n - 1)]));
+            }
+            let sum = summer.sum(terms.iter().map(|&(w, x)| w.mul(x)).collect());
+            if !filter.antialias && !filter.exclude_outside {
+                return sum;
+            }
+            sum.div(summer.sum(terms.iter().map(|&(w, _)| w).collect()))
         })
         .collect()
 }

@@ -112,6 +112,7 @@ const RANKS: &[&str] = &[
     "network/op/activation/lanes.rs",
     "network/op/channels.rs",
     "network/op/affine.rs",
+    "network/op/axis/filter.rs",
     "network/op/axis.rs",
     "network/op/normalisation.rs",
     "network/op/pool.rs",

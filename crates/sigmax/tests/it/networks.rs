@@ -4,9 +4,9 @@ use std::collections::HashMap;
 
 use serde::Deserialize;
 use sigmax::network::{
-    Activation, Affine, Arithmetic, AxisMatrix, Certifier, Channels, Fold, Forward, Interpolation,
-    Network, NetworkBuilder, NodeId, Normalisation, Op, PerEntry, Pick, Pool, Separable,
-    StatedBound, confirm_bounds, jacobian_norm, lipschitz,
+    Activation, Affine, Arithmetic, AxisMatrix, Certifier, Channels, Filter, Fold, Forward,
+    Interpolation, Network, NetworkBuilder, NodeId, Normalisation, Op, PerEntry, Pick, Pool,
+    Separable, StatedBound, confirm_bounds, jacobian_norm, lipschitz,
 };
 use sigmax::{Conv, Kernel, Options, PaddingMode};
 
@@ -238,6 +238,28 @@ impl Node {
                 axes[self.axis] = Some(AxisMatrix::linear(n, self.size, scale, how).unwrap());
                 Op::Separable(Separable::new(axes))
             }
+            "cubic" | "antialiased" => {
+                let n = input[self.axis];
+                let filter = Filter {
+                    cubic: (self.op == "cubic").then_some(self.alpha),
+                    antialias: self.op == "antialiased",
+                    exclude_outside: false,
+                };
+                let (scale, how) = (self.size as f64 / n as f64, Interpolation::HalfPixel);
+                let matrix = AxisMatrix::filtered(n, self.size, scale, how, filter).unwrap();
+                let mut axes = vec![None; rank];
+                axes[self.axis] = Some(matrix);
+                Op::Separable(Separable::new(axes))
+            }
+            "centred" => {
+                Op::Normalisation(Normalisation::centred(self.axis, self.epsilon).unwrap())
+            }
+            "root-mean-square" => {
+                let normalisation = Normalisation::root_mean_square(self.axis, self.epsilon);
+                Op::Normalisation(normalisation.unwrap())
+            }
+            "norm" => Op::Fold(Fold::norm(self.pool())),
+            "log-sum-exp" => Op::Fold(Fold::log_sum_exp(self.pool())),
             "softmax" => Op::Softmax { axis: self.axis },
             "log-softmax" => Op::LogSoftmax { axis: self.axis },
             "add" => Op::Add,

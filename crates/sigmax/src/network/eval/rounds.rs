@@ -92,8 +92,8 @@ pub(crate) struct Rounds {
     terms: usize,
     /// The same in the transpose, from above.
     reverse_terms: usize,
-    /// More of them in a float32 execution.
-    single_terms: usize,
+    /// More of them in a float32 execution; `None` where they are not bounded.
+    single_terms: Option<usize>,
     /// An upper bound of the norm of the entrywise absolute value of its linear part.
     magnitude: f64,
     /// The norm of the error with which that linear part is known, from above, beyond the roundings.
@@ -133,7 +133,7 @@ impl Rounds {
             combine: Combine::RootSumSquare,
             terms: 0,
             reverse_terms: 0,
-            single_terms: 0,
+            single_terms: Some(0),
             magnitude: own,
             unknown: 0.0,
             growth: 1.0,
@@ -197,7 +197,7 @@ impl Rounds {
                 rounds.reverse_terms = (own * own).ceil() as usize;
                 rounds.constant = mul_up(fill.abs(), sqrt_int_up(count));
                 if fill.abs() > 0.0 {
-                    rounds.single_terms = 1;
+                    rounds.single_terms = Some(1);
                 }
             }
             Op::Add => {
@@ -333,7 +333,10 @@ impl Rounds {
             Function::Unknown => return Linear::new(f64::INFINITY, 0.0),
             Function::No | Function::Counted => {}
         }
-        let terms = self.terms + self.single_terms;
+        let Some(more) = self.single_terms else {
+            return Linear::new(f64::INFINITY, 0.0);
+        };
+        let terms = self.terms + more;
         if terms == 0 {
             return Linear::new(0.0, 0.0);
         }

@@ -3,8 +3,12 @@
 use crate::error::{Error, Misfit};
 use crate::linalg::Mat;
 use crate::named::named;
-use crate::rounding::{U, add_up, gamma, larger, mul_up, sqrt_up};
+use crate::rounding::{U, add_up, div_up, gamma, larger, mul_up, sqrt_up, sub_down};
 use crate::verify;
+
+mod filter;
+
+pub use filter::Filter;
 
 /// Order up to which the norm of a matrix is proved by a Cholesky factorisation.
 const DENSE: usize = 512;
@@ -20,8 +24,8 @@ pub struct AxisMatrix {
     rows: Vec<Vec<(usize, f64)>>,
     /// Bound of the absolute error of every entry, those left out next to the others included.
     slack: f64,
-    /// Roundings that a float32 execution may have beyond one per term.
-    single_terms: usize,
+    /// Roundings that a float32 execution may have beyond one per term; `None` where they are not bounded.
+    single_terms: Option<usize>,
 }
 
 /// How an axis is resized by linear interpolation: where output pixel i lies in the input.
@@ -51,6 +55,19 @@ impl Interpolation {
     }
 }
 
+impl Interpolation {
+    /// Where output pixel `i` lies in the input.
+    fn position(self, i: usize, n: usize, m: usize, scale: f64) -> f64 {
+        let i = i as f64;
+        match self {
+            Self::PytorchHalfPixel | Self::AlignCorners if m == 1 => 0.0,
+            Self::HalfPixel | Self::PytorchHalfPixel => (i + 0.5) / scale - 0.5,
+            Self::AlignCorners => i * (n - 1) as f64 / (m - 1) as f64,
+            Self::Asymmetric => i / scale,
+        }
+    }
+}
+
 named!(
     Interpolation,
     "interpolation",
@@ -76,7 +93,7 @@ impl AxisMatrix {
             cols,
             rows,
             slack: 0.0,
-            single_terms: 0,
+            single_terms: Some(0),
         })
     }
 
@@ -134,28 +151,15 @@ impl AxisMatrix {
     /// # Errors
     /// [`Error::Node`] for empty or huge axes, or a scale that is not positive.
     pub fn linear(n: usize, m: usize, scale: f64, how: Interpolation) -> Result<Self, Error> {
-        if n == 0 || m == 0 || n.max(m) > MAX_LINEAR || !(scale > 0.0) {
-            return Err(Error::node(
-                "linear interpolation",
-                Misfit::Interpolation {
-                    from: n,
-                    to: m,
-                    scale,
-                },
-            ));
-        }
-        let (last, top) = ((n - 1) as f64, (n + m) as f64);
+        let wrong = Misfit::Interpolation {
+            from: n,
+            to: m,
+            scale,
+        };
+        let off = Self::position_error(n, m, scale)
+            .ok_or_else(|| Error::node("linear interpolation", wrong))?;
         let row = |i: usize| {
-            let i = i as f64;
-            let at = match how {
-                Interpolation::HalfPixel => (i + 0.5) / scale - 0.5,
-                Interpolation::PytorchHalfPixel if m == 1 => 0.0,
-                Interpolation::PytorchHalfPixel => (i + 0.5) / scale - 0.5,
-                Interpolation::AlignCorners if m == 1 => 0.0,
-                Interpolation::AlignCorners => i * last / (m - 1) as f64,
-                Interpolation::Asymmetric => i / scale,
-            }
-            .clamp(0.0, last);
+            let at = how.position(i, n, m, scale).clamp(0.0, (n - 1) as f64);
             let low = at.floor();
             let part = at - low;
             let first = low as usize;
@@ -166,13 +170,104 @@ impl AxisMatrix {
             }
         };
         let mut matrix = Self::new(n, (0..m).map(row).collect())?;
-        // A position of at most `top` is off by three roundings, and the weights are piecewise
-        // linear in it, of slope 1 in each of the entries.
-        matrix.slack = mul_up(gamma(5), add_up(top, 1.0 / scale));
+        // The weights are piecewise linear in the position, of slope 1 in each of the entries.
+        matrix.slack = off;
         // In float32 too the position decides: five roundings of at most n + m, in up to three
         // entries a row and a few a column, relative to an entry of at least a quarter.
-        matrix.single_terms = 32 * (n + m);
+        matrix.single_terms = Some(32 * (n + m));
         Ok(matrix)
+    }
+
+    /// Interpolation from `n` to `m` entries with a filter; `scale` is m/n unless it was stated otherwise.
+    ///
+    /// # Errors
+    /// [`Error::Node`] for what [`AxisMatrix::linear`] refuses, a coefficient of a cubic beyond ±2, too many
+    /// entries, or weights whose sum may be 0.
+    pub fn filtered(
+        n: usize,
+        m: usize,
+        scale: f64,
+        how: Interpolation,
+        filter: Filter,
+    ) -> Result<Self, Error> {
+        let wrong = || {
+            Error::node(
+                "interpolation",
+                Misfit::Interpolation {
+                    from: n,
+                    to: m,
+                    scale,
+                },
+            )
+        };
+        let off = Self::position_error(n, m, scale);
+        let off = off.filter(|_| filter.is_covered()).ok_or_else(wrong)?;
+        let s = if filter.antialias {
+            scale.min(1.0)
+        } else {
+            1.0
+        };
+        let radius = filter.reach() / s;
+        // One or two more on either side than W reaches, of which those stay that may have a weight.
+        let each = 2.0 * radius + 6.0;
+        if each * m as f64 > MAX_ENTRIES as f64 {
+            return Err(wrong());
+        }
+        // Arguments within two entries of where W ends, of three roundings and that of the scale.
+        let argument = add_up(mul_up(s, off), mul_up(gamma(4), filter.reach() + 2.0));
+        let error = filter.error(argument);
+        let last = n as i64 - 1;
+        let normalised = filter.antialias || filter.exclude_outside;
+        let (mut rows, mut slack) = (Vec::with_capacity(m), error);
+        for i in 0..m {
+            let at = how.position(i, n, m, scale);
+            let (first, end) = (
+                (at - radius).floor() as i64 - 1,
+                (at + radius).ceil() as i64 + 1,
+            );
+            let mut row: Vec<(usize, f64)> = Vec::new();
+            for j in first..=end {
+                let t = s * (j as f64 - at);
+                let counts = !filter.exclude_outside || (0..=last).contains(&j);
+                if counts && t.abs() < add_up(filter.reach(), argument) {
+                    row.push((j.clamp(0, last) as usize, filter.weight(t)));
+                }
+            }
+            if normalised {
+                let sum: f64 = row.iter().map(|entry| entry.1).sum();
+                let sizes = row
+                    .iter()
+                    .fold(0.0, |sum, entry| add_up(sum, entry.1.abs()));
+                let terms = row.len() as f64;
+                // The true sum is at least `least`, and no true quotient is larger than `most`.
+                let errors = add_up(mul_up(terms, error), mul_up(gamma(row.len()), sizes));
+                let least = sub_down(sum, errors);
+                if !(least > 0.0) {
+                    return Err(wrong());
+                }
+                let largest = row
+                    .iter()
+                    .fold(error, |most, entry| most.max(add_up(entry.1.abs(), error)));
+                let most = div_up(largest, least);
+                let quotients = div_up(add_up(error, mul_up(most, errors)), least);
+                slack = slack.max(add_up(quotients, mul_up(gamma(2), most)));
+                for (_, weight) in &mut row {
+                    *weight /= sum;
+                }
+            }
+            rows.push(row);
+        }
+        let mut matrix = Self::new(n, rows)?;
+        matrix.slack = slack;
+        matrix.single_terms = None;
+        Ok(matrix)
+    }
+
+    /// By how much a position may be off: three roundings of at most n + m + 1/scale; `None` for empty or huge
+    /// axes, and a scale that is not positive.
+    fn position_error(n: usize, m: usize, scale: f64) -> Option<f64> {
+        let fits = n > 0 && m > 0 && n.max(m) <= MAX_LINEAR && scale > 0.0;
+        fits.then(|| mul_up(gamma(5), add_up((n + m) as f64, 1.0 / scale)))
     }
 
     /// Entries along the axis before and after.
@@ -181,7 +276,7 @@ impl AxisMatrix {
     }
 
     /// Roundings of a float32 execution beyond one per term.
-    pub(crate) fn single_terms(&self) -> usize {
+    pub(crate) fn single_terms(&self) -> Option<usize> {
         self.single_terms
     }
 

@@ -179,8 +179,8 @@ impl Separable {
         self.axes.iter().flatten().map(|m| m.touched() + 2).sum()
     }
 
-    /// More of them in a float32 execution.
-    pub(crate) fn single_terms(&self) -> usize {
+    /// More of them in a float32 execution; `None` where they are not bounded.
+    pub(crate) fn single_terms(&self) -> Option<usize> {
         self.axes
             .iter()
             .flatten()
