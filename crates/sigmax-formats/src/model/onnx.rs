@@ -10,6 +10,7 @@ mod arguments;
 mod attribute;
 mod broadcast;
 mod computed;
+mod contraction;
 mod conv;
 mod dense;
 mod draft;

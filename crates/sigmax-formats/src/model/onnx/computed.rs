@@ -132,6 +132,7 @@ impl Build<'_> {
             "ReduceMin" => reduce(Reduction::Min),
             "MatMul" => one(self.product(self.floats(0)?, self.floats(1)?)?),
             "Gemm" => one(self.gemm()?),
+            "BatchNormalization" => one(self.normalised()?),
             "Split" => self.split(),
             _ => {
                 let (operation, inputs, shape) = self.moved()?;
@@ -422,6 +423,63 @@ impl Build<'_> {
         });
         let shape = shape.collect();
         self.tensor(Operation::Reduce(reduction, axes), vec![x], shape)
+    }
+
+    /// (x − μ)/√(σ² + ε)·γ + β per entry of axis 1, with the statistics of x itself in training mode.
+    fn normalised(&self) -> Result<Tensor, Stop> {
+        let x = self.floats(0)?;
+        let &[_, channels, ref rest @ ..] = x.shape() else {
+            return Err(None);
+        };
+        let shape = [&[channels][..], &vec![1; rest.len()]].concat();
+        let kept = [&[1][..], &shape].concat();
+        let others: Vec<usize> = (0..kept.len()).filter(|&axis| axis != 1).collect();
+        let float = |tensor| Operand::Floats(Arc::new(tensor));
+        let parameter = |place: usize| {
+            let value = self.floats(place)?;
+            if value.shape() != [channels] {
+                return Err(Stop::None);
+            }
+            Ok(float(self.tensor(
+                Operation::Reshape,
+                vec![value],
+                shape.clone(),
+            )?))
+        };
+        let mean = |x: &Operand| {
+            let mean = Operation::Reduce(Reduction::Mean, others.clone());
+            Ok::<_, Stop>(float(self.tensor(mean, vec![x.clone()], kept.clone())?))
+        };
+        let pair = |by, a: &Operand, b: &Operand| {
+            Ok::<_, Stop>(float(self.binary(by, a.clone(), b.clone())?))
+        };
+        // Before opset 14 further outputs say that it trains.
+        let more = self.node.outputs.iter().skip(1).any(Option::is_some);
+        let trains = match self.context.parsed.opset {
+            ..14 => more,
+            _ => self.node.int("training_mode", 0)? != 0,
+        };
+        let (centred, variance) = if trains {
+            let centred = pair(Binary::Sub, &x, &mean(&x)?)?;
+            let variance = mean(&pair(Binary::Mul, &centred, &centred)?)?;
+            (centred, variance)
+        } else {
+            (pair(Binary::Sub, &x, &parameter(3)?)?, parameter(4)?)
+        };
+        let epsilon = f64::from(self.node.float("epsilon", 1e-5)?);
+        let sum = pair(
+            Binary::Add,
+            &variance,
+            &Operand::Values(Vec::new(), vec![epsilon]),
+        )?;
+        let shape = sum.shape().to_vec();
+        let root = float(self.tensor(Operation::Unary(Unary::Root), vec![sum], shape)?);
+        let scaled = pair(
+            Binary::Mul,
+            &pair(Binary::Div, &centred, &root)?,
+            &parameter(1)?,
+        )?;
+        self.binary(Binary::Add, scaled, parameter(2)?)
     }
 
     /// A product of matrices or vectors.

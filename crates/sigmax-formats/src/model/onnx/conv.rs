@@ -67,7 +67,7 @@ pub(super) fn conv_transpose(context: &Context<'_>, node: &Node) -> Result<Draft
     let axes = window.kernel.len();
     let input = context.input(node, 0).and_then(|fact| fact.dims.clone());
     check_input(input.as_ref(), axes, Some(channels))?;
-    let geometry = Transposed::new(node, &window)?;
+    let mut geometry = Transposed::new(node, &window)?;
     let (mut unknown, mut longer, mut size) = (false, false, known_size(input.as_ref()));
     for axis in 0..axes {
         let n = input.as_ref().and_then(|dims| dims[axis + 2].known());
@@ -85,6 +85,10 @@ pub(super) fn conv_transpose(context: &Context<'_>, node: &Node) -> Result<Draft
                 unknown = true;
                 continue;
             }
+            Err(fill) if geometry.ends_with_zeros(&window, axis, fill) => {
+                geometry.output_padding[axis] += fill;
+                (0, 0)
+            }
             Err(_) => {
                 longer = true;
                 continue;
@@ -92,7 +96,9 @@ pub(super) fn conv_transpose(context: &Context<'_>, node: &Node) -> Result<Draft
         };
         draft.conv.padding[axis] = padding;
         if let Some(n) = n.filter(|&n| n <= limits::EXTENT)
-            && window.transposed_output(axis, n, padding, extra).is_none()
+            && window
+                .transposed_output(axis, n, padding, geometry.output_padding[axis])
+                .is_none()
         {
             return Err(NoLayer::Fail(too_small(axis, n, &window)));
         }

@@ -5,6 +5,7 @@ use sigmax::Conv;
 use crate::model::layer::LayerKind;
 use crate::model::tensor::Tensor;
 
+use super::contraction::Contraction;
 use super::draft::{Draft, NoLayer};
 use super::facts::{Constant, Context};
 use super::parsed::Node;
@@ -53,22 +54,26 @@ pub(super) fn matmul(context: &Context<'_>, node: &Node) -> Result<Draft, NoLaye
     let mut notes = Vec::new();
     let (weight, left) = factor(context, node, &mut notes)?;
     let shape = weight.shape().to_vec();
+    if is_batch(&shape) {
+        return Contraction::matmul(context, node)?.draft(context, node);
+    }
     match shape[..] {
         [] => Err(NoLayer::Fail(
             "its weight is a number; expected a matrix".to_owned(),
         )),
         // One output, the product with a vector, whatever side it is on.
         [n] => draft(reshaped(weight, vec![1, n])?, 1.0, notes),
-        [ref batch @ .., rows, columns] => {
-            if batch.iter().any(|&n| n != 1) {
-                return Err(NoLayer::Refuse(format!(
-                    "its weight is a batch of matrices, of shape {shape:?}"
-                )));
-            }
+        [.., rows, columns] => {
             let matrix = reshaped(weight, vec![rows, columns])?;
             draft(turned(matrix, !left)?, 1.0, notes)
         }
     }
+}
+
+/// Whether a weight is more than one matrix.
+pub(super) fn is_batch(shape: &[usize]) -> bool {
+    let before = shape.len().saturating_sub(2);
+    shape[..before].iter().any(|&n| n != 1)
 }
 
 /// The constant factor, and whether it is the first one.

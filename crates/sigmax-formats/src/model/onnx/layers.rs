@@ -9,6 +9,7 @@ use crate::model::names::Names;
 use crate::model::skipped::Skipped;
 use crate::model::weight::Stored;
 
+use super::contraction::Contraction;
 use super::draft::{Draft, NoLayer};
 use super::facts::{Constant, Context, Fact};
 use super::order::{Producer, label, node_error};
@@ -329,12 +330,13 @@ pub(super) fn draft(context: &Context<'_>, node: &Node) -> Result<Draft, NoLayer
         "ConvTranspose" => conv::conv_transpose(context, node),
         "Gemm" => dense::gemm(context, node),
         "MatMul" => dense::matmul(context, node),
+        "Einsum" => Contraction::einsum(context, node)?.draft(context, node),
         "QLinearConv" | "ConvInteger" | "QLinearMatMul" | "MatMulInteger" => {
             refuse("its weight is quantised; audit the model before quantisation")
         }
         "LSTM" | "GRU" | "RNN" => refuse("recurrent layers are not audited"),
         "DeformConv" => refuse("a deformable convolution has no norm that its weight tells"),
-        "Einsum" | "Attention" if has_weight(context, node, 1) => refuse(format!(
+        "Attention" if has_weight(context, node, 1) => refuse(format!(
             "the constants of {} nodes are not audited",
             node.op
         )),

@@ -17,6 +17,7 @@ mod pattern;
 mod plan;
 mod pooling;
 mod precision;
+mod product;
 mod reduce;
 mod resize;
 mod rules;

@@ -5,7 +5,7 @@ use super::facts::Context;
 use super::integers::{Open, slice};
 use super::parsed::Node;
 use super::size::{self, Dims, Size, product};
-use super::{broadcast, limits, resize, spatial};
+use super::{broadcast, contraction, limits, resize, spatial};
 
 /// The shapes of the outputs of a node of ONNX's own domain, as far as they are known.
 pub(super) fn infer(context: &Context<'_>, node: &Node) -> Vec<Option<Dims>> {
@@ -30,6 +30,7 @@ pub(super) fn infer(context: &Context<'_>, node: &Node) -> Vec<Option<Dims>> {
         "Resize" | "Upsample" => resize::infer(context, node),
         "Gemm" => broadcast::gemm(context, node),
         "MatMul" => broadcast::matmul(context, node),
+        "Einsum" => contraction::infer(context, node),
         "Concat" => concat(context, node),
         "Flatten" => flatten(context, node),
         "Reshape" => reshape(context, node),

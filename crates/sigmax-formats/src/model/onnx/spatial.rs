@@ -105,6 +105,19 @@ impl Transposed {
         }
     }
 
+    /// Whether so many zeros that a stated output needs beyond what the input gives are at its end. That is what
+    /// the reference of ONNX and onnxruntime do with fewer of them than the stride; with `auto_pad` they agree on a
+    /// single one, for `SAME_LOWER`.
+    pub(super) fn ends_with_zeros(&self, window: &Window, axis: usize, zeros: usize) -> bool {
+        let agreed = match window.auto_pad {
+            AutoPad::Explicit => true,
+            AutoPad::SameLower => zeros == 1,
+            _ => false,
+        };
+        let inside = self.output_padding[axis] + zeros < window.stride[axis];
+        self.output_shape.is_some() && agreed && inside
+    }
+
     fn output(&self, window: &Window, axis: usize, n: Option<usize>) -> Option<usize> {
         if let Some(sizes) = &self.output_shape {
             return Some(sizes[axis]);

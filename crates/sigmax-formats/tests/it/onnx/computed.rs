@@ -548,6 +548,53 @@ fn weight_norm_and_standardisation() {
     );
 }
 
+/// Weights that a BatchNormalization standardises by their own statistics, or shifts and scales by stated ones.
+#[test]
+fn a_batch_norm_of_weights() {
+    let values = [1.0f32, 2.0, -3.0, 0.5, 4.0, 1.5, -2.5, 0.25];
+    let weights = [
+        floats("v", &[1, 2, 4], &values),
+        floats("g", &[2], &[2.0, 3.0]),
+        floats("b", &[2], &[0.5, -1.0]),
+        floats("mean", &[2], &[0.25, 1.0]),
+        floats("variance", &[2], &[4.0, 0.5]),
+        list("shape", &[2, 4]),
+    ];
+    for (training, attribute) in [(false, 0), (true, 1)] {
+        let attributes = [float("epsilon", 1e-3), int("training_mode", attribute)];
+        let outputs = if training { "n m s" } else { "n" };
+        let nodes = [
+            node(
+                "BatchNormalization",
+                "v g b mean variance",
+                outputs,
+                &attributes,
+            ),
+            node("Reshape", "n shape", "w", &[]),
+            node("Transpose", "w", "t", &[]),
+            node("MatMul", "x t", "y", &[]),
+        ];
+        let found = ends(&open(&[3, 4], &weights, &nodes));
+        let mut entries = Vec::new();
+        for (i, row) in values.chunks(4).enumerate() {
+            let row: Vec<f64> = row.iter().map(|&v| f64::from(v)).collect();
+            let mut mean = [0.25, 1.0][i];
+            let mut variance = [4.0, 0.5][i];
+            if training {
+                mean = row.iter().sum::<f64>() / 4.0;
+                variance = row.iter().map(|v| (v - mean) * (v - mean)).sum::<f64>() / 4.0;
+            }
+            let root = (variance + f64::from(1e-3f32)).sqrt();
+            let entry = |v: &f64| (v - mean) / root * [2.0, 3.0][i] + [0.5, -1.0][i];
+            entries.extend(row.iter().map(entry));
+        }
+        let kernel = sigmax::Kernel::new(&[2, 4], entries).unwrap();
+        let audit = sigmax::audit(&kernel, &sigmax::Conv::new(0), &Options::default()).unwrap();
+        let (upper, expected) = (found.upper().get(), audit.norm().bracket());
+        assert!(upper >= expected.lower().get() && upper <= expected.upper().get() * 1.000_001);
+    }
+}
+
 #[test]
 fn a_batch_norm_in_nodes() {
     // γ(x − μ)/√(σ² + ε) + β of two channels: 3/√0.2525 and −2/√4.0025.

@@ -194,6 +194,26 @@ fn transposed_auto_pad_and_output_shape() {
         (stated.padding, stated.input_size),
         (vec![(2, 1), (0, 0)], Some(vec![5, 5]))
     );
+    // Longer than 11 by less than the stride: zeros at the end, as by output_padding.
+    let filled = |auto: &str, rows: i64| {
+        let shape = ints("output_shape", &[rows, 6]);
+        let attributes = [shape, ints("strides", &[3, 1]), text("auto_pad", auto)];
+        transposed(&[1, 2, 5, 5], &attributes)
+    };
+    for (auto, rows, zeros) in [("NOTSET", 16, 1), ("NOTSET", 17, 2), ("SAME_LOWER", 16, 1)] {
+        let (conv, notes) = filled(auto, rows);
+        assert_eq!(
+            (conv.padding, conv.output_padding),
+            (vec![(0, 0); 2], vec![zeros, 0])
+        );
+        assert!(conv.input_size.is_some() && notes.is_empty(), "{notes:?}");
+    }
+    // Here runtimes differ, or refuse.
+    for (auto, rows) in [("NOTSET", 18), ("SAME_LOWER", 17), ("SAME_UPPER", 16)] {
+        let (conv, notes) = filled(auto, rows);
+        assert_eq!((conv.output_padding, conv.input_size), (vec![0, 0], None));
+        assert!(notes[0].contains("zeros"), "{notes:?}");
+    }
     let (free, notes) = transposed(&[1, 2, -1, 5], &shape());
     assert_eq!(free.padding, [(0, 0), (0, 0)]);
     assert!(notes[0].contains("any amount"), "{notes:?}");

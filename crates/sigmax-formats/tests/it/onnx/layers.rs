@@ -60,7 +60,7 @@ fn matmul_of_other_ranks() {
         &[counting("w", &[4, 2, 3])],
         &[node("MatMul", "x w", "y", &[])],
     );
-    assert!(refused(&batch).reason.contains("[4, 2, 3]"));
+    assert!(refused(&batch).reason.contains("more axes"));
 }
 
 #[test]
@@ -178,7 +178,7 @@ fn weights_of_other_types_are_refused() {
 #[test]
 fn layers_that_are_not_audited() {
     let w = [counting("w", &[1, 4, 4])];
-    for op in ["LSTM", "GRU", "RNN", "Einsum", "DeformConv"] {
+    for op in ["LSTM", "GRU", "RNN", "DeformConv"] {
         let model = open(&[1, 4, 4], &w, &[node(op, "x w", "y", &[])]);
         assert_eq!(refused(&model).kind, op);
     }
@@ -187,7 +187,7 @@ fn layers_that_are_not_audited() {
         &[],
         &[node("Einsum", "x x", "y", &[text("equation", "ij,jk->ik")])],
     );
-    assert_eq!(einsum.skipped.counts().collect::<Vec<_>>(), [("Einsum", 1)]);
+    assert!(refused(&einsum).reason.contains("no constant weight"));
 }
 
 #[test]
@@ -294,7 +294,7 @@ fn what_a_loop_may_carry_is_refused() {
         );
     }
     // Of what If chooses between, everything is known.
-    let branch = Message::new().message(1, &node("Einsum", "x x", "c", &[]));
+    let branch = Message::new().message(1, &node("Attention", "x x", "c", &[]));
     let model = open(&[4, 4], &[], &[chosen(&branch)]);
     assert_eq!(refusals(&model), [""; 0]);
     // Unless somebody may replace it.

@@ -2,6 +2,7 @@
 
 mod batch;
 mod constants;
+mod contractions;
 mod folds;
 mod integers;
 mod normalisation;
@@ -13,7 +14,7 @@ mod resize;
 mod shared;
 
 use sigmax::Options;
-use sigmax::network::{Network, lipschitz};
+use sigmax::network::{Forward, Network, lipschitz};
 use sigmax_formats::{Model, NetworkError, NetworkModel, Refused};
 
 use super::read;
@@ -60,6 +61,13 @@ pub(crate) fn one(
 pub(crate) fn shape(found: &NetworkModel) -> Vec<usize> {
     let network = &found.network;
     network.node(network.outputs()[0]).shape.clone()
+}
+
+/// The first output at an input.
+pub(crate) fn values(network: &Network, x: &[f64]) -> Vec<f64> {
+    let bounds = lipschitz(network, &Options::default()).unwrap();
+    let forward = Forward::new(&bounds).unwrap();
+    forward.evaluate(x).unwrap()[0].values().to_vec()
 }
 
 /// A proved constant.

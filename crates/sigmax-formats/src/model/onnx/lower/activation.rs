@@ -171,6 +171,24 @@ pub(super) fn pattern(
                     false => lowering.reshaped(name, id, &without(&shape, &over))?,
                 }
             }
+            Step::Part {
+                axis,
+                ref lengths,
+                index,
+            } => {
+                let axis = lowering.axis(axis, id)?;
+                let shape = lowering.shape(id);
+                let Some(part) = lengths.part(shape[axis], index) else {
+                    return refuse(format!(
+                        "part {index} of {} entries in {lengths:?} is none",
+                        shape[axis]
+                    ));
+                };
+                lowering.room(&[part.len()])?;
+                let mut along = vec![None; shape.len()];
+                along[axis] = Some(part.collect());
+                lowering.picked(name, id, along)?
+            }
             Step::Activation(activation) => {
                 lowering.step(name, activation.name(), Op::Activation(activation), &[id])?
             }

@@ -6,15 +6,18 @@ use sigmax::weight::Weight;
 use sigmax::{Conv, Kernel};
 
 use super::super::conv::{ANY_PADDING, LONGER};
+use super::super::dense::is_batch;
 use super::super::draft::Draft;
 use super::super::layers::draft;
 use super::super::parsed::Node;
+use super::super::size;
 use super::constant::{Array, Terms};
 use super::lowering::{Halt, Lowering, MIXES, refuse};
+use super::product;
 
 impl Lowering<'_> {
     /// The layer of a node and its weight.
-    fn layer(&mut self, node: &Node, place: usize) -> Result<(Draft, Weight), Halt> {
+    pub(super) fn layer(&mut self, node: &Node, place: usize) -> Result<(Draft, Weight), Halt> {
         let layer = draft(&self.context, node)?;
         if let Some(value) = node.inputs.get(place).copied().flatten() {
             self.replaceable(value);
@@ -78,8 +81,8 @@ pub(super) fn conv(
     };
     if layer.notes.iter().any(|note| note == LONGER) {
         return refuse(
-            "its output_shape is longer than its input gives, and the rest is zeros: not covered; \
-             state the natural size and pad the output",
+            "its output is longer than its input gives, and where the zeros of the rest go differs between the \
+             reference of ONNX and onnxruntime; state the natural size and pad the output",
         );
     }
     let size = lowering.shape(input).get(1..).map(<[usize]>::to_vec);
@@ -203,6 +206,11 @@ pub(super) fn matmul(
 ) -> Result<NodeId, Halt> {
     let left = lowering.context.varying(node, 0).is_none();
     let (data, place) = if left { (1, 0) } else { (0, 1) };
+    let lengths = lowering.context.input(node, place);
+    let lengths = lengths.and_then(|fact| size::lengths(fact.dims.as_ref()?));
+    if lengths.is_some_and(|lengths| is_batch(&lengths)) {
+        return product::matmul(lowering, node, name, index);
+    }
     let input = lowering.data(node, data)?;
     let rank = lowering.shape(input).len();
     // The axis that is summed over must not be the batch.

@@ -7,7 +7,8 @@ use super::super::parsed::Node;
 use super::lowering::{Halt, Lowering, refuse};
 use super::plan::Plan;
 use super::{
-    activation, arithmetic, blocks, linear, normalisation, pooling, reduce, resize, select, shape,
+    activation, arithmetic, blocks, linear, normalisation, pooling, product, reduce, resize,
+    select, shape,
 };
 
 /// Lowers a node under a name.
@@ -33,6 +34,7 @@ pub(super) fn rule(op: &str) -> Option<Rule> {
         "Conv" | "ConvTranspose" => Rule::Conv,
         "Gemm" => Rule::Layer(linear::gemm),
         "MatMul" => Rule::Layer(linear::matmul),
+        "Einsum" => Rule::Layer(product::einsum),
         "Split" => Rule::Several(select::split),
         op => Rule::One(one(op)?),
     })

@@ -4,6 +4,7 @@ use std::f64::consts::SQRT_2;
 
 use sigmax::network::Activation;
 
+use super::super::arguments::axis;
 use super::super::facts::Context;
 use super::super::order::Producer;
 use super::super::parsed::Node;
@@ -24,6 +25,41 @@ pub(super) enum Step {
     Scale(f64, usize),
     Normalisation(Spread),
     Fold(Folded),
+    /// One of the parts along an axis, batch counted.
+    Part {
+        axis: i64,
+        lengths: Lengths,
+        /// Which one, from the end where it is negative.
+        index: i64,
+    },
+}
+
+/// The lengths of the parts of an axis.
+#[derive(Clone, Debug)]
+pub(super) enum Lengths {
+    /// So many each; the last one may be shorter.
+    Each(usize),
+    Listed(Vec<usize>),
+}
+
+impl Lengths {
+    /// The entries of a part of an axis of `n`.
+    pub(super) fn part(&self, n: usize, index: i64) -> Option<std::ops::Range<usize>> {
+        let range = match self {
+            Self::Each(0) => return None,
+            Self::Each(each) => {
+                let at = axis(index, n.div_ceil(*each))?;
+                at * each..((at + 1) * each).min(n)
+            }
+            Self::Listed(parts) => {
+                let total = parts.iter().try_fold(0usize, |sum, &n| sum.checked_add(n));
+                let at = axis(index, parts.len()).filter(|_| total == Some(n))?;
+                let start = parts[..at].iter().sum();
+                start..start + parts[at]
+            }
+        };
+        (!range.is_empty()).then_some(range)
+    }
 }
 
 /// Axes that become one number.
@@ -93,9 +129,74 @@ pub(super) fn pattern(context: &Context<'_>, node: &Node) -> Option<Pattern> {
             let steps = vec![Step::Scale(-1.0, 0), softplus, Step::Scale(-1.0, 0)];
             Some(Pattern::new(context.varying(sigmoid, 0)?, steps))
         }
+        "Add" => {
+            let (a, b) = both()?;
+            log_sum_exp(context, a, b).or_else(|| log_sum_exp(context, b, a))
+        }
         "Where" => chosen(context, node),
+        "SequenceAt" => piece(context, node),
         _ => None,
     }
+}
+
+/// m + ln Σe^{x − m} with the largest entries m of x over the axes of the sum.
+fn log_sum_exp(context: &Context<'_>, log: usize, largest: usize) -> Option<Pattern> {
+    let log = made_by(context, log).filter(|node| node.op == "Log")?;
+    let (exponentials, axes, keeps) = reduced(context, context.varying(log, 0)?, "ReduceSum")?;
+    let exp = made_by(context, exponentials).filter(|node| node.op == "Exp")?;
+    let shifted = made_by(context, context.varying(exp, 0)?).filter(|node| node.op == "Sub")?;
+    let (x, shift) = (context.varying(shifted, 0)?, context.varying(shifted, 1)?);
+    // Exporters may write the maximum twice, or without its axes.
+    let is_largest = |value: usize, kept: bool| {
+        reduced(context, value, "ReduceMax") == Some((x, axes.clone(), kept))
+    };
+    let squeezed = || {
+        let node = made_by(context, largest).filter(|node| node.op == "Squeeze")?;
+        let from = context.varying(node, 0)?;
+        let rank = context.facts[x].dims.as_ref()?.len();
+        (is_largest(from, true) && sorted(context.list(node, "axes", 1).ok()??, rank)? == axes)
+            .then_some(())
+    };
+    (is_largest(shift, true) && (is_largest(largest, keeps) || !keeps && squeezed().is_some()))
+        .then_some(())?;
+    let norm = false;
+    let folded = Folded { axes, keeps, norm };
+    Some(Pattern::new(x, vec![Step::Fold(folded)]))
+}
+
+/// A part of what SplitToSequence has cut.
+fn piece(context: &Context<'_>, node: &Node) -> Option<Pattern> {
+    let split = made_by(context, context.varying(node, 0)?)?;
+    let &[index] = &context.numbers(node, 1)?[..] else {
+        return None;
+    };
+    (split.op == "SplitToSequence").then_some(())?;
+    let lengths = match split.inputs.get(1).copied().flatten() {
+        // In parts of 1, which may lose the axis.
+        None => {
+            (split.int("keepdims", 1).ok()? != 0).then_some(())?;
+            Lengths::Each(1)
+        }
+        Some(_) => {
+            let integers = context.integers(split, 1)?;
+            let known = integers
+                .known()?
+                .into_iter()
+                .map(|n| usize::try_from(n).ok());
+            let known = known.collect::<Option<Vec<usize>>>()?;
+            match (&integers.dims[..], &known[..]) {
+                ([], &[each]) => Lengths::Each(each),
+                ([_], _) => Lengths::Listed(known),
+                _ => return None,
+            }
+        }
+    };
+    let part = Step::Part {
+        axis: split.int("axis", 0).ok()?,
+        lengths,
+        index,
+    };
+    Some(Pattern::new(context.varying(split, 0)?, vec![part]))
 }
 
 /// x where it is positive, else αx.
@@ -169,17 +270,18 @@ fn reduced(context: &Context<'_>, value: usize, op: &str) -> Option<(usize, Vec<
     let node = made_by(context, value).filter(|node| node.op == op)?;
     let keeps = node.int("keepdims", 1).ok()? != 0;
     let input = context.varying(node, 0)?;
-    let rank = i64::try_from(context.facts[input].dims.as_ref()?.len()).ok()?;
-    let stated = context.list(node, "axes", 1).ok()??;
-    let mut axes = Vec::new();
-    for axis in stated {
-        let axis = if axis < 0 { axis + rank } else { axis };
-        (0..rank).contains(&axis).then_some(())?;
-        axes.push(axis);
-    }
+    let rank = context.facts[input].dims.as_ref()?.len();
+    let axes = sorted(context.list(node, "axes", 1).ok()??, rank)?;
+    (!axes.is_empty()).then_some((input, axes, keeps))
+}
+
+/// Axes in order, from the front, each once.
+fn sorted(stated: Vec<i64>, rank: usize) -> Option<Vec<i64>> {
+    let front = |stated| i64::try_from(axis(stated, rank)?).ok();
+    let mut axes = stated.into_iter().map(front).collect::<Option<Vec<_>>>()?;
     axes.sort_unstable();
     axes.dedup();
-    (!axes.is_empty()).then_some((input, axes, keeps))
+    Some(axes)
 }
 
 /// What a value is this power of.

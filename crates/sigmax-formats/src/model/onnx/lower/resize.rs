@@ -1,6 +1,6 @@
-//! Resize and Upsample: nearest pixels and linear interpolation.
+//! Resize and Upsample: nearest pixels, linear and cubic interpolation, antialiased or not.
 
-use sigmax::network::{AxisMatrix, Interpolation, NodeId, Op, Separable};
+use sigmax::network::{AxisMatrix, Filter, Interpolation, NodeId, Op, Separable};
 
 use super::super::limits;
 use super::super::parsed::Node;
@@ -21,17 +21,22 @@ pub(super) fn resize(lowering: &mut Lowering<'_>, node: &Node, name: &str) -> Re
     let id = lowering.data(node, 0)?;
     let shape = lowering.shape(id);
     let newer = node.op == "Resize" && lowering.context.parsed.opset >= 11;
-    if node.int("antialias", 0)? != 0 {
-        return refuse("antialias = 1 is not covered");
-    }
+    let antialias = node.int("antialias", 0)? != 0;
     let axes = along(lowering, node, &shape)?;
     let same = |axis: &Axis| axis.n == axis.m && axis.scale.is_none_or(|s| (s - 1.0).abs() <= 0.0);
+    // onnxruntime leaves such an image as it is.
+    if axes.iter().any(|axis| axis.n == axis.m && !same(axis)) {
+        return refuse(
+            "an axis is as long as before although its scale is not 1: the reference of ONNX and onnxruntime differ",
+        );
+    }
     let coordinates = if newer {
         node.text("coordinate_transformation_mode", "half_pixel")?
     } else {
         "asymmetric"
     };
     match node.text("mode", "nearest")? {
+        "nearest" if antialias => refuse("antialias = 1 with mode = \"nearest\" is not covered"),
         "nearest" => {
             let rounding = if newer {
                 node.text("nearest_mode", "round_prefer_floor")?
@@ -48,14 +53,19 @@ pub(super) fn resize(lowering: &mut Lowering<'_>, node: &Node, name: &str) -> Re
             }
             lowering.picked(name, id, lists)
         }
-        "linear" | "bilinear" | "trilinear" => {
+        mode @ ("linear" | "bilinear" | "trilinear" | "cubic") => {
+            let filter = filter(node, mode == "cubic", antialias)?;
             let mut matrices = Vec::new();
             for axis in &axes {
-                lowering.room(&[axis.m, 8])?;
+                let reach = match antialias {
+                    true => axis.n.div_ceil(axis.m.max(1)),
+                    false => 1,
+                };
+                lowering.room(&[axis.m, 8, reach])?;
                 lowering.room(&[axis.n])?;
                 matrices.push(match same(axis) {
                     true => None,
-                    false => Some(linear(*axis, coordinates)?),
+                    false => Some(interpolated(*axis, coordinates, filter)?),
                 });
             }
             if matrices.iter().all(Option::is_none) {
@@ -131,8 +141,25 @@ impl Axis {
     }
 }
 
+/// What an interpolation weighs entries with, where it is not the hat between two neighbours.
+fn filter(node: &Node, cubic: bool, antialias: bool) -> Result<Option<Filter>, Halt> {
+    let exclude_outside = node.int("exclude_outside", 0)? != 0;
+    if !cubic && !antialias {
+        return match exclude_outside {
+            true => refuse("exclude_outside = 1 with mode = \"linear\" is not covered"),
+            false => Ok(None),
+        };
+    }
+    let a = f64::from(node.float("cubic_coeff_a", -0.75)?);
+    Ok(Some(Filter {
+        cubic: cubic.then_some(a),
+        antialias,
+        exclude_outside,
+    }))
+}
+
 /// Interpolation along one axis, in real arithmetic.
-fn linear(axis: Axis, coordinates: &str) -> Result<AxisMatrix, Halt> {
+fn interpolated(axis: Axis, coordinates: &str, filter: Option<Filter>) -> Result<AxisMatrix, Halt> {
     axis.check_corners(coordinates)?;
     let Axis { n, m, scale } = axis;
     let how = match coordinates {
@@ -149,7 +176,15 @@ fn linear(axis: Axis, coordinates: &str) -> Result<AxisMatrix, Halt> {
         }
     };
     let scale = scale.unwrap_or(m as f64 / n as f64);
-    Ok(AxisMatrix::linear(n, m, scale, how)?)
+    Ok(match filter {
+        None => AxisMatrix::linear(n, m, scale, how)?,
+        Some(_) if m == 1 && how == Interpolation::PytorchHalfPixel => {
+            return refuse(
+                "pytorch_half_pixel with a single output pixel: the reference of ONNX and onnxruntime differ",
+            );
+        }
+        Some(filter) => AxisMatrix::filtered(n, m, scale, how, filter)?,
+    })
 }
 
 /// The input pixel that every output pixel is. Positions are computed in f32 when a model runs; where

@@ -27,7 +27,6 @@ fn reason(op: &str) -> Option<&'static str> {
         "LpNormalization" => NORM,
         "LRN" => "divides by a sum of squares of its input: no rule is known",
         "Attention" | "MultiHeadAttention" | "RotaryEmbedding" | "LinearAttention" => ATTENTION,
-        "Einsum" => "Einsum is not covered; with two activations it is not globally Lipschitz",
         "LSTM" | "GRU" | "RNN" => RECURRENT,
         op if op.starts_with("QLinear") => QUANTISED,
         "ConvInteger"
@@ -102,7 +101,7 @@ fn blocked(context: &Context<'_>, node: &Node) -> Option<String> {
         .filter(|&place| context.varying(node, place).is_some())
         .count();
     let text = match op {
-        "MatMul" if count > 1 => {
+        "MatMul" | "Einsum" if count > 1 => {
             "product of two activations, as in attention: in general not globally Lipschitz"
         }
         "Gemm" if count > 1 => {
@@ -110,7 +109,7 @@ fn blocked(context: &Context<'_>, node: &Node) -> Option<String> {
         }
         "Mul" if count > 1 => PRODUCT,
         "Div" if context.varying(node, 1).is_some() => QUOTIENT,
-        "Conv" | "ConvTranspose" | "Gemm" | "MatMul" => {
+        "Conv" | "ConvTranspose" | "Gemm" | "MatMul" | "Einsum" => {
             return match draft(context, node) {
                 Err(NoLayer::Refuse(reason) | NoLayer::Fail(reason)) => Some(reason),
                 _ => None,

@@ -4,7 +4,7 @@
     reason = "values are compared with plain arithmetic, up to 1e-12"
 )]
 
-use super::{assert_constant, at, blockers, net, one, reason, shape};
+use super::{assert_constant, at, blockers, constant, net, one, reason, shape};
 use crate::proto::{Message, f32s, int, ints, list, node, tensor};
 use sigmax::Options;
 use sigmax::network::{Forward, lipschitz};
@@ -155,4 +155,64 @@ fn written_out() {
     ] {
         assert!(!blockers(network(&nodes)).is_empty());
     }
+}
+
+/// m + ln Σe^{x − m}, with the largest entries m written in several ways.
+#[test]
+fn the_largest_entry_subtracted_first() {
+    let constants = [list("a", &[-1]), list("b", &[1])];
+    let largest = |name: &str, axis: i64, keep: i64| {
+        let attributes = [ints("axes", &[axis]), int("keepdims", keep)];
+        node("ReduceMax", "x", name, &attributes)
+    };
+    let logarithm = |keep: i64| {
+        [
+            node("Sub", "x m", "d", &[]),
+            node("Exp", "d", "q", &[]),
+            node("ReduceSum", "q a", "s", &[int("keepdims", keep)]),
+            node("Log", "s", "l", &[]),
+        ]
+    };
+    let network = |first: &[Message], keep: i64, last: &[Message]| {
+        let nodes = [first, &logarithm(keep), last].concat();
+        net(&[-1, 3, 4], &constants, &nodes, &["y"]).network()
+    };
+    let m = largest("m", 2, 1);
+    let squeezed = [
+        node("Squeeze", "m a", "n", &[]),
+        node("Add", "l n", "y", &[]),
+    ];
+    for (first, keep, last) in [
+        (vec![m.clone()], 1, vec![node("Add", "l m", "y", &[])]),
+        (vec![m.clone()], 0, squeezed.to_vec()),
+        (
+            vec![m.clone(), largest("n", -1, 0)],
+            0,
+            vec![node("Add", "n l", "y", &[])],
+        ),
+    ] {
+        let found = network(&first, keep, &last).unwrap();
+        assert_constant(&found, 1.0);
+        assert_values(&found, &rows(log_sum_exp));
+    }
+    // Over other axes, of another value, or the smallest ones.
+    let smallest = node("ReduceMin", "x", "m", &[ints("axes", &[2])]);
+    let other = [
+        node("Abs", "x", "z", &[]),
+        node("ReduceMax", "z", "n", &[ints("axes", &[2])]),
+    ];
+    for (first, last) in [
+        (vec![largest("m", 1, 1)], "l m"),
+        (vec![smallest], "l m"),
+        ([vec![m.clone()], other.to_vec()].concat(), "l n"),
+    ] {
+        let result = network(&first, 1, &[node("Add", last, "y", &[])]);
+        let upper = result.map_or(f64::INFINITY, |found| constant(&found.network));
+        assert!(upper > 1.5, "{last}: {upper}");
+    }
+    let wrong = [
+        node("Squeeze", "m b", "n", &[]),
+        node("Add", "l n", "y", &[]),
+    ];
+    assert!(network(&[largest("m", 1, 1)], 0, &wrong).is_err());
 }

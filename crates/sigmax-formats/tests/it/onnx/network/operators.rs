@@ -1,6 +1,6 @@
 //! What every group of operators becomes: shapes, and constants known by hand.
 
-use super::{assert_constant, at, net, one, shape};
+use super::{assert_constant, at, net, one, shape, values};
 use crate::proto::{Message, counting, f32s, float, int, ints, list, node, tensor, text};
 
 fn number(name: &str, value: f32) -> Message {
@@ -347,4 +347,55 @@ fn the_two_sorted_halves() {
     let found = net(&[-1, 6], &[], &nodes, &["y"]).network().unwrap();
     assert_eq!(shape(&found), [6]);
     assert_constant(&found, 1.0);
+}
+
+/// Parts of an axis as a sequence, which is what `chunk` is exported as without optimisation.
+#[test]
+fn parts_of_a_sequence() {
+    let x = [1.0, 2.0, 3.0, 4.0, 5.0];
+    let constants = |lengths: Message, at: i64| [lengths, tensor("i", 7, &[], &at.to_le_bytes())];
+    let network = |lengths: Message, at: i64, axis: i64| {
+        let nodes = [
+            node("SplitToSequence", "x n", "s", &[int("axis", axis)]),
+            node("SequenceAt", "s i", "y", &[]),
+        ];
+        net(&[1, 5], &constants(lengths, at), &nodes, &["y"]).network()
+    };
+    let each = |n: i64| tensor("n", 7, &[], &n.to_le_bytes());
+    for (lengths, at, expected) in [
+        (each(2), 0, &x[..2]),
+        (each(2), 2, &x[4..]),
+        (each(2), -1, &x[4..]),
+        (each(5), 0, &x[..]),
+        (list("n", &[1, 4]), 1, &x[1..]),
+        (list("n", &[1, 4]), -2, &x[..1]),
+    ] {
+        let found = network(lengths, at, 1).unwrap();
+        assert_eq!(values(&found.network, &x), expected);
+        assert_constant(&found, 1.0);
+    }
+    for (lengths, at, axis) in [
+        (each(2), 3, 1),
+        (each(0), 0, 1),
+        (list("n", &[1, 3]), 0, 1),
+        (list("n", &[5, 0]), 1, 1),
+        (each(2), 0, 2),
+    ] {
+        assert!(network(lengths, at, axis).is_err(), "{at} {axis}");
+    }
+    // In parts of 1, kept or not.
+    for (keep, rank) in [(1, Some(1)), (0, None)] {
+        let nodes = [
+            node(
+                "SplitToSequence",
+                "x",
+                "s",
+                &[int("axis", 1), int("keepdims", keep)],
+            ),
+            node("SequenceAt", "s i", "y", &[]),
+        ];
+        let found = net(&[1, 5], &constants(each(1), 3), &nodes, &["y"]).network();
+        let found = found.ok().map(|found| values(&found.network, &x).len());
+        assert_eq!(found, rank);
+    }
 }

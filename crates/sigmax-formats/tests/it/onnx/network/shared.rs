@@ -1,23 +1,15 @@
 //! Functions of shared entries as exporters write them (T43): MaxMin and CReLU.
 
-use super::{assert_constant, at, net, shape};
+use super::{assert_constant, at, net, shape, values};
 use crate::proto::{Message, int, ints, list, node};
-use sigmax::Options;
-use sigmax::network::{Forward, lipschitz};
 use sigmax_formats::NetworkModel;
-
-fn values(found: &NetworkModel, x: &[f64]) -> Vec<f64> {
-    let bounds = lipschitz(&found.network, &Options::default()).unwrap();
-    let forward = Forward::new(&bounds).unwrap();
-    forward.evaluate(x).unwrap()[0].values().to_vec()
-}
 
 /// Channels 3, −1, 2, 5 of one pixel.
 const X: [f64; 4] = [3.0, -1.0, 2.0, 5.0];
 
 #[track_caller]
 fn assert_values(found: &NetworkModel, expected: &[f64]) {
-    let found = values(found, &X);
+    let found = values(&found.network, &X);
     assert!(
         found
             .iter()
