@@ -162,12 +162,25 @@ def score(net: nn.Module, images, labels) -> tuple[float, float]:
 
 
 def jacobian(net: nn.Module, images) -> float:
-    """The largest 2-norm of the Jacobian at the images."""
+    """The largest 2-norm of the Jacobian at the images; ∞ where one has an entry that is no finite number."""
     net.eval()
     x = images.clone().requires_grad_()
     logits = net(x).sum(0)
     rows = torch.stack([torch.autograd.grad(logit, x, retain_graph=True)[0].flatten(1) for logit in logits], 1)
-    return torch.linalg.matrix_norm(rows, 2).max().item()
+    return torch.linalg.matrix_norm(rows, 2).max().item() if rows.isfinite().all() else math.inf
+
+
+def proved(net: nn.Module, example) -> tuple[float, float]:
+    """Upper ends of the product of all norms and of the constant; ∞ for a network that has diverged."""
+    import sigmax
+
+    if not all(value.isfinite().all() for value in net.state_dict().values()):
+        return math.inf, math.inf
+    audit = sigmax.audit(net, example)
+    product = 1.0
+    for layer in audit.layers.values():
+        product = math.nextafter(product * layer.norm.upper, math.inf)
+    return product, audit.lipschitz
 
 
 def train(config: Config, run: Run, images, labels) -> nn.Module:
@@ -217,8 +230,6 @@ def load(config: Config, folder: pathlib.Path) -> dict:
 
 def measure(config: Config, run: Run, parts: dict) -> dict:
     """The row of a run."""
-    import sigmax
-
     start = time.process_time()
     images, labels = parts["train"]
     pick = torch.randperm(len(images), generator=torch.Generator().manual_seed(1000 + run.seed))[: run.images]
@@ -229,11 +240,7 @@ def measure(config: Config, run: Run, parts: dict) -> dict:
     row["train"], row["train_loss"] = score(net, images, labels)
     row["test"], row["test_loss"] = score(net, *parts["test"])
     row["validation"], _ = score(net, *parts["validation"])
-    audit = sigmax.audit(net, images[:1])
-    row["product"] = 1.0
-    for layer in audit.layers.values():
-        row["product"] = math.nextafter(row["product"] * layer.norm.upper, math.inf)
-    row["constant"] = audit.lipschitz
+    row["product"], row["constant"] = proved(net, images[:1])
     row["jacobian"] = jacobian(net, parts["test"][0][:JACOBIANS])
     row["seconds"] = seconds
     return row
