@@ -2,8 +2,8 @@
 
 use pyo3::prelude::*;
 use sigmax::network::{
-    Activation, Affine, AxisMatrix, Interpolation, NetworkBuilder, NodeId, Normalisation, Op,
-    PerEntry, Pick, Pool, Separable,
+    Activation, Affine, AxisMatrix, Filter, Interpolation, NetworkBuilder, NodeId, Normalisation,
+    Op, PerEntry, Pick, Pool, Separable,
 };
 use sigmax::{Conv, PaddingMode};
 use sigmax_formats::{Held, HeldLayer, HeldNetwork, Precision, Refused, Skipped};
@@ -359,13 +359,17 @@ impl Builder {
         Ok(self.add(name, Op::Separable(sum), &[x])?)
     }
 
-    /// Linear interpolation of all axes but the first, to a size.
+    /// Interpolation of all axes but the first to a size: linear, cubic with this coefficient, or antialiased,
+    /// where only entries inside of the image count.
+    #[pyo3(signature = (name, x, size, align_corners, cubic=None, antialias=false))]
     fn interpolate(
         &mut self,
         name: &str,
         x: usize,
         size: Vec<usize>,
         align_corners: bool,
+        cubic: Option<f64>,
+        antialias: bool,
     ) -> PyResult<usize> {
         let shape = self.shape_of(x)?;
         let how = match align_corners {
@@ -375,7 +379,18 @@ impl Builder {
         let mut axes = vec![None];
         for (&n, &m) in shape.iter().skip(1).zip(&size) {
             let scale = m as f64 / n.max(1) as f64;
-            axes.push(Some(core(AxisMatrix::linear(n, m, scale, how))?));
+            let matrix = match (cubic, antialias) {
+                (None, false) => AxisMatrix::linear(n, m, scale, how),
+                _ => {
+                    let filter = Filter {
+                        cubic,
+                        antialias,
+                        exclude_outside: antialias,
+                    };
+                    AxisMatrix::filtered(n, m, scale, how, filter)
+                }
+            };
+            axes.push(Some(core(matrix)?));
         }
         Ok(self.add(name, Op::Separable(Separable::new(axes)), &[x])?)
     }

@@ -124,6 +124,7 @@ impl Asked {
         request.pixel_range = self.pixel_range;
         request.valid_pixels = self.valid_pixels;
         request.input_size = model.input_size().map(<[usize]>::to_vec);
+        request.no_batch = model.no_batch();
         request.tolerance = self.tolerance;
         request.arithmetic = match self.float32 {
             true => Arithmetic::Float32,

@@ -18,6 +18,8 @@ use crate::task::run;
 pub(crate) struct Model {
     content: Content,
     input_size: Option<Vec<usize>>,
+    /// Whether every axis of the input is one of the sample.
+    no_batch: bool,
     geometry: Option<String>,
 }
 
@@ -33,6 +35,7 @@ impl Model {
         Self {
             content: Content::Held(name, held),
             input_size: None,
+            no_batch: false,
             geometry: None,
         }
     }
@@ -47,6 +50,9 @@ impl Model {
         if let Some(size) = &self.input_size {
             model.set_input_size(size)?;
         }
+        if self.no_batch {
+            model.set_no_batch()?;
+        }
         if let Some(text) = &self.geometry {
             model.apply_geometry(&GeometryFile::parse("geometry".as_ref(), text)?)?;
         }
@@ -55,6 +61,10 @@ impl Model {
 
     pub(crate) fn input_size(&self) -> Option<&[usize]> {
         self.input_size.as_deref()
+    }
+
+    pub(crate) fn no_batch(&self) -> bool {
+        self.no_batch
     }
 
     /// The file, where there is one.
@@ -73,27 +83,35 @@ impl Model {
 impl Model {
     /// A file.
     #[staticmethod]
-    #[pyo3(signature = (path, *, input_size=None, geometry=None))]
-    fn from_path(path: PathBuf, input_size: Option<Vec<usize>>, geometry: Option<String>) -> Self {
+    #[pyo3(signature = (path, *, input_size=None, no_batch=false, geometry=None))]
+    fn from_path(
+        path: PathBuf,
+        input_size: Option<Vec<usize>>,
+        no_batch: bool,
+        geometry: Option<String>,
+    ) -> Self {
         Self {
             content: Content::File(path),
             input_size,
+            no_batch,
             geometry,
         }
     }
 
     /// The bytes of a file.
     #[staticmethod]
-    #[pyo3(signature = (name, bytes, *, input_size=None, geometry=None))]
+    #[pyo3(signature = (name, bytes, *, input_size=None, no_batch=false, geometry=None))]
     fn from_bytes(
         name: String,
         bytes: Vec<u8>,
         input_size: Option<Vec<usize>>,
+        no_batch: bool,
         geometry: Option<String>,
     ) -> Self {
         Self {
             content: Content::Bytes(name, bytes),
             input_size,
+            no_batch,
             geometry,
         }
     }

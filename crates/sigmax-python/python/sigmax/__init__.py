@@ -58,6 +58,7 @@ def audit(
     exclude: Sequence[str] = (),
     network: bool = True,
     input_size: Sequence[int] | None = None,
+    no_batch: bool = False,
     layers: _Path | None = None,
     progress: _Progress | None = None,
 ) -> Report:
@@ -75,6 +76,7 @@ def audit(
             all the same.
         network: whether the network as a whole is looked at.
         input_size: for ONNX files, the spatial size of the input where the file leaves it open.
+        no_batch: for ONNX files, that axis 0 of the input is no batch: every axis is one of the sample.
         layers: for files without a graph, a TOML file that states strides, groups and so on.
         progress: called with the number of layers that are done, and of all.
 
@@ -92,7 +94,7 @@ def audit(
         "exclude": list(exclude),
         "network": network,
     }
-    found = core_model(model, example, input_size=input_size, layers=layers)
+    found = core_model(model, example, input_size=input_size, no_batch=no_batch, layers=layers)
     return Report(_core.audit(found, progress=progress, **options))
 
 
@@ -132,6 +134,7 @@ def certify(
     pixel_range: tuple[float, float] | None = None,
     valid_pixels: bool = False,
     input_size: Sequence[int] | None = None,
+    no_batch: bool = False,
     tolerance: float = 1e-3,
     budget: float | None = None,
     image_budget: float | None = None,
@@ -155,7 +158,7 @@ def certify(
     if isinstance(images, (str, os.PathLike)):
         if labels is not None and not isinstance(labels, (str, os.PathLike)):
             raise _core.Error("the labels of a file of images are a file too, or with the images")
-        found = core_model(model, example, input_size=input_size)
+        found = core_model(model, example, input_size=input_size, no_batch=no_batch)
         asked = {
             "limit": limit,
             "shard": shard,
@@ -222,6 +225,7 @@ def certify(
         image_budget=image_budget,
         threads=threads,
         input_size=input_size,
+        no_batch=no_batch,
     )
     return certifier.certify(images, labels, progress)
 

@@ -184,13 +184,14 @@ class Certifier:
         image_budget: float | None = None,
         threads: int | None = None,
         input_size: Sequence[int] | None = None,
+        no_batch: bool = False,
         image: str = "image",
         label: str = "label",
         prefix: str = "",
     ) -> None:
         from sigmax._open import source_of
 
-        self._source = source_of(model, example, input_size=input_size)
+        self._source = source_of(model, example, input_size=input_size, no_batch=no_batch)
         if isinstance(self._source, Program):
             self._source = self._source.detached()
         self.eps = numbers(eps)

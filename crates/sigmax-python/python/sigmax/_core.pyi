@@ -48,11 +48,20 @@ class Model:
 
     @staticmethod
     def from_path(
-        path: _Path, *, input_size: Sequence[int] | None = None, geometry: str | None = None
+        path: _Path,
+        *,
+        input_size: Sequence[int] | None = None,
+        no_batch: bool = False,
+        geometry: str | None = None,
     ) -> Model: ...
     @staticmethod
     def from_bytes(
-        name: str, bytes: bytes, *, input_size: Sequence[int] | None = None, geometry: str | None = None
+        name: str,
+        bytes: bytes,
+        *,
+        input_size: Sequence[int] | None = None,
+        no_batch: bool = False,
+        geometry: str | None = None,
     ) -> Model: ...
     def evaluate(self, inputs: _Array) -> tuple[list[npt.NDArray[np.float64]], list[float]]:
         """The first output of the network in f64 for inputs ``[n, ...]``, one flat row each, and a proved
@@ -121,7 +130,15 @@ class Builder:
     def means(self, name: str, x: int, groups: Sequence[Sequence[Sequence[int]] | None]) -> int: ...
     def mean(self, name: str, x: int, axes: Sequence[int]) -> int: ...
     def sum(self, name: str, x: int, axes: Sequence[int]) -> int: ...
-    def interpolate(self, name: str, x: int, size: Sequence[int], align_corners: bool) -> int: ...
+    def interpolate(
+        self,
+        name: str,
+        x: int,
+        size: Sequence[int],
+        align_corners: bool,
+        cubic: float | None = None,
+        antialias: bool = False,
+    ) -> int: ...
     def activation(self, name: str, x: int, function: str, parameters: Sequence[float] = ()) -> int: ...
     def prelu(self, name: str, x: int, slopes: _Array) -> int: ...
     def normalise(self, name: str, x: int, axis: int, centred: bool, epsilon: float) -> int: ...

@@ -1134,12 +1134,20 @@ def _softmax(low: _Lowering, node: Any) -> int:
     return int(low.record("softmax", low.label(node), low.id(source), axis, logarithm))
 
 
-def _bilinear(low: _Lowering, node: Any) -> int:
-    source: Any = node.args[0]
-    size, out = low.shape(source)[1:], low.shape(node)[1:]
-    _check_scales(_get(node, 3, "scale_factors", None), size, out)
-    aligned = bool(node.args[2])
-    return int(low.record("interpolate", low.label(node), low.id(source), out, aligned))
+def _interpolated(cubic: float | None = None, antialias: bool = False) -> Rule:
+    """Linear interpolation, cubic with this coefficient, or antialiased."""
+
+    def rule(low: _Lowering, node: Any) -> int:
+        source: Any = node.args[0]
+        size, out = low.shape(source)[1:], low.shape(node)[1:]
+        _check_scales(_get(node, 3, "scale_factors", None), size, out)
+        aligned = bool(node.args[2])
+        if aligned and antialias:
+            raise Refusal("align_corners with antialiasing is not covered")
+        x = low.id(source)
+        return int(low.record("interpolate", low.label(node), x, out, aligned, cubic, antialias))
+
+    return rule
 
 
 def _nearest(low: _Lowering, node: Any) -> int:
@@ -1294,7 +1302,12 @@ RULES: dict[Any, Rule] = {
     **_by(_reduction, A.mean.dim, A.sum.dim_IntList),
     **_by(_largest, A.amax.default),
     **_by(_softmax, A.softmax.int, A._softmax.default, A.log_softmax.int, A._log_softmax.default),
-    **_by(_bilinear, A.upsample_bilinear2d.vec, A.upsample_linear1d.vec, A.upsample_trilinear3d.vec),
+    **_by(
+        _interpolated(), A.upsample_bilinear2d.vec, A.upsample_linear1d.vec, A.upsample_trilinear3d.vec,
+    ),
+    **_by(_interpolated(-0.75), A.upsample_bicubic2d.vec),
+    **_by(_interpolated(None, True), A._upsample_bilinear2d_aa.vec),
+    **_by(_interpolated(-0.5, True), A._upsample_bicubic2d_aa.vec),
     **_by(_nearest, A.upsample_nearest1d.vec, A.upsample_nearest2d.vec, A.upsample_nearest3d.vec),
     **_by(_pixel_shuffle, A.pixel_shuffle.default),
     **_by(_channel_shuffle, A.channel_shuffle.default, A.native_channel_shuffle.default),

@@ -54,6 +54,30 @@ def test_bytes_are_a_file(report: sigmax.Report) -> None:
     }
 
 
+def test_layers_left_out(report: sigmax.Report) -> None:
+    rest = sigmax.audit(CNN, exclude=["stem"])
+    assert set(rest.layers) == set(report.layers) - {"stem"}
+    assert rest.lipschitz == pytest.approx(report.lipschitz, rel=2e-3)
+
+
+def test_a_file_without_a_batch() -> None:
+    onnx = pytest.importorskip("onnx")
+    weight = np.array([[1, 2, 0], [0, -1, 3]], dtype=np.float32)
+    x, y = (
+        onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, shape)
+        for name, shape in (("x", [3, 4]), ("y", [2, 4]))
+    )
+    node = onnx.helper.make_node("MatMul", ["w", "x"], ["y"])
+    graph = onnx.helper.make_graph([node], "g", [x], [y], [onnx.numpy_helper.from_array(weight, "w")])
+    file = onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 17)])
+    content = file.SerializeToString()
+    mixed = sigmax.audit(content)
+    assert mixed.lipschitz is None and "no batch axis" in str(mixed.blockers)
+    whole = sigmax.audit(content, no_batch=True)
+    assert whole.lipschitz >= np.linalg.norm(weight.astype(float), 2)
+    assert whole.lipschitz == pytest.approx(np.linalg.norm(weight.astype(float), 2), rel=2e-3)
+
+
 def test_one_row_per_layer(report: sigmax.Report) -> None:
     pytest.importorskip("pandas")
     frame = report.to_dataframe()

@@ -46,6 +46,10 @@ class Of(nn.Module):
         return self.function(x, *self.parts)
 
 
+def resized(x: torch.Tensor, mode: str, **options) -> torch.Tensor:
+    return nn.functional.interpolate(x, mode=mode, **options)
+
+
 IMAGES = {
     "conv": nn.Conv2d(4, 6, 3, stride=2, padding=1, dilation=2, groups=2),
     "conv same": nn.Conv2d(4, 3, (4, 3), padding="same"),
@@ -71,6 +75,10 @@ IMAGES = {
     "bilinear": nn.Upsample(scale_factor=2, mode="bilinear"),
     "bilinear to a size": nn.Upsample(size=(5, 12), mode="bilinear"),
     "bilinear aligned": nn.Upsample(size=(7, 11), mode="bilinear", align_corners=True),
+    "bicubic": nn.Upsample(size=(5, 12), mode="bicubic"),
+    "bicubic aligned": nn.Upsample(size=(7, 11), mode="bicubic", align_corners=True),
+    "bilinear antialiased": Of(lambda x: resized(x, "bilinear", size=(3, 11), antialias=True)),
+    "bicubic antialiased": Of(lambda x: resized(x, "bicubic", size=(3, 5), antialias=True)),
     "nearest": nn.Upsample(scale_factor=3),
     "pixel shuffle": nn.PixelShuffle(2),
     "channel shuffle": nn.ChannelShuffle(2),
@@ -101,6 +109,7 @@ IMAGES = {
     "clamp": Of(lambda x: x.clamp(-0.3, 0.4)),
     "clamp from below": Of(lambda x: x.clamp(min=-0.3)),
     "clamp from above": Of(lambda x: x.clamp(max=0.3)),
+    "waves": Of(lambda x: x.asinh() + x.sin() - x.cos()),
     "absolute": Of(lambda x: x.abs().atan() - torch.erf(x)),
     "residual": Of(lambda x, f: x + f(x), nn.Conv2d(4, 4, 3, padding=1)),
     "broadcast": Of(lambda x: x + x.mean((2, 3), keepdim=True)),
