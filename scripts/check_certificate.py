@@ -19,11 +19,12 @@
 6. A radius that is `local` follows from bounds around the image (T38): balls and boxes of all nodes, with the slopes that are
    stated or those of a rule, in float64 with a bound of all that is rounded (certificate/local.py). Nothing is searched for.
 
-Trusted are the theorems T1 to T36, T38 and T43, Python's integers, json, hashlib, mpmath, the parser of onnx, and of NumPy: a sum of
+Trusted are the theorems T1 to T36, T38 and T41 to T43, Python's integers, json, hashlib, mpmath, the parser of onnx, and of NumPy: a sum of
 two float64, a root and a product by a power of two are those of IEEE 754, and where nothing overflows, products and sums
 of n products have errors of at most 16 (n + 50) 2^-53 sum |a||b| + n 10^-300, if what underflows is below 2^30. Matrices
 and vectors are divided by powers of two, so that nothing overflows; second_order.py says how.
-A sample is [channels, ...] for convolutions; constants beside it are broadcast by the rules of ONNX, from shapes.
+A sample is [channels, ...] for convolutions; constants beside it are broadcast by the rules of ONNX, from shapes. Where the
+assumptions say that the model is read without a batch axis, all axes of its input are of the one sample.
 Covered are the arithmetic "real" and the operators of certificate/network.py.
 Exit status: 0 all is confirmed; 1 something is not; 2 not covered, or no certificates.
 """
@@ -32,10 +33,10 @@ import argparse, hashlib, math, pathlib, re, sys
 import numpy as np, onnx
 from mpmath import mp, mpf
 
-from certificate.bounds import U, check_bounds
-from certificate.common import INF, NotCovered, Rejected, bound, items, need, number, parse, record, whole
+from certificate.bounds import check_bounds
+from certificate.common import INF, NotCovered, Rejected, U, bound, items, need, number, parse, record, whole
 from certificate.local import Local
-from certificate.network import build
+from certificate.network import NO_BATCH, build
 from certificate.second_order import SecondOrder
 from certificate.values import P, evaluate, fixed, integers
 
@@ -71,11 +72,12 @@ class Checker:
         self.owns, self.throughs = check_bounds(nodes, header)
         stated, least = bound(header.lipschitz), self.throughs[output]
         need(least <= stated, f"lipschitz {header.lipschitz} is not confirmed")
-        while (node := nodes[output]).op in ("softmax", "log-softmax", "pick") or (
+        while (node := nodes[output]).op in ("softmax", "log-softmax") or node.op == "pick" and not hasattr(node, "index") or (
                 node.op == "affine" and node.scale.size == node.shift.size == 1 and node.scale.flat[0] > 0):
             output = node.inputs[0]
         self.logits, self.classes = output, math.prod(nodes[output].shape)
         need((nodes[output].name, self.classes) == (header.logits, whole(header.classes)) and self.classes > 1, "logits or classes")
+        self.rows = nodes[output].op == "dense" and len(nodes[output].shape) == 1
         stated = getattr(header, "curvature", None)
         self.second = None if stated is None else SecondOrder(nodes, output, header)
         self.limits = limits(header)
@@ -84,7 +86,7 @@ class Checker:
     def slopes(self, y):
         """||w_y - w_t|| of the last layer, for all t; None where that is no matrix."""
         node = self.nodes[self.logits]
-        if node.op == "dense" and y not in self.differences:
+        if self.rows and y not in self.differences:
             w, e = integers(node.weight)
             self.differences[y] = [mp.ldexp(mp.sqrt(v), -e) for v in ((w - w[y])**2).sum(1)]
         return self.differences.get(y)
@@ -118,7 +120,7 @@ class Checker:
         found = {}
         for t in set(range(self.classes)) - {y}:
             slope, off = mp.sqrt(2) * self.throughs[self.logits], mp.sqrt(2) * values[-1][1]
-            if last.op == "dense":
+            if self.rows:
                 spread, before = self.slopes(y)[t], last.inputs[0]
                 slope = min(slope, spread * self.throughs[before])
                 off = min(off, spread * values[before][1] + mp.ldexp(8, -P))
@@ -171,7 +173,8 @@ def check(args):
          f"certificates of version {header.certificates} for arithmetic {header.arithmetic!r}; covered are 2 and 3, 'real'", NotCovered)
     need(VERSIONS[header.certificates] == hasattr(header, "curvature"), "its keys are those of another version", NotCovered)
     claim = CLAIM_WITHIN if limits(header) else CLAIM
-    need((header.claim, header.assumptions) == (claim, ASSUMPTIONS), "the claim or the assumptions are not the known ones")
+    need(header.claim == claim and header.assumptions in (ASSUMPTIONS, [*ASSUMPTIONS, NO_BATCH]),
+         "the claim or the assumptions are not the known ones")
     stated, model = record(header.model, "sha256 external"), onnx.load_model_from_string(content)
     tensors = [*model.graph.initializer, *(a.t for node in model.graph.node for a in node.attribute)]
     external = {e.value for t in tensors for e in t.external_data if e.key == "location"}

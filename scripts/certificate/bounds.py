@@ -4,11 +4,13 @@ import math
 import numpy as np
 from mpmath import mp, mpf
 
-from certificate.common import INF, NotCovered, bound, counts, need, record, whole
-from certificate.values import SMOOTH
+from certificate.common import INF, NotCovered, U, bound, counts, need, record, whole
+from certificate.residual import matrix, residual_at_most
+from certificate.second_order import square_at_most
+from certificate.values import SMOOTH, picked, windows
 
-U = 2.0**-53
 ENTRY = "name op inputs shape own through together_from"
+ONE = {"input", "pick", "concatenation", "maximum", "minimum", "sort", "Relu", "Abs", "Softplus", "Tanh"}  # of constant 1
 
 
 def norm_at_most(weight, stride, dilation, groups, bound):
@@ -72,10 +74,12 @@ def own_at_most(node, nodes, bound):
     if op in ("max-pool", "separable"):
         axes = [holds(node, axis, nodes[node.inputs[0]].shape[1 + axis]) for axis in range(len(node.kernel))]
         return windows_at_most(node, axes, bound)
-    least = {"affine": lambda: max(abs(v) for v in node.scale.flat), "sum": lambda: mp.sqrt(2),
+    least = {"affine": lambda: max(abs(v) for v in node.scale.flat), "sum": lambda: mp.sqrt(len(node.inputs)),
              "LeakyRelu": lambda: max(abs(node.slope), 1), "softmax": lambda: mpf(n > 1) / 2, "Sigmoid": lambda: mpf(1) / 4,
-             "log-softmax": lambda: mp.sqrt(n) if n > 1 else 0}.get(op, lambda: 1)()
-    return least <= bound
+             "log-softmax": lambda: mp.sqrt(n) if n > 1 else 0,
+             "normalisation": lambda: 1 / mp.sqrt(node.epsilon) if not node.centred or node.shape[node.axis] > 1 else 0}  # T41
+    need(op in least or op in ONE, f"the constant of {node.name!r} ({op})", NotCovered)
+    return (least[op]() if op in least else 1) <= bound
 
 
 def holds(node, axis, n):
@@ -113,9 +117,11 @@ def layer(node):
     return node.weight, node.stride, node.dilation, node.groups
 
 
-def per_channel(node):
-    """The factors of a diagonal node as one per channel, which is the first axis of a sample."""
+def per_channel(node, flat):
+    """The factors of a diagonal node as one per channel, which is the first axis of a sample, or one per entry."""
     full = np.broadcast_to(node.scale, node.shape)
+    if flat:
+        return full.ravel()
     rows = full.reshape(len(full), -1)
     need((rows == rows[:, :1]).all(), f"{node.name!r} does not have one factor per channel")
     return rows[:, 0]
@@ -126,6 +132,31 @@ def times(own, before):
     return own * before if own else mpf(0)
 
 
+def group(nodes, start, at):
+    """The places from one to another, each reading the one before."""
+    places = [at]
+    while places[0] > start:
+        need(len(nodes[places[0]].inputs) == 1, "nodes with two inputs are not taken together")
+        places.insert(0, nodes[places[0]].inputs[0])
+    need(places[0] == start > 0, "its group does not start where it says")
+    need(len(places) <= 8, "a group of more than 8 nodes", NotCovered)
+    return places
+
+
+def together_at_most(nodes, start, at, before, bound):
+    """Whether nodes that are taken together have a constant that gives at most `bound`, behind one of a constant `before`."""
+    if before == 0 or bound == INF:
+        return bool(group(nodes, start, at))
+    places = group(nodes, start, at)
+    ops = [nodes[i].op for i in places]
+    if ops.count("dense") > 1 and set(ops) <= {"dense", "affine", "pick"}:
+        found = matrix(nodes, places)
+        left = mp.ldexp(bound / before * (1 - mp.ldexp(1, -480)), -found.power) - found.error
+        return bool(left > 0 and (not found.value.any() or square_at_most(found.value, left**2)))
+    *map, power = together(nodes, start, at)
+    return norm_at_most(*map, mp.ldexp(bound / before, -power))
+
+
 def together(nodes, start, at):
     """A convolution or matrix with the diagonal nodes around it as one layer (T24); its weight is to be multiplied by
     2^power, the last of what is returned.
@@ -133,22 +164,17 @@ def together(nodes, start, at):
     The factors of a channel are multiplied by mpmath, whose exponents have no end, and then mantissas and exponents are
     taken apart. So nothing is lost but entries below 2^-1022 times the largest, of which norm_at_most speaks: for a
     group without larger ones, too, as the bound is for all groups."""
-    chain = [nodes[at]]
-    while at > start:
-        need(len(nodes[at].inputs) == 1, "nodes with two inputs are not taken together")
-        at = nodes[at].inputs[0]
-        chain.insert(0, nodes[at])
-    need(at == start > 0, "its group does not start where it says")
+    chain = [nodes[i] for i in group(nodes, start, at)]
     ops = [node.op for node in chain]
-    need(len(chain) <= 8, "a group of more than 8 nodes", NotCovered)
-    need(set(ops) <= {"convolution", "dense", "affine"} and len(ops) - ops.count("affine") == 1,
-         f"{' and '.join(ops)} together", NotCovered)
-    core = next(i for i, op in enumerate(ops) if op != "affine")
+    shaped = [node.op == "pick" and not hasattr(node, "index") for node in chain]
+    need(set(ops) <= {"convolution", "dense", "affine", "pick"} and len(ops) - ops.count("affine") - sum(shaped) == 1
+         and ("dense" in ops or not any(shaped)), f"{' and '.join(ops)} together", NotCovered)
+    core = next(i for i, op in enumerate(ops) if op in ("convolution", "dense"))
     w, stride, dilation, groups = layer(chain[core])
     rows, columns = np.full(w.shape[0], mpf(1)), np.full(w.shape[1] * groups, mpf(1))
     for i, node in enumerate(chain):
-        if i != core:
-            s, before = per_channel(node), rows if i > core else columns
+        if node.op == "affine":
+            s, before = per_channel(node, ops[core] == "dense"), rows if i > core else columns
             need(len(s) == len(before), "its factors are not those of the channels")
             before *= s
     w, power = np.frexp(w)
@@ -162,7 +188,8 @@ def together(nodes, start, at):
     return np.ldexp(w, np.maximum(power - largest, -2000)), stride, dilation, groups, largest
 
 
-FOLLOWED = {"affine", "Relu", "Abs", "LeakyRelu", *SMOOTH, "pick", "concatenation"}
+FOLLOWED = {"affine", "Relu", "Abs", "LeakyRelu", *SMOOTH, "pick", "concatenation", "maximum", "minimum", "max-pool"}
+ONLY, LARGEST, SMALLEST = range(3)
 
 
 def reached(nodes, ends):
@@ -176,13 +203,107 @@ def reached(nodes, ends):
     return seen
 
 
+class NotFollowed(Exception):
+    """T43 says nothing of a node."""
+
+
+class Parts:
+    """Entries y = g(o), o an entry of the roots or the largest or smallest of a group of them (T43): of every y the number of
+    its group and its place there, the sign where g(o) is a multiple of o (0: of neither), whether that is o or -o, and bounds of
+    |g'| for o < 0 and o > 0."""
+
+    def __init__(self, nodes, roots):
+        self.nodes, self.groups, self.known, self.parts, start = nodes, [], {}, {}, 0
+        for root in roots:
+            n = math.prod(nodes[root].shape)
+            self.parts[root] = self.of(np.arange(start, start + n), np.full(n, ONLY), np.ones(n, int), np.full(n, True), np.full((2, n), mpf(1)))
+            start += n
+        self.groups = [(i,) for i in range(start)]
+        self.known = {group: i for i, group in enumerate(self.groups)}
+
+    @staticmethod
+    def of(*fields):
+        return dict(zip(("group", "place", "sign", "unit", "slopes"), fields))
+
+    def at(self, at):
+        if at in self.parts:
+            return self.parts[at]
+        node = self.nodes[at]
+        if node.op not in FOLLOWED:
+            raise NotFollowed
+        inputs = [self.at(i) for i in node.inputs]
+        part, n = dict(inputs[0]), len(inputs[0]["group"])
+        if node.op == "pick":
+            part = {key: picked(node, v.T).T if v.ndim == 1 else v[:, picked(node, np.arange(n))] for key, v in part.items()}
+        elif node.op == "concatenation":
+            part = {key: np.concatenate([p[key] for p in inputs], -1)[..., node.order] for key in part}
+        elif node.op == "affine":
+            s, t = (np.broadcast_to(v, node.shape).reshape(-1) for v in (node.scale, node.shift))
+            kept = np.array([0 if b else (a > 0) - (a < 0) for a, b in zip(s, t)])
+            one = np.array([abs(a) == 1 for a in s]) & (kept != 0) & (not getattr(node, "rounded", False))
+            part |= dict(sign=part["sign"] * kept, unit=part["unit"] & one, slopes=part["slopes"] * abs(s))
+        elif node.op in ("maximum", "minimum"):
+            part = self.extrema(self.beside(inputs), [[k * n + i for k in range(len(inputs))] for i in range(n)], node.op == "maximum")
+        elif node.op == "max-pool":
+            places = np.arange(1, n + 1).astype(object).reshape(self.nodes[node.inputs[0]].shape)
+            under = windows(places, node, 0)
+            under = np.moveaxis(under, 1, -1).reshape(-1, under.shape[1])
+            part = self.extrema(part, [[i - 1 for i in of if i] for of in under], True)
+        else:
+            below, above = {"Relu": (0, 1), "LeakyRelu": (abs(getattr(node, "slope", 0)), 1),
+                            "Sigmoid": (mpf(1) / 4, mpf(1) / 4)}.get(node.op, (1, 1))
+            sign, steepest = part["sign"], max(below, above)
+            beside = np.array([[(below, above, steepest)[i] for i in np.where(sign > 0, 0, np.where(sign < 0, 1, 2))],
+                               [(below, above, steepest)[i] for i in np.where(sign > 0, 1, np.where(sign < 0, 0, 2))]])
+            part |= dict(sign=0 * sign, unit=part["unit"] & False, slopes=part["slopes"] * beside)
+        self.parts[at] = part
+        return part
+
+    def beside(self, inputs):
+        return {key: np.concatenate([p[key] for p in inputs], -1) for key in inputs[0]}
+
+    def extrema(self, part, members, largest):
+        """The largest or the smallest of some entries each: of o_1, o_2, ... or of -o_1, -o_2, ..., where these are entries or
+        extrema of that kind themselves. The largest -o is minus the smallest o."""
+        found = {key: [] for key in part}
+        slopes = part["slopes"].T
+        for of in members:
+            if len(of) == 1:
+                new = part["group"][of[0]], part["place"][of[0]], part["sign"][of[0]], part["unit"][of[0]], slopes[of[0]]
+            else:
+                sign = part["sign"][of[0]]
+                place = LARGEST if largest == (sign > 0) else SMALLEST
+                if not all(part["unit"][i] and part["sign"][i] == sign != 0 and part["place"][i] in (ONLY, place) for i in of):
+                    raise NotFollowed
+                group = tuple(sorted({j for i in of for j in self.groups[part["group"][i]]}))
+                if group not in self.known:
+                    self.known[group] = len(self.groups)
+                    self.groups.append(group)
+                new = self.known[group], place if len(group) > 1 else ONLY, sign, True, np.full(2, mpf(1))
+            for key, v in zip(found, new):
+                found[key].append(v)
+        return {key: np.array(v).T for key, v in found.items()}
+
+    def weights(self, part, roots):
+        """Of each root the largest sum over its entries."""
+        sums = np.full((len(self.groups), 3, 2), mpf(0))
+        for group, place, below, above in zip(part["group"], part["place"], *part["slopes"]):
+            sums[group, place] += [below**2, above**2]
+        weights = [mpf(0)] * sum(math.prod(self.nodes[root].shape) for root in roots)
+        for group, of in zip(self.groups, sums):
+            for i in group:
+                weights[i] += max(of.flat)
+        ends = np.cumsum([math.prod(self.nodes[root].shape) for root in roots])
+        return [max(of) for of in np.split(np.array(weights, object), ends[:-1])]
+
+
 def shared_entries(nodes, at):
     """What the entries of a node are functions of, one by one (T43), as far as two nodes side by side meet: the nodes, and
-    of each the largest sum of squared slopes over its entries. None: they do not meet."""
+    of each the largest sum of squared slopes over its entries. None: they do not meet, or T43 says nothing."""
     join = at
     while len(nodes[join].inputs) == 1 and nodes[join].op in FOLLOWED:
         join = nodes[join].inputs[0]
-    if nodes[join].op != "concatenation":
+    if len(nodes[join].inputs) < 2 or nodes[join].op not in FOLLOWED:
         return None
     ends, steps = set(nodes[join].inputs), 0
     while True:
@@ -196,37 +317,18 @@ def shared_entries(nodes, at):
         ends.update(nodes[max(meeting)].inputs)
     if not steps:
         return None
-    roots, parts, start = sorted(ends), {}, 0
-    for root in roots:  # of every entry its place, the side of 0 (0: either), and the slopes below and above 0
-        n = math.prod(nodes[root].shape)
-        parts[root] = np.arange(start, start + n), np.ones(n, int), np.full((2, n), mpf(1))
-        start += n
-    def part(at):
-        if at not in parts:
-            node = nodes[at]
-            inputs = [part(i) for i in node.inputs]
-            place, side, slopes = inputs[0]
-            if node.op == "affine":
-                s, t = (np.broadcast_to(v, node.shape).reshape(-1) for v in (node.scale, node.shift))
-                kept = np.array([0 if b else (a > 0) - (a < 0) for a, b in zip(s, t)])
-                side, slopes = side * kept, slopes * abs(s)
-            elif node.op == "concatenation":
-                place, side, slopes = (np.concatenate(v, -1) for v in zip(*inputs))
-            elif node.op != "pick":  # which reshapes
-                below, above = {"Relu": (0, 1), "LeakyRelu": (abs(getattr(node, "slope", 0)), 1),
-                                "Sigmoid": (mpf(1) / 4, mpf(1) / 4)}.get(node.op, (1, 1))
-                steepest = max(below, above)
-                slopes = slopes * np.array([[(below, above, steepest)[i] for i in np.where(side > 0, 0, np.where(side < 0, 1, 2))],
-                                            [(below, above, steepest)[i] for i in np.where(side > 0, 1, np.where(side < 0, 0, 2))]])
-                side = 0 * side
-            parts[at] = place, side, slopes
-        return parts[at]
-    sums = np.full((2, start), mpf(0))
-    place, _, slopes = part(at)
-    for i, j in enumerate(place):
-        sums[:, j] += slopes[:, i]**2
-    largest = list(sums.max(0))
-    return [(root, max(largest.pop(0) for _ in range(math.prod(nodes[root].shape)))) for root in roots]
+    roots = sorted(ends)
+    parts = Parts(nodes, roots)
+    try:
+        try:
+            part = parts.at(at)
+        except NotFollowed:
+            if nodes[at].op not in ("maximum", "minimum"):
+                return None
+            part = parts.beside([parts.at(i) for i in nodes[at].inputs])  # it moves no further than all of these (T21)
+    except NotFollowed:
+        return None
+    return list(zip(roots, parts.weights(part, roots)))
 
 
 def by_shared_entries(nodes, at, throughs, least, stated):
@@ -236,9 +338,17 @@ def by_shared_entries(nodes, at, throughs, least, stated):
     found = shared_entries(nodes, at)
     if found is not None and all(throughs[root] < INF for root, _ in found):
         least = min(least, mp.sqrt(mp.fsum(w * throughs[root]**2 for root, w in found)))
-    pools = [nodes[i].name for i in reached(nodes, [at]) if nodes[i].op == "max-pool"]
-    need(least <= stated or not pools, f"entries that {pools} share with others", NotCovered)
     return least
+
+
+def side_by_side(nodes, at, throughs):
+    """The constant of what a node reads, side by side; of the larger and the smaller of two nodes, that of these (T21)."""
+    inputs = nodes[at].inputs
+    if nodes[at].op == "concatenation" and len(inputs) == 2:
+        first, second = (nodes[i] for i in inputs)
+        if {first.op, second.op} == {"maximum", "minimum"} and sorted(first.inputs) == sorted(second.inputs):
+            inputs = first.inputs if len(first.inputs) == 2 else inputs
+    return mp.norm([throughs[i] for i in inputs])
 
 
 def check_bounds(nodes, header):
@@ -257,14 +367,17 @@ def check_bounds(nodes, header):
         check(own_at_most(node, nodes, own), f"own constant {stated.own}")
         before = [throughs[i] for i in node.inputs]
         if start is None:
-            least = {"input": lambda: own, "sum": lambda: mp.fsum(before), "concatenation": lambda: mp.norm(before)}.get(
-                node.op, lambda: times(own, before[0]))()
+            extremum = node.op in ("concatenation", "maximum", "minimum")
+            need(extremum or node.op == "sum" or len(before) == (node.op != "input"), "its inputs", NotCovered)
+            least = (own if node.op == "input" else mp.fsum(before) if node.op == "sum" else side_by_side(nodes, at, throughs) if extremum
+                     else times(own, before[0]))
             least = by_shared_entries(nodes, at, throughs, least, through)
-            check(least <= through, f"constant {stated.through} from the input")
+            check(least <= through or node.op == "sum" and len(before) == 2 and any(
+                residual_at_most(nodes, at, kept, owns, through / throughs[kept]) for kept in node.inputs if throughs[kept] > 0),
+                f"constant {stated.through} from the input")
         else:
             check(0 < start, "group")
-            (*map, power), first = together(nodes, start, at), throughs[nodes[start].inputs[0]]
-            check(first == 0 or through == INF or norm_at_most(*map, mp.ldexp(through / first, -power)),
+            check(len(nodes[start].inputs) == 1 and together_at_most(nodes, start, at, throughs[nodes[start].inputs[0]], through),
                   f"constant {stated.through} from the input")
         owns.append(own)
         throughs.append(through)

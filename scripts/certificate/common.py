@@ -7,6 +7,7 @@ from mpmath import mp, mpf
 
 mp.prec = 512
 INF = mpf("inf")
+U = 2.0**-53
 exact = np.frompyfunc(lambda v: mpf(float(v)), 1, 1)
 
 

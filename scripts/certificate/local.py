@@ -20,16 +20,16 @@ import math, re
 import numpy as np
 from mpmath import mp, mpf
 
-from certificate.bounds import U
-from certificate.common import NotCovered, items, need, record, whole
+from certificate.common import NotCovered, U, items, need, record, whole
 from certificate.second_order import CURVED, DIGITS, TINY, rounded
-from certificate.values import P, SMOOTH, windows
+from certificate.values import P, SMOOTH, picked, windows
 
 ROOM = 2.0**-38
 SLOPES = "rival node steps"
 RULE, MOST = 63, 62  # the steps that stand for the rule, and for the largest slope
 TRIES, CAREFUL = (6, 0.05), (16, 0.005)  # multipliers that are tried, and how near t of the last one is to the ball
 PASS = 2**21  # numbers in the rows of a pass back
+PAIRS = ("maximum", "minimum")
 LINES, AFFINE = ("Relu", "Abs", "LeakyRelu"), ("convolution", "dense", "affine", "pick", "separable", "sum", "concatenation")
 floats = np.frompyfunc(lambda v: float(mp.ldexp(mpf(v), -P)), 1, 1)
 
@@ -247,6 +247,33 @@ class Pool:
         return out.T, less(k, up(2 * ROOM * (self.held + 1) * norms(slopes)) * ball)
 
 
+class Pair:
+    """max(a, b) = b + max(v, 0) or min(a, b) = a - max(v, 0) with v = a - b, which goes from `low` to `high` around the image."""
+
+    def __init__(self, op, v, low, high, ball):
+        self.sign, self.beside = (1.0, 1) if op == "maximum" else (-1.0, 0)
+        self.pieces, self.bent = lines(v, np.maximum(v, 0), low, high, 0.0)
+        size = float(norms(np.maximum(np.abs(low), np.abs(high))))
+        self.ball = size if size < ball else ball
+        self.off = up(4 * U * float(norms(v)))  # v is rounded, and max(v, 0) changes by as much, at the image and elsewhere
+
+    def ranges(self, y, x, low, high):
+        """Of x = (a, b) and of their boxes."""
+        size = np.abs([y, *x, *low, *high]).sum(0)
+        pick = np.maximum if self.sign > 0 else np.minimum
+        return pick(x[0] + low[0], x[1] + low[1]) - y - ROOM * size - TINY, pick(x[0] + high[0], x[1] + high[1]) - y + ROOM * size + TINY
+
+    def bend(self, c, steps, care):
+        """What a and b receive, and what is left."""
+        some = np.flatnonzero(c.any(0))
+        g = np.zeros_like(c)
+        g[:, some], k = bend(self.pieces[:, :, some], self.bent[some], self.sign * c[:, some], self.ball,
+                             None if steps is None else steps[:, some], care)
+        parts = [g, -g]
+        parts[self.beside] = c + parts[self.beside]
+        return parts, less(k, up(norms(c) * self.off))
+
+
 class Prepared:
     """What bounds around images need of a network, whatever the image."""
 
@@ -300,7 +327,11 @@ class Prepared:
             return rows * self.factor[i]
         if node.op == "concatenation":
             begin = sum(math.prod(self.nodes[j].shape) for j in node.inputs[:place])
-            return rows[:, begin:begin + n]
+            return rows[:, np.argsort(node.order)[begin:begin + n]]
+        if node.op == "pick" and hasattr(node, "index"):
+            found = np.zeros((len(rows), n))
+            found[:, node.index] = rows  # none of them twice
+            return found
         if node.op in ("pick", "sum"):
             return rows
         under, (count, channels) = self.under[i], (len(rows), node.shape[0])
@@ -330,7 +361,7 @@ class Around:
         self.x = [floats(v).astype(float).ravel() for v, _ in values]
         # How far the exact value at the image, without the error of the pixels, is from the float64s.
         rough = [up(U * float(norms(x))) + 2.0**-P * math.sqrt(len(x)) for x in self.x]
-        self.ball, self.low, self.high, self.bent, self.off = [], [], [], [], []
+        self.ball, self.low, self.high, self.bent, self.off, self.differences = [], [], [], [], [], {}
         for i, node in enumerate(self.nodes[:prepared.logits + 1]):
             error = up(float(values[i][1]) + rough[i])
             ball = up(up(up(float(throughs[i])) * radius) + error)
@@ -350,6 +381,9 @@ class Around:
                 ball = min(ball, up((wide * spread if wide else 0.0) + off))
                 self.off.append(off)
                 bent = self.bends(i)
+                if narrowed and isinstance(bent, Pair):
+                    self.narrow_difference(i, bent)
+                    bent = self.bends(i)
                 low, high = self.box(i, bent, off)
             self.ball.append(ball), self.low.append(low), self.high.append(high), self.bent.append(bent)
             self.cut(i)
@@ -376,6 +410,10 @@ class Around:
         if node.op == "max-pool":
             under = self.p.under[i]
             return Pool(under.transpose(0, 2, 1).reshape(-1, under.shape[1]), j != node.inputs[0], x, low, high)
+        if node.op in PAIRS and len(node.inputs) == 2 and math.isfinite(self.ball[node.inputs[1]]):
+            a, b = node.inputs
+            low, high = self.differences.get((a, b)) or (less(self.low[a], self.high[b]), -less(self.low[b], self.high[a]))
+            return Pair(node.op, self.x[a] - self.x[b], low, high, up(self.ball[a] + self.ball[b]))
         return None
 
     def box(self, i, bent, off):
@@ -384,6 +422,8 @@ class Around:
         if isinstance(bent, Pool):
             j = self.p.read[i]
             return bent.ranges(self.x[j], self.x[i], self.low[j], self.high[j])
+        if isinstance(bent, Pair):
+            return bent.ranges(self.x[i], *([of[j] for j in ins] for of in (self.x, self.low, self.high)))
         if bent is not None:
             return ranges(bent[0])
         if node.op in ("convolution", "dense"):
@@ -393,8 +433,10 @@ class Around:
             ends = np.array([self.p.factor[i] * low, self.p.factor[i] * high])
             more = up(off + ROOM * np.abs(ends).max(0))
             return ends.min(0) - more, ends.max(0) + more
-        if node.op in ("pick", "concatenation"):  # rounded as the values are
-            return tuple(np.concatenate([side[j] for j in ins]) for side in (self.low, self.high))
+        if node.op == "pick":  # rounded as the values are
+            return picked(node, low), picked(node, high)
+        if node.op == "concatenation":
+            return tuple(np.concatenate([side[j] for j in ins])[node.order] for side in (self.low, self.high))
         if node.op == "sum":
             more = up(off + ROOM * sum(np.maximum(np.abs(self.low[j]), np.abs(self.high[j])) for j in ins))
             return sum(self.low[j] for j in ins) - more, sum(self.high[j] for j in ins) + more
@@ -404,24 +446,37 @@ class Around:
         """Bounds of the entries that are not decided by a pass back for those of each pixel."""
         node, undecided = self.nodes[i], np.full(len(self.x[i]), False)
         for k in self.p.used:
-            if i in self.nodes[k].inputs and (bent := self.bends(k)) is not None:
+            bends = self.nodes[k].op in (*LINES, *CURVED, "max-pool")  # others may read what is not reached yet
+            if i in self.nodes[k].inputs and bends and (bent := self.bends(k)) is not None:
                 undecided |= bent.open(len(undecided)) if isinstance(bent, Pool) else bent[1]
-        pixels, entries = len(undecided) // node.shape[0], np.flatnonzero(undecided)
-        size = max(1, PASS // 2 // max(len(x) for x in self.x[:i + 1]))
-        low, high = self.low[i].copy(), self.high[i].copy()
-        for pixel in np.unique(entries % pixels):
-            of = entries[entries % pixels == pixel]
-            for part in np.array_split(of, -(-len(of) // size)):
-                rows = np.zeros((2 * len(part), len(undecided)))
-                rows[np.arange(len(part)), part], rows[len(part) + np.arange(len(part)), part] = 1, -1
-                below, above = np.split(self.lower(i, rows), 2)
-                low[part], high[part] = np.fmax(low[part], below), np.fmin(high[part], -above)
-        self.low[i], self.high[i] = low, high
+        self.low[i], self.high[i] = self.ends(undecided, node.shape[0], {i: 1.0}, self.low[i], self.high[i])
         self.cut(i)
 
-    def lower(self, at, rows, steps=None, care=TRIES):
-        """For every row a lower bound of <row, d> at a node; `steps` of the functions, by node: [rows, functions]."""
-        total, best, pending = np.zeros(len(rows)), np.full(len(rows), -np.inf), {at: rows}
+    def narrow_difference(self, i, bent):
+        """Bounds of the difference of two nodes, where either may be the larger one."""
+        a, b = self.nodes[i].inputs
+        if a != b and (a, b) not in self.differences and bent.bent.any():
+            known = (less(self.low[a], self.high[b]), -less(self.low[b], self.high[a]))
+            self.differences[a, b] = self.ends(bent.bent, self.nodes[i].shape[0], {a: 1.0, b: -1.0}, *known)
+
+    def ends(self, undecided, channels, of, low, high):
+        """The box of the sum of some nodes, each times a factor, where the known one leaves an entry undecided."""
+        pixels, entries = len(undecided) // channels, np.flatnonzero(undecided)
+        size = max(1, PASS // 2 // max(len(x) for x in self.x[:max(of) + 1]))
+        low, high = low.copy(), high.copy()
+        for pixel in np.unique(entries % pixels):
+            some = entries[entries % pixels == pixel]
+            for part in np.array_split(some, -(-len(some) // size)):
+                rows = np.zeros((2 * len(part), len(undecided)))
+                rows[np.arange(len(part)), part], rows[len(part) + np.arange(len(part)), part] = 1, -1
+                below, above = np.split(self.lower({i: factor * rows for i, factor in of.items()}), 2)
+                low[part], high[part] = np.fmax(low[part], below), np.fmin(high[part], -above)
+        return low, high
+
+    def lower(self, rows, steps=None, care=TRIES):
+        """For all rows by node a lower bound of sum <row, d>; `steps` of the functions, by node: [rows, functions]."""
+        pending, count = dict(rows), len(next(iter(rows.values())))
+        total, best = np.zeros(count), np.full(count, -np.inf)
         while pending:
             rows = pending.pop(i := max(pending))
             node, length = self.nodes[i], norms(rows)
@@ -440,14 +495,19 @@ class Around:
                 parts = [(j, self.p.back(i, place, rows)) for place, j in enumerate(node.inputs)]
             else:
                 j, of = self.p.read[i], None if steps is None else steps.get(i)
-                if isinstance(bent, Pool):
+                if isinstance(bent, Pair):
+                    both, k = bent.bend(rows, of, care)
+                    k = less(k, up(2 * U * norms(both[bent.beside])) * self.ball[node.inputs[bent.beside]])
+                    total, parts = less(total, -k), list(zip(node.inputs, both))
+                elif isinstance(bent, Pool):
                     g, k = bent.bend(rows, self.ball[j], of, care, len(self.x[j]))
+                    total, parts = less(total, -k), [(j, g)]
                 else:
                     some = np.flatnonzero(rows.any(0))
                     g = np.zeros_like(rows)
                     g[:, some], k = bend(bent[0][:, :, some], bent[1][some], rows[:, some], self.ball[j],
                                          None if of is None else of[:, some], care)
-                total, parts = less(total, -k), [(j, g)]
+                    total, parts = less(total, -k), [(j, g)]
             for j, part in parts:
                 if j in pending:
                     part = pending[j] + part
@@ -487,7 +547,8 @@ class Local:
             return 0
         if self.p.nodes[node].op == "max-pool":
             return int((self.p.under[node] >= 0).sum()) + math.prod(self.p.nodes[node].shape)
-        return math.prod(self.p.nodes[node].shape) if self.p.nodes[node].op in (*LINES, *CURVED) else 0
+        bends = self.p.nodes[node].op in (*LINES, *CURVED) or self.p.nodes[node].op in PAIRS and len(self.p.nodes[node].inputs) == 2
+        return math.prod(self.p.nodes[node].shape) if bends else 0
 
     def slopes(self, line, classes):
         """The slopes that a line states, by class and node."""
@@ -517,12 +578,12 @@ class Local:
             for row, t in enumerate(left):
                 for node, of in stated.get(t, {}).items():
                     bent = around.bent[node]
-                    n = len(bent.entry) if isinstance(bent, Pool) else 0 if bent is None else len(bent[1])
+                    n = len(bent.entry) if isinstance(bent, Pool) else 0 if bent is None else len(bent.bent if isinstance(bent, Pair) else bent[1])
                     if len(of) == n:
                         steps.setdefault(node, np.full((len(left), n), RULE))[row] = of
                     else:
                         misfits.add(t)
-            bounds = around.lower(self.p.logits, rows, steps, CAREFUL if narrowed else TRIES)
+            bounds = around.lower({self.p.logits: rows}, steps, CAREFUL if narrowed else TRIES)
             z = [mpf(float(v)) for v in around.x[-1]]
             done |= {t for t, bound in zip(left, bounds) if t not in misfits and bound > -np.inf and z[y] - z[t] + mpf(float(bound)) > 0}
         return done

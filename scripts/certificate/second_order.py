@@ -16,8 +16,7 @@ import math
 import numpy as np
 from mpmath import mp, mpf
 
-from certificate.bounds import U
-from certificate.common import INF, NotCovered, bound, items, need, record, whole
+from certificate.common import INF, NotCovered, U, bound, items, need, record, whole
 from certificate.values import P, fixed, windows
 
 CURVED = {  # derivative, and the range of the second derivative, a little wider than it is
@@ -69,7 +68,10 @@ def after(node, before, found):
     """A linear node, without its bias, after a matrix; None is the identity."""
     n, outs = math.prod(before.shape), math.prod(node.shape)
     if node.op == "pick":
-        return found
+        if not hasattr(node, "index"):
+            return found
+        need(found is not None or n * n <= ENTRIES, f"a matrix of {n} rows and columns", NotCovered)
+        return Scaled(np.eye(n)[node.index]) if found is None else Scaled(found.value[node.index], found.error, found.power)
     if node.op == "affine":
         need(found is not None or n * n <= ENTRIES, f"a matrix of {n} rows and columns", NotCovered)
         scale, power = diagonal(np.broadcast_to(node.scale, before.shape).ravel())

@@ -1,5 +1,5 @@
 """The values of a network, in integers of unit 2^-P, with a bound of all that is rounded."""
-import math
+import functools, math
 
 import numpy as np
 from mpmath import mp, mpf
@@ -57,9 +57,31 @@ def value(node, inputs):
         ones = np.ones(x.shape, object)
         return windows(x, node, 0).sum(1) // (math.prod(node.kernel) if node.count else windows(ones, node, 0).sum(1))
     if op == "pick":
-        return x.reshape(node.shape)
-    need(op in ("sum", "concatenation"), f"a value of {node.name!r} ({op})", NotCovered)
-    return inputs[0] + inputs[1] if op == "sum" else np.concatenate(inputs)
+        return picked(node, x.ravel()).reshape(node.shape)
+    if op == "concatenation":
+        return np.concatenate([x.ravel() for x in inputs])[node.order].reshape(node.shape)
+    if op == "sort":
+        return np.flip(np.sort(x, node.axis), node.axis) if node.descending else np.sort(x, node.axis)
+    if op == "normalisation":
+        return normalised(x, node)
+    need(op in ("sum", "maximum", "minimum"), f"a value of {node.name!r} ({op})", NotCovered)
+    return functools.reduce({"sum": np.add, "maximum": np.maximum, "minimum": np.minimum}[op], inputs)
+
+
+def picked(node, entries):
+    """The entries of a node that moves them."""
+    return entries[node.index] if hasattr(node, "index") else entries
+
+
+def normalised(x, node):
+    """z/sqrt(|z|^2/n + epsilon) along an axis, z = x - mean. With n z for z, in the same unit, it is
+    n z/sqrt(|n z|^2/n + epsilon n^2 4^P): whole numbers, and no entry is off by a unit."""
+    lanes = np.moveaxis(x, node.axis, -1)
+    n, (above, below) = lanes.shape[-1], node.epsilon.as_integer_ratio()
+    z = n * lanes - (lanes.sum(-1, keepdims=True) if node.centred else 0)
+    squares = below * (z * z).sum(-1, keepdims=True) + (above * n**3 << 2 * P)
+    size = np.frompyfunc(math.isqrt, 1, 1)((z * z * (n * below) << 2 * P) // squares)
+    return np.moveaxis(np.where(z < 0, -size, size), -1, node.axis)
 
 
 def evaluate(nodes, owns, last, pixels, error):
