@@ -164,16 +164,27 @@ def export(source, name, side, folder):
     program.save(path_of(folder, name, True), external_data=False)
 
 
+# A child's peak counts what its parent held when it was started: so it is started by an interpreter that holds little.
+STARTER = """
+import os, sys
+pid = os.spawnvp(os.P_NOWAIT, sys.argv[2], sys.argv[2:])
+_, status, usage = os.wait4(pid, 0)
+with open(sys.argv[1], "w") as file:
+    print(usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024, file=file)
+sys.exit(os.waitstatus_to_exitcode(status))
+"""
+
+
 def measured(command, output):
     """Of a command: exit code, errors, seconds by the clock and of all cores, peak of resident memory in MiB."""
+    used = f"{output}.used"
+    starter = [sys.executable, "-I", "-S", "-c", STARTER, used, *(str(word) for word in command)]
     start = time.monotonic()
     with open(output, "wb") as out:
-        process = subprocess.Popen(command, stdout=out, stderr=subprocess.PIPE)
-        errors = process.stderr.read()
-        _, status, usage = os.wait4(process.pid, 0)
-    process.returncode = os.waitstatus_to_exitcode(status)
-    cpu = usage.ru_utime + usage.ru_stime
-    return process.returncode, errors.decode(errors="replace"), time.monotonic() - start, cpu, usage.ru_maxrss / 1024
+        process = subprocess.run(starter, stdout=out, stderr=subprocess.PIPE, check=False)
+    seconds = time.monotonic() - start
+    cpu, memory = (float(number) for number in pathlib.Path(used).read_text().split())
+    return process.returncode, process.stderr.decode(errors="replace"), seconds, cpu, memory
 
 
 def one(args, source, name, side, optimize, folder):
