@@ -350,13 +350,11 @@ impl Build<'_> {
                 })?
             }
         };
-        if let Ok(x) = self.codes(0) {
+        let x = self.codes(0).or_else(|_| self.floats(0))?;
+        let Operand::Floats(tensor) = x else {
             let shape = x.shape().to_vec();
             let expression = self.expression(Operation::Cast(to), vec![x], shape)?;
             return Tensor::computed(self.name, to, expression).ok_or(None);
-        }
-        let Operand::Floats(tensor) = self.floats(0)? else {
-            return Err(None);
         };
         let computed = tensor.expression().is_some();
         let cast = Tensor::clone(&tensor).cast(to);

@@ -224,6 +224,15 @@ fn moves_are_exact() {
             ],
         ),
         (
+            // A number of an attribute, cast to the type of the weight.
+            vec![floats("b", &[2, 2], &[2.0, 1.0, 4.0, 3.0])],
+            vec![
+                node("Constant", "", "two", &[float("value_float", 2.0)]),
+                node("CastLike", "two b", "c", &[]),
+                node("Mul", "b c", "w", &[]),
+            ],
+        ),
+        (
             vec![
                 floats("b", &[1, 2], &[4.0, 2.0]),
                 list("pads", &[0, 0, 1, 0]),
