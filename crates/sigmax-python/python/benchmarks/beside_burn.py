@@ -99,7 +99,8 @@ def augmented(x: Tensor, generator: torch.Generator) -> Tensor:
 
 def bounds(model: nn.Module) -> list[float]:
     """The smallest of the four bounds of every convolution, proved."""
-    layers = sigmax.audit(model, torch.zeros(1, 3, 32, 32), network=False).layers
+    # The bracket of the norm, which is not asked for, need not be narrow.
+    layers = sigmax.audit(model, torch.zeros(1, 3, 32, 32), network=False, tolerance=0.5).layers
     return [layer.four for name, layer in layers.items() if name != "linear"]
 
 

@@ -164,7 +164,7 @@ def table(rows: list[Row]) -> str:
         else:
             layers = str(row["layers"]) + (f", {len(row['refused'])} refused" if row["refused"] else "")
             beyond = row["memory"] - row["imported"]
-            times = "" if row["model"] == LEAST else f" ({beyond / row['weights']:.1f}×)"
+            times = "" if row["model"] == LEAST else f" ({beyond / row['weights']:.2f}×)"
             cells = [
                 row["model"],
                 size,
