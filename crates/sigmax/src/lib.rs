@@ -60,6 +60,7 @@ pub mod network;
 mod reads;
 mod reshape;
 mod rounding;
+mod side_by_side;
 mod sparse;
 mod symbol;
 mod verify;

@@ -14,6 +14,7 @@ use crate::linalg::{self, Cholesky, Mat, MatMut, MatRef, c64};
 use crate::rounding::{
     add_up, div_down, gamma, larger, mul_down, mul_up, sqrt_down, sqrt_up, sub_down,
 };
+use crate::side_by_side;
 
 /// Relative distance at which a proof is first tried above the approximate norm, squared norm
 /// units. The norm itself is then proved to half of it.
@@ -73,6 +74,27 @@ pub(crate) fn hermitian_at_most(
         a[(i, i)] = c64::new(diagonal + a[(i, i)].re, 0.0);
     }
     workspace.completes_hermitian(a)
+}
+
+/// The same for several matrices at once, each with a `square` of its own in place of t: `re` and `im` have a row for
+/// each, with the lower triangle of −Ĝ packed by rows, and may have more rows.
+pub(crate) fn hermitians_at_most(
+    n: usize,
+    re: MatRef<'_, f64>,
+    im: MatRef<'_, f64>,
+    error: f64,
+    squares: &[f64],
+) -> Vec<bool> {
+    let mut diagonals = vec![f64::NAN; re.nrows()];
+    for (diagonal, &t) in diagonals.iter_mut().zip(squares) {
+        let rest = sub_down(t, cholesky_shift(n, t, error));
+        if rest > 0.0 && rest.is_finite() {
+            *diagonal = rest;
+        }
+    }
+    let mut proved = side_by_side::complete(n, re, im, &diagonals);
+    proved.truncate(squares.len());
+    proved
 }
 
 /// Upper bounds of ‖A‖_F² and of ‖A‖₁·‖A‖_∞, both ≥ ‖A‖₂² (and the latter ≥ ‖ |A| ‖₂²).

@@ -149,8 +149,13 @@ fn best_weights(
         .into_iter()
         .map(|r| Fit::new(lattice, r, group))
         .collect();
-    for fit in &mut fits {
-        for stage in &STAGES {
+    for stage in &STAGES {
+        let best = fits
+            .iter()
+            .map(|f| f.best.value)
+            .fold(f64::INFINITY, f64::min);
+        // The last stage gains a per cent at most, so that one further behind stays there.
+        for fit in fits.iter_mut().filter(|f| f.best.value <= 1.02 * best) {
             fit.improve(stage);
         }
     }
@@ -336,14 +341,22 @@ fn rebalance(shares: &mut [f64], columns: &Mat<f64>, importance: &[f64], step: f
     if taps == 1 {
         return;
     }
-    let mut energy = vec![0.0; taps];
+    // Several channels side by side.
+    const CHANNELS: usize = 8;
+    let mut energies = vec![0.0; CHANNELS * taps];
     for (j, weight) in importance.iter().enumerate() {
         let column = columns.col_as_slice(j);
         let scale = weight / krylov::dot(column, column).max(f64::MIN_POSITIVE);
-        for channel in column.chunks_exact(taps) {
-            for (e, x) in energy.iter_mut().zip(channel) {
+        for channels in column.chunks(CHANNELS * taps) {
+            for (e, x) in energies.iter_mut().zip(channels) {
                 *e += scale * x * x;
             }
+        }
+    }
+    let mut energy = vec![0.0; taps];
+    for channel in energies.chunks_exact(taps) {
+        for (e, x) in energy.iter_mut().zip(channel) {
+            *e += x;
         }
     }
     let total: f64 = energy.iter().sum();

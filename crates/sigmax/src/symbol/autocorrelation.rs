@@ -1,5 +1,6 @@
 //! The Gram matrix of the symbol at any frequency, from the autocorrelation of the kernel (T19).
 
+use pulp::{Arch, Simd, WithSimd};
 use rayon::prelude::*;
 
 use crate::error::Error;
@@ -31,7 +32,7 @@ const PHASE_ERROR: f64 = 8.0 * TRIG_ERROR;
 /// `G(θ) = F(θ)F(θ)* = C_0 + Σ_s (C_s e^{i⟨s,θ⟩} + C_sᵀ e^{−i⟨s,θ⟩})` with
 /// `C_s = Σ_t K_{t+s} K_tᵀ`, over one s of every pair ±s.
 ///
-/// Kept as the packed lower triangles of `C_s + C_sᵀ` (cosine part) and `C_s − C_sᵀ` (sine part),
+/// Kept as the lower triangles, packed by rows, of `C_s + C_sᵀ` (cosine part) and `C_s − C_sᵀ` (sine part),
 /// one column per shift, so that many frequencies are two matrix products.
 pub(crate) struct Autocorrelation {
     /// Order of G.
@@ -197,42 +198,44 @@ impl Autocorrelation {
             .unzip()
     }
 
-    /// Packed lower triangles of −Re Ĝ and −Im Ĝ at several frequencies, one column each.
-    pub(crate) fn negated_grams(&self, at: &[Frequency]) -> (Mat<f64>, Mat<f64>) {
+    /// Lower triangles, packed by rows, of −Re Ĝ and −Im Ĝ at several frequencies, one row of `rows` each; rows that
+    /// are left are 0.
+    pub(crate) fn negated_grams(&self, at: &[Frequency], rows: usize) -> (Mat<f64>, Mat<f64>) {
         let count = self.shifts.len();
-        let mut cosines = Mat::zeros(count, at.len());
-        let mut sines = Mat::zeros(count, at.len());
+        let mut cosines = Mat::zeros(rows, count);
+        let mut sines = Mat::zeros(rows, count);
         for (j, frequency) in at.iter().enumerate() {
             let (c, s) = self.phases(frequency);
             for i in 0..count {
-                cosines[(i, j)] = -c[i];
-                sines[(i, j)] = -s[i];
+                cosines[(j, i)] = -c[i];
+                sines[(j, i)] = -s[i];
             }
         }
-        let mut re = Mat::zeros(self.cosine.nrows(), at.len());
-        let mut im = Mat::zeros(self.cosine.nrows(), at.len());
-        linalg::product(re.as_mut(), self.cosine.as_ref(), cosines.as_ref());
-        linalg::product(im.as_mut(), self.sine.as_ref(), sines.as_ref());
+        let mut re = Mat::zeros(rows, self.cosine.nrows());
+        let mut im = Mat::zeros(rows, self.cosine.nrows());
+        linalg::product(re.as_mut(), cosines.as_ref(), self.cosine.transpose());
+        linalg::product(im.as_mut(), sines.as_ref(), self.sine.transpose());
         (re, im)
     }
 
-    /// Ĝ(θ) as full real and imaginary parts.
+    /// Ĝ(θ).
     pub(crate) fn gram(&self, at: &Frequency) -> HermitianGram {
-        let (re, im) = self.negated_grams(std::slice::from_ref(at));
-        let n = self.n;
+        let (cosines, sines) = self.phases(at);
+        let packed = self.cosine.nrows();
         let mut gram = HermitianGram {
-            re: Mat::zeros(n, n),
-            im: Mat::zeros(n, n),
+            n: self.n,
+            re: vec![0.0; packed],
+            im: vec![0.0; packed],
         };
-        let mut p = 0;
-        for j in 0..n {
-            for i in j..n {
-                gram.re[(i, j)] = -re[(p, 0)];
-                gram.re[(j, i)] = -re[(p, 0)];
-                gram.im[(i, j)] = -im[(p, 0)];
-                gram.im[(j, i)] = im[(p, 0)];
-                p += 1;
-            }
+        for (into, part, phases) in [
+            (&mut gram.re, &self.cosine, &cosines),
+            (&mut gram.im, &self.sine, &sines),
+        ] {
+            linalg::product(
+                linalg::column_mut(into),
+                part.as_ref(),
+                linalg::column(phases),
+            );
         }
         gram
     }
@@ -244,14 +247,13 @@ impl Autocorrelation {
         let mut re = vec![0.0; self.cosine.nrows()];
         let mut im = vec![0.0; self.cosine.nrows()];
         let mut p = 0;
-        for j in 0..n {
-            re[p] = x[j] * x[j] + y[j] * y[j];
-            p += 1;
-            for i in j + 1..n {
-                re[p] = 2.0 * (x[i] * x[j] + y[i] * y[j]);
-                im[p] = -2.0 * (x[i] * y[j] - y[i] * x[j]);
-                p += 1;
+        for i in 0..n {
+            for j in 0..i {
+                re[p + j] = 2.0 * (x[i] * x[j] + y[i] * y[j]);
+                im[p + j] = -2.0 * (x[i] * y[j] - y[i] * x[j]);
             }
+            re[p + i] = x[i] * x[i] + y[i] * y[i];
+            p += i + 1;
         }
         let mut cosine = vec![0.0; self.shifts.len()];
         let mut sine = vec![0.0; self.shifts.len()];
@@ -308,31 +310,93 @@ pub(crate) fn half_grid(size: usize, axes: usize) -> Vec<Frequency> {
         .collect()
 }
 
-/// A Hermitian matrix as real and imaginary part.
+/// A Hermitian matrix: real and imaginary part of its lower triangle, packed by rows.
 pub(crate) struct HermitianGram {
-    re: Mat<f64>,
-    im: Mat<f64>,
+    n: usize,
+    re: Vec<f64>,
+    im: Vec<f64>,
 }
 
 impl HermitianGram {
     /// As one complex matrix, Hermitian exactly.
     pub(crate) fn to_complex(&self) -> Mat<c64> {
-        let n = self.re.nrows();
-        Mat::from_fn(n, n, |i, j| c64::new(self.re[(i, j)], self.im[(i, j)]))
+        let mut full = Mat::zeros(self.n, self.n);
+        let mut p = 0;
+        for i in 0..self.n {
+            for j in 0..i {
+                let entry = c64::new(self.re[p + j], self.im[p + j]);
+                (full[(i, j)], full[(j, i)]) = (entry, entry.conj());
+            }
+            full[(i, i)] = c64::new(self.re[p + i], 0.0);
+            p += i + 1;
+        }
+        full
     }
 
     /// w = Ĝ v with vectors stored as (real part, imaginary part).
     pub(crate) fn apply(&self, v: &[f64], w: &mut [f64]) {
-        let n = self.re.nrows();
-        w.fill(0.0);
-        let (u, z) = w.split_at_mut(n);
-        for j in 0..n {
-            let (x, y) = (v[j], v[n + j]);
-            let columns = self.re.col_as_slice(j).iter().zip(self.im.col_as_slice(j));
-            for ((u, z), (re, im)) in u.iter_mut().zip(z.iter_mut()).zip(columns) {
-                *u += re * x - im * y;
-                *z += re * y + im * x;
+        Arch::new().dispatch(Apply { gram: self, v, w });
+    }
+}
+
+/// w = Ĝ v. An entry below the diagonal counts in its row and, conjugate, in its column: both in one pass.
+struct Apply<'a> {
+    gram: &'a HermitianGram,
+    v: &'a [f64],
+    w: &'a mut [f64],
+}
+
+impl WithSimd for Apply<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        let n = self.gram.n;
+        self.w.fill(0.0);
+        let (u, z) = self.w.split_at_mut(n);
+        let (x, y) = self.v.split_at(n);
+        let zero = simd.splat_f64s(0.0);
+        let mut p = 0;
+        for i in 0..n {
+            let (own_x, own_y) = (x[i], y[i]);
+            let (all_x, all_y) = (simd.splat_f64s(own_x), simd.splat_f64s(own_y));
+            let (re, re_rest) = S::as_simd_f64s(&self.gram.re[p..p + i]);
+            let (im, im_rest) = S::as_simd_f64s(&self.gram.im[p..p + i]);
+            let ((x, x_rest), (y, y_rest)) = (S::as_simd_f64s(&x[..i]), S::as_simd_f64s(&y[..i]));
+            let (mut sum_u, mut sum_z) = (zero, zero);
+            let (lanes_u, rest_u) = S::as_mut_simd_f64s(&mut u[..i]);
+            let (lanes_z, rest_z) = S::as_mut_simd_f64s(&mut z[..i]);
+            let into = lanes_u.iter_mut().zip(lanes_z);
+            for ((((re, im), x), y), (u, z)) in re.iter().zip(im).zip(x).zip(y).zip(into) {
+                sum_u = simd.mul_add_e_f64s(*re, *x, sum_u);
+                sum_z = simd.mul_add_e_f64s(*re, *y, sum_z);
+                sum_u = simd.negate_mul_add_e_f64s(*im, *y, sum_u);
+                sum_z = simd.mul_add_e_f64s(*im, *x, sum_z);
+                let (a, b) = (
+                    simd.mul_add_e_f64s(*re, all_x, *u),
+                    simd.mul_add_e_f64s(*re, all_y, *z),
+                );
+                *u = simd.mul_add_e_f64s(*im, all_y, a);
+                *z = simd.negate_mul_add_e_f64s(*im, all_x, b);
             }
+            let (mut own_u, mut own_z) = (simd.reduce_sum_f64s(sum_u), simd.reduce_sum_f64s(sum_z));
+            let into = rest_u.iter_mut().zip(rest_z);
+            let rest = re_rest
+                .iter()
+                .zip(im_rest)
+                .zip(x_rest)
+                .zip(y_rest)
+                .zip(into);
+            for ((((re, im), x), y), (u, z)) in rest {
+                own_u += re * x - im * y;
+                own_z += re * y + im * x;
+                *u += re * own_x + im * own_y;
+                *z += re * own_y - im * own_x;
+            }
+            let diagonal = self.gram.re[p + i];
+            u[i] += own_u + diagonal * own_x;
+            z[i] += own_z + diagonal * own_y;
+            p += i + 1;
         }
     }
 }
@@ -341,23 +405,6 @@ impl HermitianGram {
 pub(crate) struct QuadraticForm {
     pub(crate) cosine: Vec<f64>,
     pub(crate) sine: Vec<f64>,
-}
-
-/// Writes packed lower triangles into the lower triangle of a complex matrix.
-pub(crate) fn unpack(re: &[f64], im: &[f64], into: &mut Mat<c64>) {
-    let n = into.nrows();
-    let mut p = 0;
-    for j in 0..n {
-        let height = n - j;
-        for ((slot, &re), &im) in into.col_as_slice_mut(j)[j..]
-            .iter_mut()
-            .zip(&re[p..p + height])
-            .zip(&im[p..p + height])
-        {
-            *slot = c64::new(re, im);
-        }
-        p += height;
-    }
 }
 
 /// C_s = Σ_t K_{t+s} K_tᵀ.
@@ -412,8 +459,8 @@ impl Column {
         let n = c.nrows();
         let mut cosine = Vec::with_capacity(n * (n + 1) / 2);
         let mut sine = Vec::with_capacity(n * (n + 1) / 2);
-        for j in 0..n {
-            for i in j..n {
+        for i in 0..n {
+            for j in 0..=i {
                 if zero_shift {
                     cosine.push(c[(i, j)]);
                     sine.push(0.0);

@@ -4,7 +4,8 @@ use rayon::prelude::*;
 
 use crate::linalg::{Cholesky, Mat, c64};
 use crate::rounding::{self, sub_down};
-use crate::symbol::autocorrelation::{Autocorrelation, Frequency, unpack};
+use crate::side_by_side;
+use crate::symbol::autocorrelation::{Autocorrelation, Frequency};
 use crate::verify;
 
 /// "‖F(θ)‖₂² ≤ t" at one frequency, where t = `square` may be any number.
@@ -36,18 +37,35 @@ pub(crate) fn prove(of: &Autocorrelation, claims: &[Claim]) -> Vec<bool> {
 fn prove_chunk(of: &Autocorrelation, claims: &[Claim]) -> Vec<bool> {
     rounding::assert_ieee();
     let frequencies: Vec<Frequency> = claims.iter().map(|claim| claim.at).collect();
-    let (re, im) = of.negated_grams(&frequencies);
+    let several = of.n <= side_by_side::MAX_ORDER;
+    let multiple = if several { side_by_side::MULTIPLE } else { 1 };
+    let rows = claims.len().next_multiple_of(multiple);
+    let (re, im) = of.negated_grams(&frequencies, rows);
+    if of.n == 1 {
+        let shown = |(j, claim): (usize, &Claim)| -re[(j, 0)] <= sub_down(claim.square, of.error);
+        return claims.iter().enumerate().map(shown).collect();
+    }
+    let squares: Vec<f64> = claims.iter().map(|claim| claim.square).collect();
+    if several {
+        return verify::hermitians_at_most(of.n, re.as_ref(), im.as_ref(), of.error, &squares);
+    }
     let mut workspace = Cholesky::new::<c64>(of.n);
     let mut a = Mat::<c64>::zeros(of.n, of.n);
-    claims
-        .iter()
-        .enumerate()
-        .map(|(j, claim)| {
-            if of.n == 1 {
-                return -re[(0, j)] <= sub_down(claim.square, of.error);
+    let mut proved = Vec::with_capacity(claims.len());
+    for (j, &square) in squares.iter().enumerate() {
+        let mut p = 0;
+        for row in 0..of.n {
+            for col in 0..=row {
+                a[(row, col)] = c64::new(re[(j, p + col)], im[(j, p + col)]);
             }
-            unpack(re.col_as_slice(j), im.col_as_slice(j), &mut a);
-            verify::hermitian_at_most(a.as_mut(), of.error, claim.square, &mut workspace)
-        })
-        .collect()
+            p += row + 1;
+        }
+        proved.push(verify::hermitian_at_most(
+            a.as_mut(),
+            of.error,
+            square,
+            &mut workspace,
+        ));
+    }
+    proved
 }
