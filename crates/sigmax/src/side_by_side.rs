@@ -259,7 +259,16 @@ mod tests {
         let im = Mat::from_fn(matrices.len(), places.len(), |m, p| {
             matrices[m][places[p]].im
         });
-        complete(n, re.as_ref(), im.as_ref(), diagonal)
+        let outcome = complete(n, re.as_ref(), im.as_ref(), diagonal);
+        // What a machine without vectors computes.
+        let one = pulp::Scalar.vectorize(Complete {
+            n,
+            re: re.as_ref(),
+            im: im.as_ref(),
+            diagonal,
+        });
+        assert_eq!(outcome, one, "order {n}");
+        outcome
     }
 
     fn random(n: usize, seed: u64) -> Mat<c64> {
