@@ -50,10 +50,12 @@ impl WithSimd for Complete<'_> {
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) -> Vec<bool> {
         let (n, lanes) = (self.n, S::F64_LANES);
-        let mut values = vec![0.0; 2 * start(n) * lanes];
+        // An odd order gets a row of the identity, so that rows come in pairs.
+        let mut values = vec![0.0; 2 * start(n.next_multiple_of(2)) * lanes];
         let mut complete = Vec::with_capacity(self.diagonal.len());
         for first in (0..self.diagonal.len()).step_by(lanes) {
-            for (p, entry) in values.chunks_exact_mut(2 * lanes).enumerate() {
+            let (own, added) = values.split_at_mut(2 * start(n) * lanes);
+            for (p, entry) in own.chunks_exact_mut(2 * lanes).enumerate() {
                 let (re, im) = entry.split_at_mut(lanes);
                 re.copy_from_slice(&column(self.re, p)[first..first + lanes]);
                 im.copy_from_slice(&column(self.im, p)[first..first + lanes]);
@@ -61,11 +63,15 @@ impl WithSimd for Complete<'_> {
             let diagonal = &self.diagonal[first..first + lanes];
             for i in 0..n {
                 let at = 2 * lanes * (start(i) + i);
-                for (x, d) in values[at..at + lanes].iter_mut().zip(diagonal) {
+                for (x, d) in own[at..at + lanes].iter_mut().zip(diagonal) {
                     *x += d;
                 }
             }
-            factor(simd, n, S::as_mut_simd_f64s(&mut values).0);
+            added.fill(0.0);
+            if let Some(end) = added.len().checked_sub(2 * lanes) {
+                added[end..end + lanes].fill(1.0);
+            }
+            factor(simd, S::as_mut_simd_f64s(&mut values).0);
             complete.extend((0..lanes).map(|lane| {
                 (0..n).all(|i| {
                     let pivot = values[2 * lanes * (start(i) + i) + lane];
@@ -83,76 +89,51 @@ fn column(a: MatRef<'_, f64>, p: usize) -> &[f64] {
     a.col(p).try_as_col_major().map_or(&[], |c| c.as_slice())
 }
 
-/// Overwrites packed lower triangles, real and imaginary part of an entry one after the other, by their factors.
-/// Where a pivot is not positive it, or a later one, ends as 0, ∞ or NaN.
+/// Overwrites packed lower triangles of even order, real and imaginary part of an entry one after the other, by their
+/// factors. Where a pivot is not positive it, or a later one, ends as 0, ∞ or NaN.
 ///
 /// Row after row: l_ij = (a_ij − Σ_{k<j} l_ik·conj(l_jk))/l_jj, two rows and two columns at a time.
 #[inline(always)]
-fn factor<S: Simd>(simd: S, n: usize, values: &mut [S::f64s]) {
-    let mut inverses = vec![simd.splat_f64s(0.0); n];
+fn factor<S: Simd>(simd: S, values: &mut [S::f64s]) {
+    let mut inverses = Vec::new();
     let mut i = 0;
-    while i < n {
-        // An odd order has its single row first.
-        let height = if i == 0 && n % 2 == 1 { 1 } else { 2 };
+    while 2 * start(i) < values.len() {
         let (done, rest) = values.split_at_mut(2 * start(i));
-        let (one, two) = rest[..2 * (start(i + height) - start(i))].split_at_mut(2 * (i + 1));
-        let mut j = 0;
-        while j < i {
-            let row = |j: usize| &done[2 * start(j)..2 * start(j + 1)];
-            if j == 0 && n % 2 == 1 {
-                let x = simd.mul_f64s(one[0], inverses[0]);
-                let y = simd.mul_f64s(one[1], inverses[0]);
-                (one[0], one[1]) = (x, y);
-                let x = simd.mul_f64s(two[0], inverses[0]);
-                let y = simd.mul_f64s(two[1], inverses[0]);
-                (two[0], two[1]) = (x, y);
-                j = 1;
-                continue;
-            }
-            let (upper, lower) = (row(j), row(j + 1));
+        let (one, two) = rest[..2 * (start(i + 2) - start(i))].split_at_mut(2 * (i + 1));
+        for j in (0..i).step_by(2) {
+            let upper = &done[2 * start(j)..2 * start(j + 1)];
+            let lower = &done[2 * start(j + 1)..2 * start(j + 2)];
             let sums = products(
                 simd,
                 [&one[..2 * j], &two[..2 * j]],
                 [&upper[..2 * j], &lower[..2 * j]],
             );
-            let below = Entry {
-                re: lower[2 * j],
-                im: lower[2 * j + 1],
-            };
             for (own, sums) in [&mut *one, &mut *two].into_iter().zip(sums) {
                 let x = Entry::at(own, j)
                     .less(simd, sums[0])
                     .times(simd, inverses[j]);
                 let y = Entry::at(own, j + 1)
                     .less(simd, sums[1])
-                    .less_product(simd, x, below)
+                    .less_product(simd, x, Entry::at(lower, j))
                     .times(simd, inverses[j + 1]);
-                (own[2 * j], own[2 * j + 1]) = (x.re, x.im);
-                (own[2 * j + 2], own[2 * j + 3]) = (y.re, y.im);
+                x.put(own, j);
+                y.put(own, j + 1);
             }
-            j += 2;
         }
-        if height == 1 {
-            inverses[0] = pivot(simd, &mut one[0]);
-        } else {
-            let sums = products(
-                simd,
-                [&one[..2 * i], &two[..2 * i]],
-                [&one[..2 * i], &two[..2 * i]],
-            );
-            one[2 * i] = simd.sub_f64s(one[2 * i], sums[0][0].re);
-            inverses[i] = pivot(simd, &mut one[2 * i]);
-            let x = Entry::at(two, i)
-                .less(simd, sums[1][0])
-                .times(simd, inverses[i]);
-            (two[2 * i], two[2 * i + 1]) = (x.re, x.im);
-            let last = Entry::at(two, i + 1)
-                .less(simd, sums[1][1])
-                .less_product(simd, x, x);
-            two[2 * i + 2] = last.re;
-            inverses[i + 1] = pivot(simd, &mut two[2 * i + 2]);
-        }
-        i += height;
+        let rows = [&one[..2 * i], &two[..2 * i]];
+        let sums = products(simd, rows, rows);
+        one[2 * i] = simd.sub_f64s(one[2 * i], sums[0][0].re);
+        inverses.push(pivot(simd, &mut one[2 * i]));
+        let x = Entry::at(two, i)
+            .less(simd, sums[1][0])
+            .times(simd, inverses[i]);
+        x.put(two, i);
+        let last = Entry::at(two, i + 1)
+            .less(simd, sums[1][1])
+            .less_product(simd, x, x);
+        two[2 * i + 2] = last.re;
+        inverses.push(pivot(simd, &mut two[2 * i + 2]));
+        i += 2;
     }
 }
 
@@ -177,6 +158,11 @@ impl<V: Copy> Entry<V> {
             re: row[2 * j],
             im: row[2 * j + 1],
         }
+    }
+
+    #[inline(always)]
+    fn put(self, row: &mut [V], j: usize) {
+        (row[2 * j], row[2 * j + 1]) = (self.re, self.im);
     }
 
     #[inline(always)]
@@ -210,12 +196,11 @@ impl<V: Copy> Entry<V> {
     /// Less a·conj(b).
     #[inline(always)]
     fn less_product<S: Simd<f64s = V>>(self, simd: S, a: Self, b: Self) -> Self {
-        let re = simd.negate_mul_add_e_f64s(a.re, b.re, self.re);
-        let im = simd.negate_mul_add_e_f64s(a.im, b.re, self.im);
-        Self {
-            re: simd.negate_mul_add_e_f64s(a.im, b.im, re),
-            im: simd.mul_add_e_f64s(a.re, b.im, im),
-        }
+        let negative = Self {
+            re: simd.neg_f64s(a.re),
+            im: simd.neg_f64s(a.im),
+        };
+        self.plus_product(simd, negative, b)
     }
 }
 

@@ -40,13 +40,18 @@ pub(crate) fn banded_shift(n: usize, inner: usize, t: f64, error: f64) -> f64 {
     add_up(add_up(error, mul_up(factor, size)), 1e-200)
 }
 
+/// t less the shift, where that is positive and finite.
+fn shifted(n: usize, t: f64, error: f64) -> Option<f64> {
+    let diagonal = sub_down(t, cholesky_shift(n, t, error));
+    (diagonal > 0.0 && diagonal.is_finite()).then_some(diagonal)
+}
+
 /// Proves λ_max(G) ≤ t for a real Gram matrix with ‖G − Ĝ‖₂ ≤ `error`; false means "not proved".
 pub(crate) fn gram_at_most(gram: MatRef<'_, f64>, error: f64, t: f64) -> bool {
     let n = gram.nrows();
-    let diagonal = sub_down(t, cholesky_shift(n, t, error));
-    if !(diagonal > 0.0 && diagonal.is_finite()) {
+    let Some(diagonal) = shifted(n, t, error) else {
         return false;
-    }
+    };
     let mut a = Mat::from_fn(n, n, |i, j| {
         if i == j {
             diagonal - gram[(i, i)]
@@ -66,10 +71,9 @@ pub(crate) fn hermitian_at_most(
     workspace: &mut Cholesky,
 ) -> bool {
     let n = a.nrows();
-    let diagonal = sub_down(t, cholesky_shift(n, t, error));
-    if !(diagonal > 0.0 && diagonal.is_finite()) {
+    let Some(diagonal) = shifted(n, t, error) else {
         return false;
-    }
+    };
     for i in 0..n {
         a[(i, i)] = c64::new(diagonal + a[(i, i)].re, 0.0);
     }
@@ -87,10 +91,8 @@ pub(crate) fn hermitians_at_most(
 ) -> Vec<bool> {
     let mut diagonals = vec![f64::NAN; re.nrows()];
     for (diagonal, &t) in diagonals.iter_mut().zip(squares) {
-        let rest = sub_down(t, cholesky_shift(n, t, error));
-        if rest > 0.0 && rest.is_finite() {
-            *diagonal = rest;
-        }
+        // NaN is no pivot.
+        *diagonal = shifted(n, t, error).unwrap_or(f64::NAN);
     }
     let mut proved = side_by_side::complete(n, re, im, &diagonals);
     proved.truncate(squares.len());
