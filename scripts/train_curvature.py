@@ -4,7 +4,8 @@
     python3 scripts/train_curvature.py --data DIR --out FILE.onnx [--arch dense:1024] [--objective adv2]
 
 DIR holds the four official MNIST files (idx format, gzipped or not), or the six binary files of CIFAR-10.
-Pixels are value/255. --arch is dense:WIDTH or conv:CHANNELS,SIZE,STRIDE,PADDING.
+Pixels are value/255. --arch is dense:WIDTH, dense:WIDTH,COMPONENTS (on as many principal components of the training
+images; the file has a matrix for the pixels) or conv:CHANNELS,SIZE,STRIDE,PADDING.
 
 m(y,t) is the largest eigenvalue of W^T diag(max(0, w_t - w_y)/4) W, W the hidden layer and w the rows of
 the last: z_y - z_t + (m/2)|x - x0|^2 is convex. While training, m is a Rayleigh quotient of a vector that
@@ -23,7 +24,7 @@ plain    cross-entropy.
 --power q takes (1 - p^q)/q instead of the cross-entropy -log p of the true class (Zhang & Sabuncu 2018): images that
 cannot be certified count less.
 
-rho grows linearly to --rho over the first fifth of the steps; Adam, one cycle to --lr. The last
+rho grows linearly to --rho over the first fifth of the steps, except from --init; Adam, one cycle to --lr. The last
 --validation of the training images are not trained on, and what is reported is about them: choose
 settings by these lines. --test reports the test images too, which no choice may depend on.
 
@@ -39,10 +40,11 @@ import time
 
 import torch
 from torch.nn import functional
+from torch.nn.utils import parametrize
 
 from curvature import data, estimate
 from curvature.data import BadInput
-from curvature.network import CLASSES, CURVATURE, Hidden, check_place, network, save
+from curvature.network import CLASSES, CURVATURE, Hidden, average, check_place, network, save
 
 EPS = {"mnist": [0.3, 0.5, 1.0, 1.58], "cifar10": [36 / 255, 72 / 255, 108 / 255]}
 RHO = {"mnist": 1.58, "cifar10": 0.5}
@@ -159,6 +161,7 @@ def train(net: Hidden, images, labels, flip: bool, args) -> float:
     """Seconds of this process, of an epoch."""
     steps = len(images) // args.batch
     total = args.epochs * steps
+    ramp = 0.0 if args.init else RAMP * total
     optimizer = torch.optim.Adam(net.parameters())
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, args.lr, max(total, 10), pct_start=RAMP)
     objective, step, start = Objective(net, args), 0, time.process_time()
@@ -166,7 +169,8 @@ def train(net: Hidden, images, labels, flip: bool, args) -> float:
         sums = torch.zeros(3)
         for pick in torch.randperm(len(images)).split(args.batch)[:steps]:
             x = net.image(data.augmented(images[pick], args.shift, flip))
-            loss, right, certified = objective(x, labels[pick], args.rho * min(1.0, step / (RAMP * total)))
+            with parametrize.cached():
+                loss, right, certified = objective(x, labels[pick], args.rho * min(1.0, step / ramp if ramp else 1.0))
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
@@ -224,9 +228,13 @@ def run(args) -> None:
     if len(images) < args.batch:
         raise BadInput(f"--limit {args.limit}: fewer than a batch of {args.batch}")
     shape = tuple(images.shape[1:])
-    net = network(args.arch, shape)
+    net = average(args.init, shape) if args.init else network(args.arch, shape)
+    net.prepare(images)
+    net.products = torch.bfloat16 if args.bf16 else None
     seconds = train(net, images, labels, name == "cifar10", args)
-    save(net, shape, f"{name}-{args.arch.split(':')[0]}-{args.objective}", args.out)
+    net.products = None
+    kind = "dense" if args.init else args.arch.split(":")[0]
+    save(net, shape, f"{name}-{kind}-{args.objective}", args.out)
     print(f"{args.out}: {args.out.stat().st_size} bytes; {seconds:.1f} s of processor time per epoch of {len(images)} images")
     report(net, parts, args)
 
@@ -248,6 +256,7 @@ def main() -> None:
     parser.add_argument("--data", type=pathlib.Path, required=True, help="folder of the files of MNIST or CIFAR-10")
     parser.add_argument("--out", type=pathlib.Path, required=True, help="ONNX file to write")
     parser.add_argument("--arch", default="dense:1024", help="(default %(default)s)")
+    parser.add_argument("--init", type=pathlib.Path, nargs="+", help="networks of this program, dense or of convolutions without padding: start from their average, a dense network with the units of all, and with the whole rho; --arch is not looked at")
     parser.add_argument("--objective", choices=["adv2", "crt", "penalty", "plain"], default="adv2", help="(default %(default)s)")
     parser.add_argument("--m", choices=["exact", "four"], default="four", help="curvature of crt and penalty (default %(default)s)")
     positive, whole = at_least(float, 1e-12), at_least(int, 1)
@@ -270,6 +279,7 @@ def main() -> None:
     ):
         parser.add_argument(f"--{option}", type=kind, default=default, help=text if default is None else text + "(default %(default)s)")
     parser.add_argument("--eps", type=positive, nargs="+", help="radii of the estimate (default 0.3 0.5 1 1.58, of CIFAR-10 36/255, 72/255, 108/255)")
+    parser.add_argument("--bf16", action="store_true", help="train with products of bfloat16, faster where the processor has them; the file and the estimates are of f32 as without")
     parser.add_argument("--test", action="store_true", help="report the test images too")
     args = parser.parse_args()
     if args.rivals >= CLASSES:

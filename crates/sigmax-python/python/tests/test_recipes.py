@@ -14,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from onnx.reference import ReferenceEvaluator
 
 import sigmax
 
@@ -133,13 +134,25 @@ def test_networks_for_certificates_are_trained(gratings: Path, tmp_path: Path) -
     few = ("--data", gratings, "--limit", 100, "--validation", 100, "--batch", 20, "--epochs", 1)
     for name, options in (
         ("dense", ("--arch", "dense:8")),
-        ("conv", ("--arch", "conv:2,9,3,0", "--shift", 1)),
+        ("padded", ("--arch", "conv:2,9,8,1", "--shift", 1)),
+        ("principal", ("--arch", "dense:8,5", "--bf16")),
+        ("windows", ("--arch", "conv:2,24,2,0", "--bf16")),
     ):
         out = tmp_path / f"{name}.onnx"
         assert "ESTIMATED accuracy" in program(
             "train_curvature.py", *few, *options, "--search", 2, "--out", out
         )
         assert out.stat().st_size > 0
+
+    # the average of some of them, before any training
+    parts = [tmp_path / f"{name}.onnx" for name in ("dense", "principal", "windows")]
+    out = tmp_path / "average.onnx"
+    program("train_curvature.py", *few, "--init", *parts, "--epochs", 0, "--search", 2, "--out", out)
+    image = np.random.default_rng(1).random((5, 1, 28, 28), dtype=np.float32)
+    logits = [ReferenceEvaluator(str(path)).run(None, {"image": image})[0] for path in (out, *parts)]
+    np.testing.assert_allclose(logits[0], np.mean(logits[1:], axis=0), atol=1e-5)
+    for wrong, text in ((tmp_path / "padded.onnx", "padding"), (tmp_path / "none.onnx", "none.onnx")):
+        assert text in program("train_curvature.py", *few, "--init", wrong, "--out", out, code=2)
 
 
 def test_networks_of_norm_1_are_trained(gratings: Path, tmp_path: Path) -> None:
