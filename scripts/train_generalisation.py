@@ -320,6 +320,8 @@ def read(path: pathlib.Path, config: Config, digest: str | None = None) -> list[
 
 def rounded_up(value: float, digits: int) -> str:
     """A decimal number that is not below."""
+    if value == math.inf:
+        return "inf"  # of a run that diverged
     context = decimal.Context(prec=digits, rounding=decimal.ROUND_CEILING)
     return f"{context.create_decimal(value):g}"
 
@@ -385,6 +387,12 @@ def listed(chosen: float, values: list[float]) -> str:
     return ", ".join(f"**{value:g}**{star}" if value == chosen else f"{value:g}" for value in values)
 
 
+def ratio(rows: list[dict]) -> str:
+    """The mean of the constant over the largest Jacobian, of runs that did not diverge."""
+    ratios = [row["constant"] / row["jacobian"] for row in rows if math.isfinite(row["constant"])]
+    return f"{statistics.fmean(ratios):.3g}" if ratios else "–"
+
+
 def table(args) -> None:
     config = Config.read(args.config)
     rows = read(args.runs, config)
@@ -418,7 +426,7 @@ def table(args) -> None:
                 spread(gains) if gains else "–",
                 f"{statistics.fmean(row['train'] - row['test'] for row in found):.2f}",
                 *(rounded_up(max(row[name] for row in found), 3) for name in PROVED),
-                f"{statistics.fmean(row['constant'] / row['jacobian'] for row in found):.3g}",
+                ratio(found),
             ]
             print("| " + " | ".join(cells) + " |")
 

@@ -155,6 +155,17 @@ def test_networks_for_certificates_are_trained(gratings: Path, tmp_path: Path) -
         assert text in program("train_curvature.py", *few, "--init", wrong, "--out", out, code=2)
 
 
+def test_the_recipe_of_an_average(gratings: Path, tmp_path: Path) -> None:
+    few = "--limit 20 --validation 20 --batch 20 --epochs 1 --search 1".split()
+    recipe = SCRIPTS.parent / "recipes" / "mnist-curvature.sh"
+    done = subprocess.run(
+        [recipe, sys.executable, gratings, tmp_path, *few], capture_output=True, text=True, timeout=600
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    with_units = 1024 + 2048 + 4096 + 256 * 3**2
+    assert sigmax.audit(tmp_path / "mnist.onnx").layers["dense"].shape[0] == with_units
+
+
 def test_networks_of_norm_1_are_trained(gratings: Path, tmp_path: Path) -> None:
     out = tmp_path / "lipschitz.onnx"
     few = ("--data", gratings, "--batch", 50, "--epochs", 1, "--validation", 100)
