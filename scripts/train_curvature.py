@@ -40,7 +40,6 @@ import time
 
 import torch
 from torch.nn import functional
-from torch.nn.utils import parametrize
 
 from curvature import data, estimate
 from curvature.data import BadInput
@@ -169,8 +168,7 @@ def train(net: Hidden, images, labels, flip: bool, args) -> float:
         sums = torch.zeros(3)
         for pick in torch.randperm(len(images)).split(args.batch)[:steps]:
             x = net.image(data.augmented(images[pick], args.shift, flip))
-            with parametrize.cached():
-                loss, right, certified = objective(x, labels[pick], args.rho * min(1.0, step / ramp if ramp else 1.0))
+            loss, right, certified = objective(x, labels[pick], args.rho * min(1.0, step / ramp if ramp else 1.0))
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()

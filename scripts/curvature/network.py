@@ -14,7 +14,6 @@ import torch
 from onnx import helper, numpy_helper
 from torch import nn
 from torch.nn import functional
-from torch.nn.utils import parametrize
 
 from curvature.data import BadInput
 
@@ -44,12 +43,10 @@ class Hidden(nn.Module):
         return self.last(functional.softplus(self.pre(x)))
 
 
-class Dense(Hidden):
-    def __init__(self, shape: tuple[int, int, int], width: int):
-        super().__init__(width)
-        layer = nn.Linear(math.prod(shape), width)
-        self.weight, self.bias = layer.weight, layer.bias
-        self.pixel = None
+class Matrix(Hidden):
+    """A hidden layer that is calculated with its matrix, `weight`."""
+
+    pixel = None
 
     def image(self, x):
         return x.flatten(1)
@@ -64,6 +61,13 @@ class Dense(Hidden):
         """The matrices whose norms bound that of the layer, and the factor in front of the smallest."""
         return [self.weight], 1.0
 
+
+class Dense(Matrix):
+    def __init__(self, inputs: int, width: int):
+        super().__init__(width)
+        layer = nn.Linear(inputs, width)
+        self.weight, self.bias = layer.weight, layer.bias
+
     def plain(self):
         """Attributes of the first layer, its weight and bias, and the weight of the last one, as ONNX has them."""
         return {}, self.weight, self.bias, self.last.weight
@@ -76,15 +80,13 @@ class Principal(Dense):
     """
 
     def __init__(self, shape: tuple[int, int, int], width: int, count: int):
-        super().__init__((count, 1, 1), width)
+        super().__init__(count, width)
         self.register_buffer("mean", torch.zeros(math.prod(shape)))
         self.register_buffer("basis", torch.eye(math.prod(shape))[:, :count])
 
     def prepare(self, images):
-        x = images.flatten(1).double()
-        mean = x.mean(0)
-        _, vectors = torch.linalg.eigh((x - mean).T @ (x - mean))
-        self.mean, self.basis = mean.float(), vectors[:, -self.basis.shape[1] :].float().contiguous()
+        _, vectors = torch.linalg.eigh(torch.cov(images.flatten(1).T.double()))
+        self.mean, self.basis = images.flatten(1).mean(0), vectors[:, -self.basis.shape[1] :].float().contiguous()
 
     def image(self, x):
         return (x.flatten(1) - self.mean) @ self.basis
@@ -101,45 +103,34 @@ def reshapes(kernel):
     return [kernel.permute(p).reshape(rows, -1) for p, rows in orders], (h * w) ** 0.5
 
 
-class Shifted(nn.Module):
-    """The matrix of a convolution of that stride, of images of that side, rows in the order channel, row, column."""
+class Windows(Matrix):
+    """A convolution without padding whose windows are so large that its matrix is the faster way.
 
-    def __init__(self, side: int, stride: int):
-        super().__init__()
-        self.side, self.stride = side, stride
-
-    def forward(self, kernel):
-        room, places = self.side - kernel.shape[2], range(0, self.side - kernel.shape[2] + 1, self.stride)
-        moved = [functional.pad(kernel, (j, room - j, i, room - i)) for i in places for j in places]
-        return torch.stack(moved, 1).flatten(0, 1).flatten(1)
-
-
-class Repeated(nn.Module):
-    def __init__(self, count: int):
-        super().__init__()
-        self.count = count
-
-    def forward(self, bias):
-        return bias.repeat_interleave(self.count)
-
-
-class Windows(Dense):
-    """A convolution without padding whose windows are so large that its matrix is the faster way."""
+    Rows of the matrix are in the order channel, row, column.
+    """
 
     def __init__(self, shape: tuple[int, int, int], channels: int, size: int, stride: int):
-        places = ((shape[1] - size) // stride + 1) ** 2
-        super().__init__(shape, channels * places)
-        layer, self.stride = nn.Conv2d(shape[0], channels, size, stride), stride
-        self.weight, self.bias = layer.weight, layer.bias
-        parametrize.register_parametrization(self, "weight", Shifted(shape[1], stride), unsafe=True)
-        parametrize.register_parametrization(self, "bias", Repeated(places), unsafe=True)
+        places = range(0, shape[1] - size + 1, stride)
+        super().__init__(channels * len(places) ** 2)
+        self.side, self.size, self.stride, self.places = shape[1], size, stride, places
+        layer = nn.Conv2d(shape[0], channels, size, stride)
+        self.kernel, self.channel_bias = layer.weight, layer.bias
+
+    @property
+    def weight(self):
+        room = self.side - self.size
+        moved = [functional.pad(self.kernel, (j, room - j, i, room - i)) for i in self.places for j in self.places]
+        return torch.stack(moved, 1).flatten(0, 1).flatten(1)
+
+    @property
+    def bias(self):
+        return self.channel_bias.repeat_interleave(len(self.places) ** 2)
 
     def matrices(self):
-        return reshapes(self.parametrizations.weight.original)
+        return reshapes(self.kernel)
 
     def plain(self):
-        parts = self.parametrizations
-        return {"strides": [self.stride] * 2, "pads": [0] * 4}, parts.weight.original, parts.bias.original, self.last.weight
+        return {"strides": [self.stride] * 2, "pads": [0] * 4}, self.kernel, self.channel_bias, self.last.weight
 
 
 class Conv(Hidden):
@@ -195,7 +186,7 @@ def network(text: str, shape: tuple[int, int, int]) -> Hidden:
     word, _, rest = text.partition(":")
     numbers = [int(n) if n.isdecimal() else -1 for n in rest.split(",")]
     if word == "dense" and len(numbers) == 1 and numbers[0] > 0:
-        return Dense(shape, *numbers)
+        return Dense(math.prod(shape), *numbers)
     if word == "dense" and len(numbers) == 2 and min(numbers) > 0 and numbers[1] <= math.prod(shape):
         return Principal(shape, *numbers)
     if word == "conv" and len(numbers) == 4 and min(numbers[:3]) > 0 and 0 <= numbers[3] < numbers[1] <= shape[1] + 2 * numbers[3]:
@@ -212,7 +203,7 @@ def listed(tensors) -> str:
 
 
 @torch.no_grad()
-def load(path: pathlib.Path, shape: tuple[int, int, int]) -> Dense:
+def load(path: pathlib.Path, shape: tuple[int, int, int]) -> Matrix:
     """A dense network or one of large windows from a file of `save`."""
     try:
         graph = onnx.load(path).graph
@@ -223,9 +214,9 @@ def load(path: pathlib.Path, shape: tuple[int, int, int]) -> Dense:
         kernel = values.get("conv.weight")
         if kernel is not None:
             net, first = Windows(shape, len(kernel), kernel.shape[2], geometry["strides"]), "conv"
-            weight, bias = (part.original for part in (net.parametrizations.weight, net.parametrizations.bias))
+            weight, bias = net.kernel, net.channel_bias
         else:
-            net, first = Dense(shape, max(1, len(values.get("dense.bias", ())))), "dense"
+            net, first = Dense(math.prod(shape), max(1, len(values.get("dense.bias", ())))), "dense"
             weight, bias = net.weight, net.bias
     except Exception as error:  # of the file, of its format or of what it holds
         raise BadInput(f"--init {path}: cannot be read as a network of this program in ONNX ({error})") from error
@@ -241,7 +232,7 @@ def load(path: pathlib.Path, shape: tuple[int, int, int]) -> Dense:
 def average(paths: list[pathlib.Path], shape: tuple[int, int, int]) -> Dense:
     """The average of networks in files of `save`, as one dense network with the units of all."""
     networks = [load(path, shape) for path in paths]
-    net = Dense(shape, sum(len(n.bias) for n in networks))
+    net = Dense(math.prod(shape), sum(len(n.bias) for n in networks))
     net.weight.copy_(torch.cat([n.weight for n in networks]))
     net.bias.copy_(torch.cat([n.bias for n in networks]))
     net.last.weight.copy_(torch.cat([n.last.weight for n in networks], 1) / len(networks))

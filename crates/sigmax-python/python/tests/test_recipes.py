@@ -11,6 +11,7 @@ import subprocess
 import sys
 from fractions import Fraction
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -134,7 +135,8 @@ def test_networks_for_certificates_are_trained(gratings: Path, tmp_path: Path) -
     few = ("--data", gratings, "--limit", 100, "--validation", 100, "--batch", 20, "--epochs", 1)
     for name, options in (
         ("dense", ("--arch", "dense:8")),
-        ("padded", ("--arch", "conv:2,9,8,1", "--shift", 1)),
+        ("conv", ("--arch", "conv:2,9,3,0", "--shift", 1)),
+        ("padded", ("--arch", "conv:2,9,8,1")),
         ("principal", ("--arch", "dense:8,5", "--bf16")),
         ("windows", ("--arch", "conv:2,24,2,0", "--bf16")),
     ):
@@ -153,6 +155,24 @@ def test_networks_for_certificates_are_trained(gratings: Path, tmp_path: Path) -
     np.testing.assert_allclose(logits[0], np.mean(logits[1:], axis=0), atol=1e-5)
     for wrong, text in ((tmp_path / "padded.onnx", "padding"), (tmp_path / "none.onnx", "none.onnx")):
         assert text in program("train_curvature.py", *few, "--init", wrong, "--out", out, code=2)
+
+
+def test_every_parameter_is_trained(monkeypatch: pytest.MonkeyPatch) -> None:
+    torch = pytest.importorskip("torch")
+    monkeypatch.syspath_prepend(str(SCRIPTS))
+    program = importlib.import_module("train_curvature")
+    common = {"rivals": 2, "steps": 2, "gamma": 0.01, "temperature": 1.0, "power": 0.0, "rho": 0.5}
+    common |= {"epochs": 1, "batch": 20, "lr": 1e-3, "shift": 0, "init": None}
+    for arch in ("dense:8", "dense:8,5", "conv:2,9,3,0", "conv:2,9,8,1", "conv:2,24,2,0"):
+        for objective, m in (("adv2", "exact"), ("crt", "four"), ("penalty", "exact"), ("plain", "four")):
+            torch.manual_seed(0)
+            net = program.network(arch, (1, 28, 28))
+            images, labels = torch.rand(40, 1, 28, 28), torch.arange(40) % 10
+            net.prepare(images)
+            before = {name: parameter.detach().clone() for name, parameter in net.named_parameters()}
+            program.train(net, images, labels, False, SimpleNamespace(objective=objective, m=m, **common))
+            for name, parameter in net.named_parameters():
+                assert not torch.equal(parameter, before[name]), (arch, objective, name)
 
 
 def test_the_recipe_of_an_average(gratings: Path, tmp_path: Path) -> None:
