@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Trains the MNIST network of docs/experiments.md, section 5, with the largest certified accuracy, and leaves it in OUT/mnist.onnx: the
+# Trains an MNIST network in the way of the one with the largest certified accuracy in docs/experiments.md, into OUT/mnist.onnx: the
 # average of four networks, trained further, as one network of one hidden layer. About an hour of one core that has bfloat16.
 # recipes/mnist-curvature.sh PYTHON DATA OUT [OPTION...]
 # PYTHON has numpy, torch and onnx; DATA is a folder with the four official files. What is in OUT already is not trained again.

@@ -388,9 +388,10 @@ def listed(chosen: float, values: list[float]) -> str:
 
 
 def ratio(rows: list[dict]) -> str:
-    """The mean of the constant over the largest Jacobian, of runs that did not diverge."""
+    """The mean of the constant over the largest Jacobian, of runs that did not diverge, and how many these are if not all."""
     ratios = [row["constant"] / row["jacobian"] for row in rows if math.isfinite(row["constant"])]
-    return f"{statistics.fmean(ratios):.3g}" if ratios else "–"
+    of = f" ({len(ratios)} of {len(rows)})" if len(ratios) < len(rows) else ""
+    return (f"{statistics.fmean(ratios):.3g}" if ratios else "–") + of
 
 
 def table(args) -> None:
