@@ -186,10 +186,40 @@ def test_the_recipe_of_an_average(gratings: Path, tmp_path: Path) -> None:
     assert sigmax.audit(tmp_path / "mnist.onnx").layers["dense"].shape[0] == with_units
 
 
-def test_networks_of_norm_1_are_trained(gratings: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("shape", [(1, 1), (16, 16), (24, 200), (200, 24)])
+def test_muon_takes_a_step_of_norm_about_1(shape: tuple[int, int], monkeypatch: pytest.MonkeyPatch) -> None:
+    torch = pytest.importorskip("torch")
+    monkeypatch.syspath_prepend(str(SCRIPTS))
+    lipschitz = importlib.import_module("train_lipschitz")
+    torch.manual_seed(0)
+    matrix = torch.nn.Parameter(torch.zeros(shape))
+    optimizer = lipschitz.Muon([matrix], 1.0)
+    gradient = torch.randn(shape)
+    matrix.grad = gradient.clone()
+    optimizer.step()
+    left, _, right = torch.linalg.svd(-gradient, full_matrices=False)
+    turned = left.T @ matrix.detach() @ right.T
+    values = turned.diagonal()
+    assert ((0.6 < values) & (values < 1.3)).all(), values
+    assert (turned - values.diag()).abs().max() < 1e-3
+    assert (matrix.grad == gradient).all()
+
+
+@pytest.mark.parametrize("optimizer", ["muon", "adam"])
+def test_networks_of_norm_1_are_trained(gratings: Path, tmp_path: Path, optimizer: str) -> None:
     out = tmp_path / "lipschitz.onnx"
-    few = ("--data", gratings, "--batch", 50, "--epochs", 1, "--validation", 100)
-    printed = program("train_lipschitz.py", *few, "--arch", "c8,4,2,1 d16", "--shift", 1, "--out", out)
-    assert "validation: " in printed and "test: " in printed
-    assert sigmax.audit(out).lipschitz > 0
-    assert "d4,4" in program("train_lipschitz.py", *few, "--arch", "d4,4", "--out", out, code=2)
+    few = ("--data", gratings, "--batch", 50, "--epochs", 2, "--validation", 100, "--margin", 0.2)
+    few += ("--optimizer", optimizer, "--out", out)
+    printed = program("train_lipschitz.py", *few, "--arch", "c8,4,2,1 d16", "--shift", 1)
+    curve = [line for line in printed.splitlines() if line.startswith("epoch ")]
+    assert len(curve) == 2 and all("held out: clean" in line for line in curve)
+    # the curve ends at the network that is saved, whose features have norm 1 as the curve takes for granted
+    end = printed.split("validation: ")[1].splitlines()[:2]
+    assert curve[-1].split("clean ")[1].split(",")[0] == end[0].split("accuracy ")[1]
+    assert curve[-1].split("%, ")[1].split(" %")[0] == end[1].split("proved): ")[1].split(" %")[0]
+    assert "test: " in printed
+    report = sigmax.audit(out)
+    norms = [layer.norm.upper for layer in report.layers.values()]
+    assert all(norm < 1.01 for norm in norms[:-1]), norms
+    for wrong, text in ((("--arch", "d4,4"), "d4,4"), (("--rate", 1e3), "--rate has to be smaller")):
+        assert text in program("train_lipschitz.py", *few, *wrong, code=2)
