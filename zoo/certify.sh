@@ -30,6 +30,7 @@ while read -r model folder kind eps method; do
 done <<'LIST'
 zoo/cifar10-lipschitz.onnx cifar-10-batches-bin bin 0.1412,0.2824,0.4236,1 global
 zoo/fashion-mnist-lipschitz.onnx fashion-mnist idx 0.3,0.5,1,1.58 global
+zoo/mnist-windows.onnx mnist idx 0.3,0.5,1,1.58 curvature
 examples/mnist-lipschitz.onnx mnist idx 0.3,0.5,1,1.58 global
 examples/mnist-curvature.onnx mnist idx 0.3,0.5,1,1.58 best
 LIST
