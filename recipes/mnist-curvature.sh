@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
-# Trains an MNIST network in the way of the one with the largest certified accuracy in docs/experiments.md, into OUT/mnist.onnx: the
-# average of four networks, trained further, as one network of one hidden layer. About an hour of one core that has bfloat16.
+# Trains the MNIST network with the largest certified accuracy in docs/experiments.md, into OUT/mnist.onnx: the average of four
+# networks, trained further, as one network of one hidden layer. About 70 minutes of one core that has bfloat16.
 # recipes/mnist-curvature.sh PYTHON DATA OUT [OPTION...]
 # PYTHON has numpy, torch and onnx; DATA is a folder with the four official files. What is in OUT already is not trained again.
-# An OPTION goes to every training, --epochs 1 for a trial.
+# An OPTION goes to every training: --seed 2 for another network, --epochs 1 for a trial.
 set -euo pipefail
 if [ $# -lt 3 ]; then
     sed -n '2,6s/^# //p' "$0" >&2
