@@ -4,9 +4,9 @@
     python3 scripts/train_lipschitz.py --data DIR --out FILE.onnx [--arch LAYERS] [--certificates FILE.jsonl]
 
 DIR holds the four official files of MNIST or Fashion-MNIST (idx format, gzipped or not), or the six binary files
-of CIFAR-10. Pixels are value/255. The last --validation of the training images are not trained on, and
-reported like the test images, and after each epoch too: choose settings by them. --shift moves every image by up to
-so many pixels, and those of CIFAR-10 are mirrored by chance.
+of CIFAR-10. Pixels are value/255. The last --validation of the training images are not trained on, reported
+like the test images, and estimated after each epoch too: choose settings by them. --shift moves every image by
+up to so many pixels, and those of CIFAR-10 are mirrored by chance.
 
 The features are dense layers and strided convolutions with orthonormal columns or rows, and |x| in
 between, which keeps every length: the Lipschitz constant of the features is the product of the norms,
@@ -169,7 +169,7 @@ def held_out(model, images, labels, name: str) -> str:
     """Estimated shares of the held-out images, the norm of the features taken as 1, in f32."""
     gaps = torch.cat([distances(model(x), model.last.weight, y) for x, y in zip(images.split(1000), labels.split(1000))])
     radius = -gaps.scatter(1, labels[:, None], -torch.inf).max(1).values.double().numpy()
-    return f"held out: clean {100 * (radius > 0).mean():.2f} %, {shares(radius > 0, radius, name)}"
+    return f"ESTIMATED, held out: clean {100 * (radius > 0).mean():.2f} %, {shares(radius > 0, radius, name)}"
 
 
 def optimizers(model, args) -> list[torch.optim.Optimizer]:
