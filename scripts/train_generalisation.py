@@ -381,6 +381,13 @@ def spread(values: list[float]) -> str:
     return f"{mean:.2f} ± {half:.2f}"
 
 
+def gain(plan: Plan, found: list[dict], against: tuple[str, float, float] | None) -> str:
+    """Test accuracy minus that of another setting, seed by seed."""
+    pairs = [(row, plan.rows.get(Run(row["images"], *against, row["seed"]))) for row in found] if against else []
+    gains = [row["test"] - other["test"] for row, other in pairs if other is not None]
+    return spread(gains) if gains else "–"
+
+
 def listed(chosen: float, values: list[float]) -> str:
     """The settings, the chosen one bold, starred at an end of the list."""
     star = "\\*" if len(values) > 1 and chosen in (values[0], values[-1]) else ""
@@ -400,8 +407,8 @@ def table(args) -> None:
     plan = Plan(config, rows)
     print(f"{args.config.stem}: {config.model}, {'/'.join(map(str, config.steps))} steps of {config.batch} images, rate {config.rate:g}, {config.seeds} seeds")
     print()
-    print("| images | method | λ | β | seeds | train | test | test − without penalty | gap | product ≤ | constant ≤ | constant / Jacobian |")
-    print("|---|---|---|---|---|---|---|---|---|---|---|---|")
+    print("| images | method | λ | β | seeds | train | test | test − without penalty | test − weight decay alone | gap | product ≤ | constant ≤ | constant / Jacobian |")
+    print("|---|---|---|---|---|---|---|---|---|---|---|---|---|")
     for images in config.images:
         methods = plan.methods(images)
         for (quantity, with_decay), setting in methods.items():
@@ -413,8 +420,7 @@ def table(args) -> None:
                 continue
             base = methods["none", with_decay]
             against = base if quantity != "none" else (("none", 0.0, 0.0) if with_decay else None)
-            pairs = [(row, plan.rows.get(Run(images, *against, row["seed"]))) for row in found] if against else []
-            gains = [row["test"] - other["test"] for row, other in pairs if other is not None]
+            rival = methods["none", True] if quantity != "none" and not with_decay else None  # with it, it is the same
             _, beta, decay = setting
             cells = [
                 str(images),
@@ -424,7 +430,8 @@ def table(args) -> None:
                 str(len(found)),
                 f"{statistics.fmean(row['train'] for row in found):.2f}",
                 f"{statistics.fmean(row['test'] for row in found):.2f}",
-                spread(gains) if gains else "–",
+                gain(plan, found, against),
+                gain(plan, found, rival),
                 f"{statistics.fmean(row['train'] - row['test'] for row in found):.2f}",
                 *(rounded_up(max(row[name] for row in found), 3) for name in PROVED),
                 ratio(found),
