@@ -38,6 +38,7 @@ import math
 import multiprocessing
 import os
 import pathlib
+import signal
 import statistics
 import sys
 import time
@@ -348,6 +349,7 @@ WORKER: dict = {}
 
 
 def start(config: Config, folder: pathlib.Path) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent ends its workers
     torch.set_num_threads(1)
     torch.use_deterministic_algorithms(True)
     torch.utils.deterministic.fill_uninitialized_memory = False  # slow, and nothing is read before it is written
@@ -458,6 +460,10 @@ def main() -> None:
     except BadInput as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(2)
+    except KeyboardInterrupt:
+        if args.go is run_plan:
+            print(f"stopped; the same command goes on from the rows in {args.out}", file=sys.stderr)
+        sys.exit(130)
 
 
 if __name__ == "__main__":
