@@ -43,7 +43,8 @@ from torch.nn import functional
 
 from curvature import data, estimate
 from curvature.data import BadInput
-from curvature.network import CLASSES, CURVATURE, Hidden, average, check_place, network, save
+from curvature.network import CLASSES, CURVATURE, Hidden, average, network, save
+from curvature.options import at_least, check_place
 
 EPS = {"mnist": [0.3, 0.5, 1.0, 1.58], "cifar10": [36 / 255, 72 / 255, 108 / 255]}
 RHO = {"mnist": 1.58, "cifar10": 0.5}
@@ -178,7 +179,7 @@ def train(net: Hidden, images, labels, flip: bool, args) -> float:
         if not sums.isfinite().all():
             raise BadInput(f"epoch {epoch + 1}: the loss is not finite; lower --lr or --gamma")
         line = f"epoch {epoch + 1}: mean loss {sums[0]:.4f}, right {100 * sums[1]:.2f} %"
-        print(line + (f", certified for the rivals {100 * sums[2]:.2f} %" if args.objective == "adv2" else ""), flush=True)
+        print(line + (f", ESTIMATED certified for the rivals {100 * sums[2]:.2f} %" if args.objective == "adv2" else ""), flush=True)
     return (time.process_time() - start) / max(args.epochs, 1)
 
 
@@ -209,7 +210,7 @@ def run(args) -> None:
     torch.set_num_threads(args.threads)
     torch.use_deterministic_algorithms(True)
     torch.utils.deterministic.fill_uninitialized_memory = False  # slow, and nothing is read before it is written
-    check_place(args.out)
+    check_place("--out", args.out)
     name = data.kind(args.data)
     args.eps, args.rho = args.eps or EPS[name], RHO[name] if args.rho is None else args.rho
     images, labels = data.load(args.data, "train")
@@ -235,18 +236,6 @@ def run(args) -> None:
     save(net, shape, f"{name}-{kind}-{args.objective}", args.out)
     print(f"{args.out}: {args.out.stat().st_size} bytes; {seconds:.1f} s of processor time per epoch of {len(images)} images")
     report(net, parts, args)
-
-
-def at_least(kind, least):
-    """A parser of numbers from `least`."""
-
-    def parse(text):
-        value = kind(text)
-        if not least <= value < float("inf"):
-            raise argparse.ArgumentTypeError(f"{text} is not a number from {least}")
-        return value
-
-    return parse
 
 
 def main() -> None:

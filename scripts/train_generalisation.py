@@ -12,8 +12,9 @@ momentum and a cosine schedule on the cross-entropy + λ/2 of all squared weight
 convolutions of what `sigmax.torch.SpectralPenalty` measures. What counts is the network after the last step.
 
 `run` works through the plan, in this order for each cell (a number of images):
- 1. weight decay alone, every λ of the list and 0, on the first `selection_seeds` seeds; the best mean accuracy on
-    the validation images (the last of the training file, never trained on) is the cell's λ;
+ 1. weight decay alone, every λ of the list, on the first `selection_seeds` seeds; the best mean accuracy on the
+    validation images (the last of the training file, never trained on) is the cell's λ. No weight decay is run
+    too, but is no candidate: with weight decay means with some;
  2. each quantity with every β of the list, without weight decay and with that λ, on the same seeds; the best
     mean validation accuracy chooses β for each of them;
  3. what was chosen, on all seeds.
@@ -30,6 +31,7 @@ from below, in float32.
 """
 
 import argparse
+import concurrent.futures.process
 import csv
 import dataclasses
 import decimal
@@ -38,6 +40,7 @@ import math
 import multiprocessing
 import os
 import pathlib
+import re
 import signal
 import statistics
 import sys
@@ -50,6 +53,7 @@ from torch.nn import functional
 
 from curvature import data
 from curvature.data import BadInput
+from curvature.options import at_least, check_place
 
 QUANTITIES = ("four", "weighted", "norm")
 PROVED = ("product", "constant")  # upper bounds: decimals of them are rounded up
@@ -93,6 +97,15 @@ class Config:
             config = Config(**json.loads(path.read_text()))
         except (OSError, ValueError, TypeError) as error:
             raise BadInput(f"{path}: not a configuration ({error})") from error
+        for name in ("images", "steps"):
+            values = getattr(config, name)
+            if not isinstance(values, list) or not values or not all(isinstance(n, int) and n >= 1 for n in values):
+                raise BadInput(f"{path}: {name} {values}, expected a list of whole numbers from 1")
+        for name in ("batch", "seeds", "selection_seeds", "validation"):
+            if not isinstance(value := getattr(config, name), int) or value < 1:
+                raise BadInput(f"{path}: {name} {value}, expected a whole number from 1")
+        if not isinstance(config.betas, dict) or not re.fullmatch(r"lenet|resnet:[1-9]\d*:[1-9]\d*", config.model):
+            raise BadInput(f"{path}: model {config.model}, expected lenet or resnet:BLOCKS:WIDTH, and betas {config.betas}, expected an object")
         if unknown := set(config.betas) - set(QUANTITIES):
             raise BadInput(f"{path}: betas of {', '.join(sorted(unknown))}; quantities are {', '.join(QUANTITIES)}")
         if len(config.steps) != len(config.images):
@@ -139,10 +152,7 @@ def network(model: str, shape: tuple[int, int, int]) -> nn.Module:
             nn.Conv2d(6, 16, 5), nn.ReLU(), nn.MaxPool2d(2), nn.Flatten(),
             nn.Linear(400, 120), nn.ReLU(), nn.Linear(120, 84), nn.ReLU(), nn.Linear(84, 10),
         )
-    kind, _, sizes = model.partition(":")
-    if kind != "resnet":
-        raise BadInput(f"model {model}: expected lenet or resnet:BLOCKS:WIDTH")
-    blocks, width = map(int, sizes.split(":"))
+    blocks, width = map(int, model.split(":")[1:])  # of resnet
     layers = [nn.Conv2d(channels, width, 3, 1, 1, bias=False), nn.BatchNorm2d(width), nn.ReLU()]
     inputs = width
     for stage in range(3):
@@ -159,7 +169,7 @@ def score(net: nn.Module, images, labels) -> tuple[float, float]:
     """Accuracy in % and mean loss."""
     net.eval()
     logits = torch.cat([net(x) for x in images.split(500)])
-    return 100 * (logits.argmax(1) == labels).float().mean().item(), functional.cross_entropy(logits, labels).item()
+    return 100 * (logits.argmax(1) == labels).sum().item() / len(labels), functional.cross_entropy(logits, labels).item()
 
 
 def jacobian(net: nn.Module, images) -> float:
@@ -260,7 +270,8 @@ class Plan:
     def mean(self, images: int, quantity: str, beta: float, decay: float) -> float | None:
         """Of the validation accuracy over the seeds that choose; None where one is missing."""
         found = [self.rows.get(Run(images, quantity, beta, decay, seed)) for seed in range(self.config.selection_seeds)]
-        return None if None in found else statistics.fmean(row["validation"] for row in found)
+        # whatever the order of its seeds, an equal mean is equal
+        return None if None in found else round(statistics.fmean(row["validation"] for row in found), 6)
 
     def best(self, images: int, settings: list[tuple[str, float, float]]) -> tuple[str, float, float] | None:
         """The first of the settings whose mean is the best; None where one is missing, or there are none."""
@@ -306,15 +317,16 @@ def read(path: pathlib.Path, config: Config, digest: str | None = None) -> list[
     """The rows of a file, which have to be of this configuration and of one data set, that of the checksum."""
     if not path.exists():
         return []
-    types = {field.name: field.type for field in dataclasses.fields(Run)} | {"setting": str, "data": str}
     try:
+        if (content := path.read_text()) and not content.endswith("\n"):
+            raise ValueError(f"line {content.count(chr(10)) + 1} is not whole; `run` takes it away and goes on")
         with path.open(newline="") as file:
-            rows = [{name: types.get(name, float)(value) for name, value in row.items()} for row in csv.DictReader(file)]
+            rows = [parsed(row) for row in csv.DictReader(file)]
         for row in rows:
             digest = digest or row["data"]
             if row["images"] in config.images and (row["setting"], row["data"]) != (config.setting(row["images"]), digest):
                 raise BadInput(f"{path}: its runs with {row['images']} images are of another configuration or of other data; start another file")
-    except (ValueError, TypeError, KeyError) as error:
+    except (OSError, ValueError, TypeError, KeyError) as error:
         raise BadInput(f"{path}: not a table of runs ({error})") from error
     return rows
 
@@ -334,15 +346,28 @@ def text(name: str, value) -> str:
     return f"{value:.6g}" if isinstance(value, float) and name not in ("beta", "decay") else str(value)
 
 
-def append(path: pathlib.Path, row: dict) -> None:
-    new = not path.exists()
+def parsed(row: dict[str, str]) -> dict:
+    types = {field.name: field.type for field in dataclasses.fields(Run)} | {"setting": str, "data": str}
+    return {name: types.get(name, float)(value) for name, value in row.items()}
+
+
+def append(path: pathlib.Path, row: dict[str, str]) -> None:
     with path.open("a", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
-        if new:
+        if not file.tell():
             writer.writerow(row)
-        writer.writerow(text(name, value) for name, value in row.items())
+        writer.writerow(row.values())
         file.flush()
         os.fsync(file.fileno())
+
+
+def drop_half_line(path: pathlib.Path) -> None:
+    """Takes away a last line without its end: what was written when the program was killed."""
+    content = path.read_bytes() if path.exists() else b""
+    if content and not content.endswith(b"\n"):
+        whole = content[: content.rfind(b"\n") + 1]
+        print(f"{path}: the last line is not whole and is taken away", file=sys.stderr)
+        os.truncate(path, len(whole))
 
 
 WORKER: dict = {}
@@ -362,14 +387,30 @@ def work(run: Run) -> dict:
 
 def run_plan(args) -> None:
     config = Config.read(args.config)
-    rows = read(args.out, config, load(config, args.data)["data"])  # errors before any process starts
-    with multiprocessing.get_context("spawn").Pool(args.jobs, start, (config, args.data)) as pool:
-        while missing := Plan(config, rows).missing():
-            for row in pool.imap_unordered(work, missing):
-                rows.append(row)
-                append(args.out, row)
-                name = f"{row['images']} images, {row['quantity']}, beta {row['beta']:g}, decay {row['decay']:g}, seed {row['seed']}"
-                print(f"{name}: train {row['train']:.2f}, validation {row['validation']:.2f} % ({row['seconds']:.0f} s)", flush=True)
+    check_place("--out", args.out)
+    drop_half_line(args.out)
+    digest = load(config, args.data)["data"]
+    rows = read(args.out, config, digest)  # errors before any process starts
+    spawn = multiprocessing.get_context("spawn")
+    with concurrent.futures.ProcessPoolExecutor(args.jobs, spawn, start, (config, args.data)) as pool:
+        try:
+            go_on(pool, config, rows, args.out)
+        except concurrent.futures.process.BrokenProcessPool as error:
+            raise BadInput(f"a process ended before its run (killed, or out of memory); the same command goes on from the rows in {args.out}") from error
+        except BaseException:
+            for process in multiprocessing.active_children():
+                process.terminate()
+            raise
+
+
+def go_on(pool, config: Config, rows: list[dict], out: pathlib.Path) -> None:
+    while missing := Plan(config, rows).missing():
+        for future in concurrent.futures.as_completed([pool.submit(work, run) for run in missing]):
+            written = {name: text(name, value) for name, value in future.result().items()}
+            append(out, written)
+            rows.append(row := parsed(written))  # choices are made from what the file says
+            name = f"{row['images']} images, {row['quantity']}, beta {row['beta']:g}, decay {row['decay']:g}, seed {row['seed']}"
+            print(f"{name}: train {row['train']:.2f}, validation {row['validation']:.2f} % ({row['seconds']:.0f} s)", flush=True)
 
 
 # --- the table -----------------------------------------------------------------------------------
@@ -397,19 +438,21 @@ def listed(chosen: float, values: list[float]) -> str:
 
 
 def ratio(rows: list[dict]) -> str:
-    """The mean of the constant over the largest Jacobian, of runs that did not diverge, and how many these are if not all."""
-    ratios = [row["constant"] / row["jacobian"] for row in rows if math.isfinite(row["constant"])]
+    """The mean of the constant over the largest Jacobian, of runs that neither diverged nor fell to a constant function, and how many these are if not all."""
+    ratios = [row["constant"] / row["jacobian"] for row in rows if math.isfinite(row["constant"]) and row["jacobian"] > 0]
     of = f" ({len(ratios)} of {len(rows)})" if len(ratios) < len(rows) else ""
     return (f"{statistics.fmean(ratios):.3g}" if ratios else "–") + of
 
 
 def table(args) -> None:
     config = Config.read(args.config)
+    if not args.runs.exists():
+        raise BadInput(f"{args.runs}: no such file; `run` writes it")
     rows = read(args.runs, config)
     plan = Plan(config, rows)
     print(f"{args.config.stem}: {config.model}, {'/'.join(map(str, config.steps))} steps of {config.batch} images, rate {config.rate:g}, {config.seeds} seeds")
     print()
-    print("| images | method | λ | β | seeds | train | test | test − without penalty | test − weight decay alone | gap | product ≤ | constant ≤ | constant / Jacobian |")
+    print("| images | method | λ | β | seeds | train | test | test − without penalty | test − weight decay alone | gap | product ≤ | constant ≤ | constant / Jacobian (estimate) |")
     print("|---|---|---|---|---|---|---|---|---|---|---|---|---|")
     for images in config.images:
         methods = plan.methods(images)
@@ -448,7 +491,7 @@ def main() -> None:
     one.add_argument("config", type=pathlib.Path)
     one.add_argument("--data", type=pathlib.Path, required=True, help="folder of the image files")
     one.add_argument("--out", type=pathlib.Path, required=True, help="CSV file, one row a run; goes on from what it holds")
-    one.add_argument("--jobs", type=int, default=1, help="processes (default %(default)s)")
+    one.add_argument("--jobs", type=at_least(int, 1), default=1, help="processes (default %(default)s)")
     one.set_defaults(go=run_plan)
     two = commands.add_parser("table", help="print the table of finished runs")
     two.add_argument("config", type=pathlib.Path)

@@ -43,8 +43,8 @@ from torch.nn import functional
 
 from curvature import data
 from curvature.data import BadInput
+from curvature.options import at_least, check_place, write_whole
 
-DEFAULTS = {"epochs": 24, "batch": 256, "margin": 1.58, "temperature": 0.25, "shift": 0, "validation": 0, "seed": 0, "threads": 1}
 RATES = {"muon": 0.03, "adam": 2e-3}
 EPS = {"mnist": (0.3, 0.5, 1.0, 1.58), "cifar10": (36 / 255, 72 / 255, 108 / 255, 1.0)}
 
@@ -90,6 +90,16 @@ class Conv(nn.Module):
         return functional.conv2d(x, self.kernel(), self.bias, self.stride, self.padding)
 
 
+def check_geometry(word: str, side: int, size: int, stride: int, padding: int) -> None:
+    """Whether a convolution of the command line can be had on maps of `side` pixels, 0 after a dense layer."""
+    if not side:
+        raise BadInput(f"--arch: {word} stands behind a dense layer; convolutions come first")
+    if stride < 1 or size < stride or size % stride:
+        raise BadInput(f"--arch: {word} has kernels of {size} pixels and stride {stride}; a multiple of the stride is needed")
+    if size > side + 2 * padding:
+        raise BadInput(f"--arch: {word} has kernels of {size} pixels, larger than its padded input of {side + 2 * padding}")
+
+
 class Network(nn.Module):
     def __init__(self, text: str, shape: tuple[int, int, int]):
         super().__init__()
@@ -98,10 +108,16 @@ class Network(nn.Module):
             if not re.fullmatch(r"d\d+|c\d+(,\d+){3}", word):
                 raise BadInput(f"--arch: {word!r} is neither dWIDTH nor cCHANNELS,SIZE,STRIDE,PADDING")
             width, *geometry = map(int, word[1:].split(","))
-            self.layers.append(Conv(channels, width, *geometry) if geometry else Dense(channels * side**2, width))
+            if width < 1:
+                raise BadInput(f"--arch: {word} has no channels")
+            if geometry:
+                check_geometry(word, side, *geometry)
+            self.layers.append(Conv(channels, width, *geometry) if geometry else Dense(channels * max(side, 1) ** 2, width))
             size, stride, padding = geometry or (side, 1, 0)
-            channels, side = width, (side + 2 * padding - size) // stride + 1
-        self.last = nn.Linear(channels * side**2, 10)
+            channels, side = width, (side + 2 * padding - size) // stride + 1 if geometry else 0
+        if not self.layers:
+            raise BadInput("--arch: no layer")
+        self.last = nn.Linear(channels * max(side, 1) ** 2, 10)
 
     def forward(self, x):
         for layer in self.layers:
@@ -231,10 +247,10 @@ def save(layers, shape: tuple[int, int, int], name: str, path: pathlib.Path) -> 
         if spatial and not attributes:
             nodes.append(helper.make_node("Flatten", [last], ["flat"], "flatten"))
             last, spatial = "flat", False
-        name = f"conv{i}" if spatial else f"dense{i}"
-        inputs, output = [last, f"{name}.weight", f"{name}.bias"], "logits" if i == len(layers) else f"{name}_out"
+        layer = f"conv{i}" if spatial else f"dense{i}"
+        inputs, output = [last, f"{layer}.weight", f"{layer}.bias"], "logits" if i == len(layers) else f"{layer}_out"
         constants += [numpy_helper.from_array(x, n) for x, n in zip((weight, bias), inputs[1:])]
-        nodes.append(helper.make_node("Conv" if spatial else "Gemm", inputs, [output], name, **attributes or {"transB": 1}))
+        nodes.append(helper.make_node("Conv" if spatial else "Gemm", inputs, [output], layer, **attributes or {"transB": 1}))
         if i < len(layers):
             last = f"abs{i}_out"
             nodes.append(helper.make_node("Abs", [output], [last], f"abs{i}"))
@@ -243,7 +259,7 @@ def save(layers, shape: tuple[int, int, int], name: str, path: pathlib.Path) -> 
     graph = helper.make_graph(nodes, f"{name}-lipschitz", *ends, constants)
     file = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
     onnx.checker.check_model(file, full_check=True)
-    path.write_bytes(file.SerializeToString())
+    write_whole(path, file.SerializeToString())
 
 
 def norm_estimate(w: np.ndarray, attributes: dict) -> float:
@@ -283,9 +299,19 @@ def main() -> None:
     parser.add_argument("--certificates", type=pathlib.Path, help="JSON lines, the estimated radius of each test image")
     parser.add_argument("--arch", default="d256 d256", help="layers: dWIDTH or cCHANNELS,SIZE,STRIDE,PADDING")
     parser.add_argument("--optimizer", choices=("muon", "adam"), default="muon", help="(default muon)")
-    parser.add_argument("--rate", type=float, help="largest rate of the optimizer (default 0.03 for muon, 0.002 for adam)")
-    for option, default in DEFAULTS.items():
-        parser.add_argument(f"--{option}", type=type(default), default=default, help="(default %(default)s)")
+    positive, natural = at_least(float, 1e-12), at_least(int, 0)
+    parser.add_argument("--rate", type=positive, help="largest rate of the optimizer (default 0.03 for muon, 0.002 for adam)")
+    for option, kind, default in (
+        ("epochs", at_least(int, 1), 24),
+        ("batch", at_least(int, 1), 256),
+        ("margin", float, 1.58),
+        ("temperature", positive, 0.25),
+        ("shift", natural, 0),
+        ("validation", natural, 0),
+        ("seed", natural, 0),
+        ("threads", at_least(int, 1), 1),
+    ):
+        parser.add_argument(f"--{option}", type=kind, default=default, help="(default %(default)s)")
     args = parser.parse_args()
 
     try:
@@ -298,16 +324,21 @@ def main() -> None:
 def run(args) -> None:
     torch.manual_seed(args.seed)
     torch.set_num_threads(args.threads)
-    name, (images, labels) = data.kind(args.data), data.load(args.data, "train")
+    torch.use_deterministic_algorithms(True)
+    torch.utils.deterministic.fill_uninitialized_memory = False  # slow, and nothing is read before it is written
+    check_place("--out", args.out)
+    if args.certificates:
+        check_place("--certificates", args.certificates)
+    name, (images, labels), test = data.kind(args.data), data.load(args.data, "train"), data.load(args.data, "test")
     kept, shape = len(images) - args.validation, tuple(images.shape[1:])
-    if args.validation < 0 or kept < args.batch:
+    if kept < args.batch:
         raise BadInput(f"--validation {args.validation} leaves {kept} of {len(images)} images, and a batch has {args.batch}")
     model = Network(args.arch, shape)
     train(model, images, labels, kept, name, args)
     layers = plain_layers(model)
     save(layers, shape, name, args.out)
     parts = {"validation": (images[kept:], labels[kept:])} if args.validation else {}
-    for part, (images, labels) in (parts | {"test": data.load(args.data, "test")}).items():
+    for part, (images, labels) in (parts | {"test": test}).items():
         predictions, radius = radii(layers, images)
         right = predictions == labels.numpy()
         print(f"{part}: {args.out.stat().st_size} bytes; clean accuracy {100 * right.mean():.2f} %")
@@ -315,7 +346,7 @@ def run(args) -> None:
     if args.certificates:
         rows = zip(range(len(labels)), labels.tolist(), predictions.tolist(), radius.tolist())
         lines = [json.dumps(dict(zip(("index", "label", "prediction", "radius"), row))) + "\n" for row in rows]
-        args.certificates.write_text("".join(lines))
+        write_whole(args.certificates, "".join(lines).encode())
 
 
 if __name__ == "__main__":

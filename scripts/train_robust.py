@@ -36,6 +36,7 @@ from torch.nn import functional
 
 from curvature import data
 from curvature.data import BadInput
+from curvature.options import at_least, check_place, write_whole
 
 FOLDERS = {"cifar10": "cifar-10-batches-bin", "mnist": "mnist"}
 CLASSES, ATTACKED, RESTARTS = 10, 1000, 2
@@ -114,7 +115,7 @@ def train(net, images, labels, args) -> None:
     steps = len(images) // args.batch
     total, step, began = args.epochs * steps, 0, time.perf_counter()
     optimizer = torch.optim.SGD(net.parameters(), args.rate, momentum=0.9, nesterov=True, weight_decay=args.decay)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, args.rate, max(total, 2), pct_start=RAMP, cycle_momentum=False)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, args.rate, max(total, 10), pct_start=RAMP, cycle_momentum=False)
     for epoch in range(args.epochs):
         loss_sum = right = 0.0
         for pick in torch.randperm(len(images)).split(args.batch)[:steps]:
@@ -173,13 +174,14 @@ def save(net, shape, name: str, path: pathlib.Path) -> None:
     graph = helper.make_graph(nodes, name, *ends, constants)
     file = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
     onnx.checker.check_model(file, full_check=True)
-    path.write_bytes(file.SerializeToString())
+    write_whole(path, file.SerializeToString())
 
 
 def quotient(text: str) -> float:
     """A number like 0.5 or 36/255."""
     above, _, below = text.partition("/")
-    value = float(above) / float(below or 1) if below != "0" else float("nan")
+    below = float(below or 1)
+    value = float(above) / below if below else float("nan")
     if not 0 <= value < float("inf"):
         raise argparse.ArgumentTypeError(f"{text} is not a number from 0")
     return value
@@ -188,21 +190,24 @@ def quotient(text: str) -> float:
 def run(args) -> None:
     torch.manual_seed(args.seed)
     torch.set_num_threads(args.threads)
-    if not args.output.parent.is_dir():
-        raise BadInput(f"--output {args.output}: there is no folder {args.output.parent}")
+    torch.use_deterministic_algorithms(True)
+    torch.utils.deterministic.fill_uninitialized_memory = False  # slow, and nothing is read before it is written
+    check_place("--output", args.output)
     folder = args.data / FOLDERS[args.dataset]
     folder = folder if folder.is_dir() else args.data
     if data.kind(folder) != args.dataset:
         raise BadInput(f"{folder} has the files of {data.kind(folder)}; --dataset is {args.dataset}")
-    images, labels = data.load(folder, "train")
+    (images, labels), test = data.load(folder, "train"), data.load(folder, "test")
+    if len(images) < args.batch:
+        raise BadInput(f"{folder}: {len(images)} images, and a batch has {args.batch}")
     shape = tuple(images.shape[1:])
     net = network(shape, args.widths)
     train(net, images, labels, args)
     save(net.eval(), shape, f"{args.dataset}-robust", args.output)
-    images, labels = data.load(folder, "test")
+    images, labels = test
     print(f"{args.output}: {args.output.stat().st_size} bytes; clean accuracy {accuracy(net, images, labels):.2f} % of {len(images)}")
     left = attacked_accuracy(net, images[:ATTACKED], labels[:ATTACKED], args.eps, args.attack)
-    print(f"accuracy under attack at {args.eps:.6g} ({args.attack} steps, {RESTARTS} restarts) {left:.2f} % of the first {ATTACKED}")
+    print(f"accuracy under attack at {args.eps:.6g} ({args.attack} steps, {RESTARTS} restarts) {left:.2f} % of the first {len(images[:ATTACKED])}")
     values = norms(net, shape)
     product = torch.tensor(values).prod().item()
     print("ESTIMATED norms of the layers " + ", ".join(f"{v:.3f}" for v in values) + f"; product {product:.4g}")
@@ -215,19 +220,20 @@ def main() -> None:
     parser.add_argument("--dataset", choices=[*FOLDERS], default="cifar10", help="(default %(default)s)")
     parser.add_argument("--eps", type=quotient, default="36/255", help="radius of the attacks (default %(default)s)")
     parser.add_argument("--widths", type=lambda text: [int(w) for w in text.split(",")], default="16,32,100", help="(default %(default)s)")
-    for option, default, text in (
-        ("epochs", 20, ""),
-        ("steps", 2, "gradient steps of the attack while training, 0 for ordinary training "),
-        ("attack", 40, "gradient steps of the attack at the end "),
-        ("margin", 0.0, "lead that the loss asks for "),
-        ("decay", 1e-2, "weight decay "),
-        ("batch", 128, ""),
-        ("rate", 0.05, "largest rate "),
-        ("shift", 2, "pixels by which images of CIFAR-10 are moved at most "),
-        ("seed", 0, ""),
-        ("threads", 1, ""),
+    natural, whole = at_least(int, 0), at_least(int, 1)
+    for option, kind, default, text in (
+        ("epochs", whole, 20, ""),
+        ("steps", natural, 2, "gradient steps of the attack while training, 0 for ordinary training "),
+        ("attack", whole, 40, "gradient steps of the attack at the end "),
+        ("margin", float, 0.0, "lead that the loss asks for "),
+        ("decay", at_least(float, 0.0), 1e-2, "weight decay "),
+        ("batch", whole, 128, ""),
+        ("rate", at_least(float, 1e-12), 0.05, "largest rate "),
+        ("shift", natural, 2, "pixels by which images of CIFAR-10 are moved at most "),
+        ("seed", natural, 0, ""),
+        ("threads", whole, 1, ""),
     ):
-        parser.add_argument(f"--{option}", type=type(default), default=default, help=text + "(default %(default)s)")
+        parser.add_argument(f"--{option}", type=kind, default=default, help=text + "(default %(default)s)")
     args = parser.parse_args()
     if len(args.widths) < 2 or min(args.widths) < 1:
         parser.error("--widths: at least two, the channels of the convolutions")

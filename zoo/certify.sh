@@ -11,8 +11,9 @@ fi
 data=$(realpath "$1")
 mkdir -p "$2"
 out=$(realpath "$2")
+[ -z "${SIGMAX:-}" ] || SIGMAX=$(realpath "$SIGMAX")
 cd "$(dirname "$0")/.."
-sigmax=${SIGMAX:-target/release/sigmax}
+sigmax=${SIGMAX:-${CARGO_TARGET_DIR:-target}/release/sigmax}
 [ -n "${SIGMAX:-}" ] || cargo build --quiet --release -p sigmax-cli
 
 # model, folder of the data, kind of files, method
@@ -22,9 +23,19 @@ while read -r model folder kind eps method; do
     if [ "$kind" = idx ]; then
         images=("$data/$folder/t10k-images-idx3-ubyte.gz" --labels "$data/$folder/t10k-labels-idx1-ubyte.gz")
     fi
-    "$sigmax" certify "$model" --images "${images[@]}" --eps "$eps" --method "$method" \
-        --certificates "$out/$name.jsonl" > "$out/$name.txt" 2> /dev/null
-    "$sigmax" check "$out/$name.jsonl" "$model" >> "$out/$name.txt" 2> /dev/null
+    # the summary has its name when everything is confirmed
+    rm -f "$out/$name.txt"
+    {
+        "$sigmax" certify "$model" --images "${images[@]}" --eps "$eps" --method "$method" --certificates "$out/$name.jsonl" &&
+            "$sigmax" check "$out/$name.jsonl" "$model"
+    } > "$out/$name.part" 2> "$out/$name.log" || {
+        code=$?
+        cat "$out/$name.log" >&2
+        rm "$out/$name.part" "$out/$name.log"
+        exit "$code"
+    }
+    mv "$out/$name.part" "$out/$name.txt"
+    rm "$out/$name.log"
     echo "$name"
     grep -E "^(Clean|Certified within)|confirmed" "$out/$name.txt" | sed 's/^/  /'
 done <<'LIST'

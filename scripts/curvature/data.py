@@ -1,6 +1,7 @@
 """The images: MNIST and what has its format, and CIFAR-10, as pixels in [0, 1] without normalisation."""
 import gzip
 import pathlib
+import zlib
 
 import numpy as np
 import torch
@@ -16,6 +17,8 @@ def read_idx(path: pathlib.Path) -> np.ndarray:
     """The array of bytes in an idx file, gzipped or not."""
     raw = path.read_bytes()
     raw = gzip.decompress(raw) if raw[:2] == b"\x1f\x8b" else raw
+    if raw[:3] != b"\0\0\x08":
+        raise ValueError("it does not begin with 0, 0, 8: an array of bytes")
     shape = np.frombuffer(raw, ">u4", raw[3], offset=4)
     return np.frombuffer(raw, np.uint8, offset=4 + 4 * len(shape)).reshape(shape)
 
@@ -28,7 +31,7 @@ def of_mnist(folder: pathlib.Path, part: str) -> tuple[np.ndarray, np.ndarray]:
             raise BadInput(f"{folder}: {prefix}-{kind}-ubyte is missing, with or without .gz")
         try:
             array = read_idx(found[0])
-        except (ValueError, IndexError, OSError, EOFError) as error:
+        except (ValueError, IndexError, OSError, EOFError, zlib.error) as error:
             raise BadInput(f"{found[0]}: not a whole idx file ({error}); fetch it again") from error
         if array.ndim != axes:
             raise BadInput(f"{found[0]}: {array.ndim} axes, expected {axes}")
@@ -70,7 +73,7 @@ def load(folder: pathlib.Path, part: str) -> tuple[torch.Tensor, torch.Tensor]:
 
 
 def augmented(images: torch.Tensor, shift: int, flip: bool) -> torch.Tensor:
-    """Each image moved by up to `shift` pixels along both axes, the border black, and mirrored by chance."""
+    """Each image moved by up to `shift` pixels along both axes, the border 0, and mirrored by chance."""
     n, _, side, _ = images.shape
     if shift:
         room = torch.nn.functional.pad(images, [shift] * 4)

@@ -5,9 +5,7 @@ them into it, which permutes pixels, adds zeros and leaves out pixels that no wi
 entry is a pixel. A norm of a difference of two images that agree elsewhere is what it was.
 """
 import math
-import os
 import pathlib
-import tempfile
 
 import onnx
 import torch
@@ -16,6 +14,7 @@ from torch import nn
 from torch.nn import functional
 
 from curvature.data import BadInput
+from curvature.options import write_whole
 
 CURVATURE = 0.25  # sup of softplus'', attained at 0; inf is 0
 CLASSES = 10
@@ -240,16 +239,6 @@ def average(paths: list[pathlib.Path], shape: tuple[int, int, int]) -> Dense:
     return net
 
 
-def check_place(path: pathlib.Path) -> None:
-    """Whether `path` can be written, before hours are spent."""
-    try:
-        tempfile.TemporaryFile(dir=path.parent).close()
-    except OSError as error:
-        raise BadInput(f"--out {path}: {error.strerror} in {path.parent}") from error
-    if path.is_dir():
-        raise BadInput(f"--out {path}: a folder, expected a file")
-
-
 @torch.no_grad()
 def save(net: Hidden, shape: tuple[int, int, int], name: str, path: pathlib.Path) -> None:
     """Write `net` with f32 constants; the file is there whole or not at all."""
@@ -271,9 +260,4 @@ def save(net: Hidden, shape: tuple[int, int, int], name: str, path: pathlib.Path
     graph = helper.make_graph(nodes, name, *ends, constants)
     file = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
     onnx.checker.check_model(file, full_check=True)
-    scratch = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        scratch.write_bytes(file.SerializeToString())
-        os.replace(scratch, path)
-    finally:
-        scratch.unlink(missing_ok=True)
+    write_whole(path, file.SerializeToString())

@@ -21,8 +21,18 @@ COLUMNS = ["clean"] + [f"{line}:{e}" for line in ("four bounds, closed", "exact 
 
 def read(path: pathlib.Path) -> dict[str, dict[str, float]]:
     """The percentages of each part, by name of the column."""
+    try:
+        content = path.read_text()
+        if not content.endswith("\n"):
+            raise ValueError("its last line is not whole")
+        return table_of(content)
+    except (OSError, ValueError) as error:
+        sys.exit(f"error: {path}: not the output of a run ({error})")
+
+
+def table_of(content: str) -> dict[str, dict[str, float]]:
     parts, radii = {}, []
-    for line in path.read_text().splitlines():
+    for line in content.splitlines():
         if line.startswith("ESTIMATED accuracy"):
             radii = line.rpartition(" at eps ")[2].split(", ")
         elif head := re.fullmatch(r"(\w+): \d+ images, clean (\S+) %", line):
@@ -53,18 +63,18 @@ def main() -> None:
                 sys.exit(f'error: {path}: no "{column}" of {part} images; there are {", ".join(known) or "none"}')
         return [parts[part][column] for _, parts in rows[row]]
 
-    print(f"| | seeds | {' | '.join(args.columns)} |\n|---|---|{'---|' * len(args.columns)}")
+    lines = [f"| ESTIMATES, % | seeds | {' | '.join(args.columns)} |", f"|---|---|{'---|' * len(args.columns)}"]
     for row in sorted(rows, key=natural):
         settings = [r for r in sorted(rows, key=natural) if r.partition("-")[0] == row.partition("-")[0]]
         cells = []
         for column in args.columns:
             some = values(row, args.part, column)
             text = f"{statistics.mean(some):.2f}" + (f" ± {statistics.stdev(some):.2f}" if len(some) > 1 else "")
-            best = max(settings, key=lambda r: statistics.mean(values(r, "validation", column)))
-            if len(settings) > 1 and row == best:
+            if len(settings) > 1 and row == max(settings, key=lambda r: statistics.mean(values(r, "validation", column))):
                 text = f"**{text}**" + (r"\*" if row in (settings[0], settings[-1]) else "")
             cells.append(text)
-        print(f"| {row.replace('-', ' ')} | {len(rows[row])} | {' | '.join(cells)} |")
+        lines.append(f"| {row.replace('-', ' ')} | {len(rows[row])} | {' | '.join(cells)} |")
+    print("\n".join(lines))
 
 
 if __name__ == "__main__":

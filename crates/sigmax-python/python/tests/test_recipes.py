@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import gzip
 import importlib
 import json
 import math
@@ -223,3 +224,135 @@ def test_networks_of_norm_1_are_trained(gratings: Path, tmp_path: Path, optimize
     assert all(norm < 1.01 for norm in norms[:-1]), norms
     for wrong, text in ((("--arch", "d4,4"), "d4,4"), (("--rate", 1e3), "--rate has to be smaller")):
         assert text in program("train_lipschitz.py", *few, *wrong, code=2)
+
+
+def test_half_a_line_and_an_empty_file_of_runs(gratings: Path, tmp_path: Path) -> None:
+    plan, runs = config(tmp_path / "plan.json", betas={}, decays=[]), tmp_path / "runs.csv"
+    runs.touch()
+    program("train_generalisation.py", "run", plan, "--data", gratings, "--out", runs)
+    whole = runs.read_text()
+    assert len(rows(runs)) == 2
+    runs.write_text(whole[:-4])
+    assert "line 3 is not whole" in program("train_generalisation.py", "table", plan, runs, code=2)
+    printed = program("train_generalisation.py", "run", plan, "--data", gratings, "--out", runs, "--jobs", 2)
+    assert "taken away" in printed
+    assert [row | {"seconds": ""} for row in rows(runs)] == [
+        row | {"seconds": ""} for row in csv.DictReader(whole.splitlines())
+    ]
+    assert "no such file" in program("train_generalisation.py", "table", plan, tmp_path / "none.csv", code=2)
+    nowhere = tmp_path / "none" / "runs.csv"
+    assert str(nowhere) in program(
+        "train_generalisation.py", "run", plan, "--data", gratings, "--out", nowhere, code=2
+    )
+
+
+def test_differences_are_paired_by_seed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.syspath_prepend(str(SCRIPTS))
+    module = importlib.import_module("train_generalisation")
+    plan = module.Config.read(config(tmp_path / "plan.json", seeds=3))
+    accuracy = {("none", 0.0): (50.0, 70.0, 90.0), ("four", 0.1): (51.0, 73.0, 92.0)}
+    found = [
+        {"images": 100, "quantity": q, "beta": b, "decay": 0.0, "seed": s, "test": v, "validation": v}
+        for (q, b), values in accuracy.items()
+        for s, v in enumerate(values)
+    ]
+    # 1, 3 and 2: mean 2, standard deviation 1, t of two degrees of freedom 4.303
+    assert module.gain(module.Plan(plan, found), found[3:], ("none", 0.0, 0.0)) == "2.00 ± 2.48"
+    assert module.gain(module.Plan(plan, found), found[3:], ("none", 0.0, 0.01)) == "–"
+    assert module.listed(0.1, [0.01, 0.1, 1.0]) == "0.01, **0.1**, 1"
+    assert module.listed(1.0, [0.01, 0.1, 1.0]) == "0.01, 0.1, **1**\\*"
+
+
+def test_layers_of_norm_1(monkeypatch: pytest.MonkeyPatch) -> None:
+    torch = pytest.importorskip("torch")
+    monkeypatch.syspath_prepend(str(SCRIPTS))
+    lipschitz = importlib.import_module("train_lipschitz")
+    torch.manual_seed(0)
+    for arch in ("c8,4,2,1", "c4,6,2,2 d9", "c32,3,1,1 c8,4,4,0", "d12 d200"):
+        net = lipschitz.Network(arch, (3, 16, 16))
+        loss = net(torch.rand(5, 3, 16, 16)).square().sum()
+        loss.backward()
+        net.project_gradient()
+        for p in net.orthonormal():
+            w, g = (p, p.grad) if p.shape[0] >= p.shape[1] else (p.T, p.grad.T)
+            turn = w.T @ g
+            assert (turn + turn.T).abs().max() <= 1e-4 * g.abs().max()
+            with torch.no_grad():
+                p += 1e-3 * torch.randn_like(p)
+                before = (w.T @ w - torch.eye(w.shape[1])).norm()
+                net.retract()
+                assert (w.T @ w - torch.eye(w.shape[1])).norm() < 0.1 * before
+        for weight, _, attributes in lipschitz.plain_layers(net)[:-1]:
+            assert abs(lipschitz.norm_estimate(weight, attributes) - 1) < 1e-5, arch
+    for wrong in ("c8,1,2,0", "c8,5,2,1", "d16 c8,3,1,0", "c8,40,2,0", "c8,4,0,0", "d0", ""):
+        with pytest.raises(lipschitz.BadInput):
+            lipschitz.Network(wrong, (3, 16, 16))
+
+
+def test_distances_to_other_classes(monkeypatch: pytest.MonkeyPatch) -> None:
+    torch = pytest.importorskip("torch")
+    monkeypatch.syspath_prepend(str(SCRIPTS))
+    lipschitz = importlib.import_module("train_lipschitz")
+    logits, w = torch.tensor([[5.0, 2.0, 1.0]]), torch.tensor([[0.0, 0.0], [3.0, 4.0], [0.0, 2.0]])
+    found = lipschitz.distances(logits, w, torch.tensor([0]))
+    torch.testing.assert_close(found, torch.tensor([[0.0, -3 / 5, -4 / 2]]))
+
+
+def test_muon_remembers(monkeypatch: pytest.MonkeyPatch) -> None:
+    torch = pytest.importorskip("torch")
+    monkeypatch.syspath_prepend(str(SCRIPTS))
+    lipschitz = importlib.import_module("train_lipschitz")
+    torch.manual_seed(0)
+    matrix = torch.nn.Parameter(torch.zeros(6, 9))
+    optimizer = lipschitz.Muon([matrix], 0.5, momentum=0.9)
+    one, two = torch.randn(2, 6, 9)
+    for gradient in (one, two):
+        matrix.grad = gradient.clone()
+        before = matrix.detach().clone()
+        optimizer.step()
+    # Nesterov's: the momentum after two steps, looked at one step ahead; the polynomial as published
+    x = two + 0.9 * (0.9 * one + two)
+    x = x / x.norm()
+    for _ in range(5):
+        a = x @ x.T
+        x = 3.4445 * x + (-4.7750 * a + 2.0315 * a @ a) @ x
+    torch.testing.assert_close(before - matrix.detach(), 0.5 * x, atol=1e-5, rtol=1e-4)
+
+
+def test_an_objective_has_its_curvature_in_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    torch = pytest.importorskip("torch")
+    monkeypatch.syspath_prepend(str(SCRIPTS))
+    program = importlib.import_module("train_curvature")
+    common = {"rivals": 2, "steps": 2, "gamma": 1.0, "temperature": 1.0, "power": 0.0, "rho": 0.5}
+    common |= {"epochs": 1, "batch": 20, "lr": 1e-3, "shift": 0, "init": None}
+    for arch in ("dense:8", "conv:2,9,3,0"):
+        ends = []
+        for objective, m in (("plain", "four"), ("penalty", "four"), ("penalty", "exact")):
+            torch.manual_seed(0)
+            net = program.network(arch, (1, 28, 28))
+            images, labels = torch.rand(40, 1, 28, 28), torch.arange(40) % 10
+            net.prepare(images)
+            program.train(net, images, labels, False, SimpleNamespace(objective=objective, m=m, **common))
+            ends.append(torch.cat([p.detach().flatten() for p in net.parameters()]))
+        assert not torch.equal(ends[0], ends[1]) and not torch.equal(ends[0], ends[2]), arch
+
+
+def test_an_ordinary_network_is_trained_against_attacks(gratings: Path, tmp_path: Path) -> None:
+    out = tmp_path / "robust.onnx"
+    few = ("--data", gratings, "--dataset", "mnist", "--epochs", 1, "--attack", 2, "--widths", "2,2,4")
+    printed = program("train_robust.py", *few, "--batch", 80, "--output", out)
+    assert "of the first 100" in printed and "ESTIMATED norms" in printed
+    assert len(sigmax.audit(out).layers) == 4
+    for wrong, text in ((("--batch", 1000), "400 images"), (("--eps", "1/0.0"), "1/0.0")):
+        assert text in program("train_robust.py", *few, *wrong, "--output", out, code=2)
+    assert "a folder" in program("train_robust.py", *few, "--output", tmp_path, code=2)
+
+
+def test_a_damaged_archive_is_an_error(gratings: Path, tmp_path: Path) -> None:
+    for name in gratings.iterdir():
+        content = gzip.compress(name.read_bytes())
+        if name.name.startswith("train-images"):
+            content = content[:10] + b"\xff" * 4 + content[14:]
+        (tmp_path / f"{name.name}.gz").write_bytes(content)
+    printed = program("train_lipschitz.py", "--data", tmp_path, "--out", tmp_path / "x.onnx", code=2)
+    assert "train-images-idx3-ubyte.gz: not a whole idx file" in printed
