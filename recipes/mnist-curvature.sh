@@ -15,9 +15,9 @@ train() {
         "${@:2}" ${options[@]+"${options[@]}"}
 }
 mkdir -p "$out"
-[ -e "$out/options.txt" ] || echo "$data ${options[*]-}" > "$out/options.txt"
-if [ "$(cat "$out/options.txt")" != "$data ${options[*]-}" ]; then
-    echo "error: $out has networks of '$(cat "$out/options.txt")'; empty it or name another folder" >&2
+[ -e "$out/options.txt" ] || [ -n "$(find "$out" -name '*.onnx')" ] || echo "$data ${options[*]-}" > "$out/options.txt"
+if ! echo "$data ${options[*]-}" | cmp --silent - "$out/options.txt"; then
+    echo "error: $out has networks of other data or options (options.txt); empty it or name another folder" >&2
     exit 2
 fi
 train narrow --arch dense:1024 --epochs 40 --lr 1.2e-2

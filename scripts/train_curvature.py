@@ -44,7 +44,7 @@ from torch.nn import functional
 from curvature import data, estimate
 from curvature.data import BadInput
 from curvature.network import CLASSES, CURVATURE, Hidden, average, network, save
-from curvature.options import at_least, check_place
+from curvature.options import at_least, check_place, repeatable
 
 EPS = {"mnist": [0.3, 0.5, 1.0, 1.58], "cifar10": [36 / 255, 72 / 255, 108 / 255]}
 RHO = {"mnist": 1.58, "cifar10": 0.5}
@@ -207,9 +207,7 @@ def report(net: Hidden, parts: dict, args) -> None:
 
 def run(args) -> None:
     torch.manual_seed(args.seed)
-    torch.set_num_threads(args.threads)
-    torch.use_deterministic_algorithms(True)
-    torch.utils.deterministic.fill_uninitialized_memory = False  # slow, and nothing is read before it is written
+    repeatable(args.threads)
     check_place("--out", args.out)
     name = data.kind(args.data)
     args.eps, args.rho = args.eps or EPS[name], RHO[name] if args.rho is None else args.rho

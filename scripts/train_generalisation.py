@@ -53,7 +53,7 @@ from torch.nn import functional
 
 from curvature import data
 from curvature.data import BadInput
-from curvature.options import at_least, check_place
+from curvature.options import at_least, check_place, repeatable
 
 QUANTITIES = ("four", "weighted", "norm")
 PROVED = ("product", "constant")  # upper bounds: decimals of them are rounded up
@@ -104,8 +104,13 @@ class Config:
         for name in ("batch", "seeds", "selection_seeds", "validation"):
             if not isinstance(value := getattr(config, name), int) or value < 1:
                 raise BadInput(f"{path}: {name} {value}, expected a whole number from 1")
-        if not isinstance(config.betas, dict) or not re.fullmatch(r"lenet|resnet:[1-9]\d*:[1-9]\d*", config.model):
-            raise BadInput(f"{path}: model {config.model}, expected lenet or resnet:BLOCKS:WIDTH, and betas {config.betas}, expected an object")
+        if not re.fullmatch(r"lenet|resnet:[1-9]\d*:[1-9]\d*", str(config.model)):
+            raise BadInput(f"{path}: model {config.model}, expected lenet or resnet:BLOCKS:WIDTH")
+        if not isinstance(config.betas, dict):
+            raise BadInput(f"{path}: betas {config.betas}, expected a list for each quantity")
+        for name, values in {"decays": config.decays, **config.betas}.items():
+            if not isinstance(values, list) or not all(isinstance(v, int | float) and 0 < v < math.inf for v in values):
+                raise BadInput(f"{path}: {name} {values}, expected a list of numbers above 0")
         if unknown := set(config.betas) - set(QUANTITIES):
             raise BadInput(f"{path}: betas of {', '.join(sorted(unknown))}; quantities are {', '.join(QUANTITIES)}")
         if len(config.steps) != len(config.images):
@@ -313,21 +318,32 @@ def key(row: dict) -> Run:
     return Run(*(row[field.name] for field in dataclasses.fields(Run)))
 
 
-def read(path: pathlib.Path, config: Config, digest: str | None = None) -> list[dict]:
-    """The rows of a file, which have to be of this configuration and of one data set, that of the checksum."""
+def read(path: pathlib.Path, config: Config, digest: str | None = None, mend: bool = False) -> list[dict]:
+    """
+    The rows of a file, which have to be of this configuration and of one data set, that of the checksum. A last line without
+    its end, which is what a killed program leaves, is refused, or taken away if `mend`: nothing is of a file of another kind.
+    """
     if not path.exists():
         return []
     try:
-        if (content := path.read_text()) and not content.endswith("\n"):
+        content = path.read_text()
+        whole = content[: content.rfind("\n") + 1]
+        if whole != content and not mend:
             raise ValueError(f"line {content.count(chr(10)) + 1} is not whole; `run` takes it away and goes on")
-        with path.open(newline="") as file:
-            rows = [parsed(row) for row in csv.DictReader(file)]
+        table = csv.DictReader(whole.splitlines())
+        names = {field.name for field in dataclasses.fields(Run)}
+        if content and not names <= set(table.fieldnames or ()):
+            raise ValueError(f"its first line names no columns {', '.join(sorted(names))}")
+        rows = [parsed(row) for row in table]
         for row in rows:
             digest = digest or row["data"]
             if row["images"] in config.images and (row["setting"], row["data"]) != (config.setting(row["images"]), digest):
                 raise BadInput(f"{path}: its runs with {row['images']} images are of another configuration or of other data; start another file")
     except (OSError, ValueError, TypeError, KeyError) as error:
         raise BadInput(f"{path}: not a table of runs ({error})") from error
+    if whole != content:
+        print(f"{path}: the last line is not whole and is taken away", file=sys.stderr)
+        os.truncate(path, len(whole.encode()))
     return rows
 
 
@@ -361,23 +377,12 @@ def append(path: pathlib.Path, row: dict[str, str]) -> None:
         os.fsync(file.fileno())
 
 
-def drop_half_line(path: pathlib.Path) -> None:
-    """Takes away a last line without its end: what was written when the program was killed."""
-    content = path.read_bytes() if path.exists() else b""
-    if content and not content.endswith(b"\n"):
-        whole = content[: content.rfind(b"\n") + 1]
-        print(f"{path}: the last line is not whole and is taken away", file=sys.stderr)
-        os.truncate(path, len(whole))
-
-
 WORKER: dict = {}
 
 
 def start(config: Config, folder: pathlib.Path) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent ends its workers
-    torch.set_num_threads(1)
-    torch.use_deterministic_algorithms(True)
-    torch.utils.deterministic.fill_uninitialized_memory = False  # slow, and nothing is read before it is written
+    repeatable(1)
     WORKER.update(config=config, parts=load(config, folder))
 
 
@@ -388,9 +393,7 @@ def work(run: Run) -> dict:
 def run_plan(args) -> None:
     config = Config.read(args.config)
     check_place("--out", args.out)
-    drop_half_line(args.out)
-    digest = load(config, args.data)["data"]
-    rows = read(args.out, config, digest)  # errors before any process starts
+    rows = read(args.out, config, load(config, args.data)["data"], mend=True)  # errors before any process starts
     spawn = multiprocessing.get_context("spawn")
     with concurrent.futures.ProcessPoolExecutor(args.jobs, spawn, start, (config, args.data)) as pool:
         try:
@@ -438,7 +441,7 @@ def listed(chosen: float, values: list[float]) -> str:
 
 
 def ratio(rows: list[dict]) -> str:
-    """The mean of the constant over the largest Jacobian, of runs that neither diverged nor fell to a constant function, and how many these are if not all."""
+    """The mean of the constant over the largest Jacobian, and of how many runs: not of those that diverged or are constant."""
     ratios = [row["constant"] / row["jacobian"] for row in rows if math.isfinite(row["constant"]) and row["jacobian"] > 0]
     of = f" ({len(ratios)} of {len(rows)})" if len(ratios) < len(rows) else ""
     return (f"{statistics.fmean(ratios):.3g}" if ratios else "–") + of

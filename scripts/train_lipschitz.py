@@ -43,7 +43,7 @@ from torch.nn import functional
 
 from curvature import data
 from curvature.data import BadInput
-from curvature.options import at_least, check_place, write_whole
+from curvature.options import at_least, check_place, repeatable, write_whole
 
 RATES = {"muon": 0.03, "adam": 2e-3}
 EPS = {"mnist": (0.3, 0.5, 1.0, 1.58), "cifar10": (36 / 255, 72 / 255, 108 / 255, 1.0)}
@@ -323,9 +323,7 @@ def main() -> None:
 
 def run(args) -> None:
     torch.manual_seed(args.seed)
-    torch.set_num_threads(args.threads)
-    torch.use_deterministic_algorithms(True)
-    torch.utils.deterministic.fill_uninitialized_memory = False  # slow, and nothing is read before it is written
+    repeatable(args.threads)
     check_place("--out", args.out)
     if args.certificates:
         check_place("--certificates", args.certificates)

@@ -36,7 +36,7 @@ from torch.nn import functional
 
 from curvature import data
 from curvature.data import BadInput
-from curvature.options import at_least, check_place, write_whole
+from curvature.options import at_least, check_place, repeatable, write_whole
 
 FOLDERS = {"cifar10": "cifar-10-batches-bin", "mnist": "mnist"}
 CLASSES, ATTACKED, RESTARTS = 10, 1000, 2
@@ -189,9 +189,7 @@ def quotient(text: str) -> float:
 
 def run(args) -> None:
     torch.manual_seed(args.seed)
-    torch.set_num_threads(args.threads)
-    torch.use_deterministic_algorithms(True)
-    torch.utils.deterministic.fill_uninitialized_memory = False  # slow, and nothing is read before it is written
+    repeatable(args.threads)
     check_place("--output", args.output)
     folder = args.data / FOLDERS[args.dataset]
     folder = folder if folder.is_dir() else args.data

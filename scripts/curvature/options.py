@@ -4,6 +4,8 @@ import os
 import pathlib
 import tempfile
 
+import torch
+
 from curvature.data import BadInput
 
 
@@ -17,6 +19,13 @@ def at_least(kind, least):
         return value
 
     return parse
+
+
+def repeatable(threads: int) -> None:
+    """The same seed gives the same result, on one machine and with so many threads."""
+    torch.set_num_threads(threads)
+    torch.use_deterministic_algorithms(True)
+    torch.utils.deterministic.fill_uninitialized_memory = False  # slow, and nothing is read before it is written
 
 
 def check_place(option: str, path: pathlib.Path) -> None:

@@ -7,12 +7,17 @@ import gzip
 import importlib
 import json
 import math
+import os
+import re
+import signal
 import struct
 import subprocess
 import sys
+import time
 from fractions import Fraction
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -132,6 +137,22 @@ def test_a_wrong_plan_is_an_error(gratings: Path, tmp_path: Path) -> None:
         assert not out.exists()
 
 
+def test_values_that_no_plan_has(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.syspath_prepend(str(SCRIPTS))
+    module = importlib.import_module("train_generalisation")
+    for changes, text in (
+        ({"images": 100}, "images 100"),
+        ({"images": [], "steps": []}, "images []"),
+        ({"validation": 0}, "validation 0"),
+        ({"decays": 0.1}, "decays 0.1"),
+        ({"betas": ["four"]}, "betas ['four']"),
+        ({"betas": {"four": 0.1}}, "four 0.1"),
+        ({"model": "resnet:1"}, "model resnet:1"),
+    ):
+        with pytest.raises(module.BadInput, match=re.escape(text)):
+            module.Config.read(config(tmp_path / "plan.json", **changes))
+
+
 def test_networks_for_certificates_are_trained(gratings: Path, tmp_path: Path) -> None:
     few = ("--data", gratings, "--limit", 100, "--validation", 100, "--batch", 20, "--epochs", 1)
     for name, options in (
@@ -158,22 +179,48 @@ def test_networks_for_certificates_are_trained(gratings: Path, tmp_path: Path) -
         assert text in program("train_curvature.py", *few, "--init", wrong, "--out", out, code=2)
 
 
+def trained(program: Any, arch: str, objective: str, m: str, gamma: float = 0.01) -> tuple[dict, dict]:
+    """The parameters before and after two steps on random images."""
+    torch = pytest.importorskip("torch")
+    options = {
+        "rivals": 2,
+        "steps": 2,
+        "temperature": 1.0,
+        "power": 0.0,
+        "rho": 0.5,
+        "epochs": 1,
+        "batch": 20,
+    }
+    options |= {"lr": 1e-3, "shift": 0, "init": None, "objective": objective, "m": m, "gamma": gamma}
+    torch.manual_seed(0)
+    net = program.network(arch, (1, 28, 28))
+    images, labels = torch.rand(40, 1, 28, 28), torch.arange(40) % 10
+    net.prepare(images)
+    before = {name: parameter.detach().clone() for name, parameter in net.named_parameters()}
+    program.train(net, images, labels, False, SimpleNamespace(**options))
+    return before, dict(net.named_parameters())
+
+
 def test_every_parameter_is_trained(monkeypatch: pytest.MonkeyPatch) -> None:
     torch = pytest.importorskip("torch")
     monkeypatch.syspath_prepend(str(SCRIPTS))
     program = importlib.import_module("train_curvature")
-    common = {"rivals": 2, "steps": 2, "gamma": 0.01, "temperature": 1.0, "power": 0.0, "rho": 0.5}
-    common |= {"epochs": 1, "batch": 20, "lr": 1e-3, "shift": 0, "init": None}
     for arch in ("dense:8", "dense:8,5", "conv:2,9,3,0", "conv:2,9,8,1", "conv:2,24,2,0"):
         for objective, m in (("adv2", "exact"), ("crt", "four"), ("penalty", "exact"), ("plain", "four")):
-            torch.manual_seed(0)
-            net = program.network(arch, (1, 28, 28))
-            images, labels = torch.rand(40, 1, 28, 28), torch.arange(40) % 10
-            net.prepare(images)
-            before = {name: parameter.detach().clone() for name, parameter in net.named_parameters()}
-            program.train(net, images, labels, False, SimpleNamespace(objective=objective, m=m, **common))
-            for name, parameter in net.named_parameters():
+            before, after = trained(program, arch, objective, m)
+            for name, parameter in after.items():
                 assert not torch.equal(parameter, before[name]), (arch, objective, name)
+
+
+def test_an_objective_has_its_curvature_in_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    torch = pytest.importorskip("torch")
+    monkeypatch.syspath_prepend(str(SCRIPTS))
+    program = importlib.import_module("train_curvature")
+    for arch in ("dense:8", "conv:2,9,3,0"):
+        _, plain = trained(program, arch, "plain", "four")
+        for m in ("four", "exact"):
+            _, penalised = trained(program, arch, "penalty", m, gamma=1.0)
+            assert any(not torch.equal(plain[name], value) for name, value in penalised.items()), (arch, m)
 
 
 def test_the_recipe_of_an_average(gratings: Path, tmp_path: Path) -> None:
@@ -185,6 +232,15 @@ def test_the_recipe_of_an_average(gratings: Path, tmp_path: Path) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
     with_units = 1024 + 2048 + 4096 + 256 * 3**2
     assert sigmax.audit(tmp_path / "mnist.onnx").layers["dense"].shape[0] == with_units
+
+    def refused(*options: str) -> bool:
+        again = subprocess.run([recipe, sys.executable, gratings, tmp_path, *options], capture_output=True)
+        return again.returncode == 2 and b"other data or options" in again.stderr
+
+    assert not refused(*few)  # everything is there
+    assert refused()
+    (tmp_path / "options.txt").unlink()
+    assert refused(*few)  # nothing says of what they are
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (16, 16), (24, 200), (200, 24)])
@@ -240,10 +296,35 @@ def test_half_a_line_and_an_empty_file_of_runs(gratings: Path, tmp_path: Path) -
         row | {"seconds": ""} for row in csv.DictReader(whole.splitlines())
     ]
     assert "no such file" in program("train_generalisation.py", "table", plan, tmp_path / "none.csv", code=2)
+    for foreign in ("notes", "a,b\n1,2\n3", f"{whole}none,"[3:]):
+        runs.write_text(foreign)
+        program("train_generalisation.py", "run", plan, "--data", gratings, "--out", runs, code=2)
+        assert runs.read_text() == foreign
     nowhere = tmp_path / "none" / "runs.csv"
     assert str(nowhere) in program(
         "train_generalisation.py", "run", plan, "--data", gratings, "--out", nowhere, code=2
     )
+
+
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="processes are found in /proc")
+def test_a_killed_process_is_an_error(gratings: Path, tmp_path: Path) -> None:
+    plan = config(tmp_path / "plan.json", steps=[10**6])
+    script = SCRIPTS / "train_generalisation.py"
+    command = [sys.executable, script, "run", plan, "--data", gratings, "--out", tmp_path / "runs.csv"]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as running:
+        children = Path(f"/proc/{running.pid}/task/{running.pid}/children")
+        killed = False
+        for _ in range(600):
+            for child in children.read_text().split():
+                if b"spawn_main" in Path(f"/proc/{child}/cmdline").read_bytes():
+                    os.kill(int(child), signal.SIGKILL)
+                    killed = True
+            if killed:
+                break
+            time.sleep(0.1)
+        assert killed
+        assert "the same command goes on" in running.communicate(timeout=120)[1]
+        assert running.returncode == 2
 
 
 def test_differences_are_paired_by_seed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -317,24 +398,6 @@ def test_muon_remembers(monkeypatch: pytest.MonkeyPatch) -> None:
         a = x @ x.T
         x = 3.4445 * x + (-4.7750 * a + 2.0315 * a @ a) @ x
     torch.testing.assert_close(before - matrix.detach(), 0.5 * x, atol=1e-5, rtol=1e-4)
-
-
-def test_an_objective_has_its_curvature_in_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    torch = pytest.importorskip("torch")
-    monkeypatch.syspath_prepend(str(SCRIPTS))
-    program = importlib.import_module("train_curvature")
-    common = {"rivals": 2, "steps": 2, "gamma": 1.0, "temperature": 1.0, "power": 0.0, "rho": 0.5}
-    common |= {"epochs": 1, "batch": 20, "lr": 1e-3, "shift": 0, "init": None}
-    for arch in ("dense:8", "conv:2,9,3,0"):
-        ends = []
-        for objective, m in (("plain", "four"), ("penalty", "four"), ("penalty", "exact")):
-            torch.manual_seed(0)
-            net = program.network(arch, (1, 28, 28))
-            images, labels = torch.rand(40, 1, 28, 28), torch.arange(40) % 10
-            net.prepare(images)
-            program.train(net, images, labels, False, SimpleNamespace(objective=objective, m=m, **common))
-            ends.append(torch.cat([p.detach().flatten() for p in net.parameters()]))
-        assert not torch.equal(ends[0], ends[1]) and not torch.equal(ends[0], ends[2]), arch
 
 
 def test_an_ordinary_network_is_trained_against_attacks(gratings: Path, tmp_path: Path) -> None:
