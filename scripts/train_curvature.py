@@ -44,7 +44,7 @@ from torch.nn import functional
 from curvature import data, estimate
 from curvature.data import BadInput
 from curvature.network import CLASSES, CURVATURE, Hidden, average, network, save
-from curvature.options import at_least, check_place, repeatable
+from curvature.options import at_least, built, check_place, repeatable, seed
 
 EPS = {"mnist": [0.3, 0.5, 1.0, 1.58], "cifar10": [36 / 255, 72 / 255, 108 / 255]}
 RHO = {"mnist": 1.58, "cifar10": 0.5}
@@ -225,7 +225,7 @@ def run(args) -> None:
     if len(images) < args.batch:
         raise BadInput(f"--limit {args.limit}: fewer than a batch of {args.batch}")
     shape = tuple(images.shape[1:])
-    net = average(args.init, shape) if args.init else network(args.arch, shape)
+    net = average(args.init, shape) if args.init else built(f"--arch {args.arch}", lambda: network(args.arch, shape))
     net.prepare(images)
     net.products = torch.bfloat16 if args.bf16 else None
     seconds = train(net, images, labels, name == "cifar10", args)
@@ -259,7 +259,7 @@ def main() -> None:
         ("validation", at_least(int, 0), 5000, "training images, the last ones, that are kept back "),
         ("limit", whole, None, "first images of each part, for a trial"),
         ("search", whole, 60, "steps of the search in the final estimate "),
-        ("seed", at_least(int, 0), 0, ""),
+        ("seed", seed, 0, ""),
         ("threads", whole, 1, ""),
     ):
         parser.add_argument(f"--{option}", type=kind, default=default, help=text if default is None else text + "(default %(default)s)")

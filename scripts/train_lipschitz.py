@@ -43,7 +43,7 @@ from torch.nn import functional
 
 from curvature import data
 from curvature.data import BadInput
-from curvature.options import at_least, check_place, repeatable, write_whole
+from curvature.options import at_least, built, check_place, repeatable, seed, write_whole
 
 RATES = {"muon": 0.03, "adam": 2e-3}
 EPS = {"mnist": (0.3, 0.5, 1.0, 1.58), "cifar10": (36 / 255, 72 / 255, 108 / 255, 1.0)}
@@ -308,7 +308,7 @@ def main() -> None:
         ("temperature", positive, 0.25),
         ("shift", natural, 0),
         ("validation", natural, 0),
-        ("seed", natural, 0),
+        ("seed", seed, 0),
         ("threads", at_least(int, 1), 1),
     ):
         parser.add_argument(f"--{option}", type=kind, default=default, help="(default %(default)s)")
@@ -331,7 +331,7 @@ def run(args) -> None:
     kept, shape = len(images) - args.validation, tuple(images.shape[1:])
     if kept < args.batch:
         raise BadInput(f"--validation {args.validation} leaves {kept} of {len(images)} images, and a batch has {args.batch}")
-    model = Network(args.arch, shape)
+    model = built(f"--arch {args.arch}", lambda: Network(args.arch, shape))
     train(model, images, labels, kept, name, args)
     layers = plain_layers(model)
     save(layers, shape, name, args.out)

@@ -36,7 +36,7 @@ from torch.nn import functional
 
 from curvature import data
 from curvature.data import BadInput
-from curvature.options import at_least, check_place, repeatable, write_whole
+from curvature.options import at_least, built, check_place, repeatable, seed, write_whole
 
 FOLDERS = {"cifar10": "cifar-10-batches-bin", "mnist": "mnist"}
 CLASSES, ATTACKED, RESTARTS = 10, 1000, 2
@@ -199,7 +199,7 @@ def run(args) -> None:
     if len(images) < args.batch:
         raise BadInput(f"{folder}: {len(images)} images, and a batch has {args.batch}")
     shape = tuple(images.shape[1:])
-    net = network(shape, args.widths)
+    net = built(f"--widths {args.widths}", lambda: network(shape, args.widths))
     train(net, images, labels, args)
     save(net.eval(), shape, f"{args.dataset}-robust", args.output)
     images, labels = test
@@ -228,7 +228,7 @@ def main() -> None:
         ("batch", whole, 128, ""),
         ("rate", at_least(float, 1e-12), 0.05, "largest rate "),
         ("shift", natural, 2, "pixels by which images of CIFAR-10 are moved at most "),
-        ("seed", natural, 0, ""),
+        ("seed", seed, 0, ""),
         ("threads", whole, 1, ""),
     ):
         parser.add_argument(f"--{option}", type=kind, default=default, help=text + "(default %(default)s)")

@@ -1,5 +1,6 @@
 """What the programs that train share of the command line and of files."""
 import argparse
+import math
 import os
 import pathlib
 import tempfile
@@ -9,16 +10,39 @@ import torch
 from curvature.data import BadInput
 
 
-def at_least(kind, least):
+LARGEST = 2**31  # bytes of the weights: an ONNX file holds no more
+
+
+def at_least(kind, least, below=float("inf")):
     """A parser of numbers from `least`."""
 
     def parse(text):
-        value = kind(text)
-        if not least <= value < float("inf"):
-            raise argparse.ArgumentTypeError(f"{text} is not a number from {least}")
+        try:
+            value = kind(text)
+        except ValueError:
+            value = below
+        if not least <= value < below:
+            end = f" and below {below}" if math.isfinite(below) else ""
+            what = "whole number" if kind is int else "number"
+            raise argparse.ArgumentTypeError(f"{text} is not a {what} from {least}{end}")
         return value
 
     return parse
+
+
+seed = at_least(int, 0, 2**63)
+
+
+def built(option: str, make):
+    """The network of `make`, if it is not too large for a file; `option` says what describes it."""
+    try:
+        with torch.device("meta"):  # without its numbers
+            size = sum(parameter.nbytes for parameter in make().parameters())
+    except (OverflowError, RuntimeError, TypeError):  # a size beyond 64 bits
+        size = LARGEST
+    if size >= LARGEST:
+        raise BadInput(f"{option}: a network of 2 GB or more, and an ONNX file holds less")
+    return make()
 
 
 def repeatable(threads: int) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import csv
 import gzip
 import importlib
@@ -177,6 +178,43 @@ def test_networks_for_certificates_are_trained(gratings: Path, tmp_path: Path) -
     np.testing.assert_allclose(logits[0], np.mean(logits[1:], axis=0), atol=1e-5)
     for wrong, text in ((tmp_path / "padded.onnx", "padding"), (tmp_path / "none.onnx", "none.onnx")):
         assert text in program("train_curvature.py", *few, "--init", wrong, "--out", out, code=2)
+
+
+@pytest.mark.parametrize(
+    "script, out, option, large",
+    [
+        ("train_curvature.py", "--out", "--arch", "dense:1000000"),
+        ("train_lipschitz.py", "--out", "--arch", "d" + "9" * 30),
+        ("train_robust.py", "--output", "--widths", "2,2,9999999"),
+    ],
+)
+def test_a_network_that_no_file_holds(
+    script: str, out: str, option: str, large: str, gratings: Path, tmp_path: Path
+) -> None:
+    few = ("--data", gratings, "--batch", 20, out, tmp_path / "x.onnx")
+    few += ("--dataset", "mnist") if script == "train_robust.py" else ("--validation", 100)
+    assert "2 GB or more" in program(script, *few, option, large, code=2)
+
+
+def test_what_an_option_cannot_be(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.syspath_prepend(str(SCRIPTS))
+    options = importlib.import_module("curvature.options")
+    assert [options.seed("0"), options.seed(str(2**63 - 1)), options.at_least(float, 0.5)("0.5")] == [
+        0,
+        2**63 - 1,
+        0.5,
+    ]
+    for kind, least, text in (
+        (int, 1, "0"),
+        (int, 1, "1.5"),
+        (int, 1, "9" * 5000),
+        (float, 0.0, "nan"),
+        (float, 0.0, "inf"),
+    ):
+        with pytest.raises(argparse.ArgumentTypeError, match=f"number from {least}$"):
+            options.at_least(kind, least)(text)
+    printed = program("train_curvature.py", "--data", tmp_path, "--out", tmp_path, "--seed", 2**63, code=2)
+    assert f"{2**63} is not a whole number from 0 and below {2**63}" in printed
 
 
 def trained(program: Any, arch: str, objective: str, m: str, gamma: float = 0.01) -> tuple[dict, dict]:
