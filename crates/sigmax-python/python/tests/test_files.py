@@ -135,8 +135,10 @@ def test_progress_and_its_exceptions() -> None:
 
 
 SLOW = """
-import numpy as np, sigmax, time
+import signal
+import numpy as np, sigmax
 from sigmax import _core
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's job in the background ignores it
 rng = np.random.default_rng(0)
 print("started", flush=True)
 _core.conv_norm(rng.normal(size=(768, 768, 3, 3)), stride=[1, 1], padding=[1, 1], dilation=[1, 1], groups=1,

@@ -6,6 +6,7 @@ import argparse
 import csv
 import gzip
 import importlib
+import io
 import json
 import math
 import os
@@ -15,6 +16,7 @@ import struct
 import subprocess
 import sys
 import time
+from contextlib import redirect_stderr, redirect_stdout
 from fractions import Fraction
 from pathlib import Path
 from types import SimpleNamespace
@@ -47,11 +49,34 @@ def gratings(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def program(name: str, *arguments: object, code: int = 0) -> str:
-    done = subprocess.run(
-        [sys.executable, SCRIPTS / name, *map(str, arguments)], capture_output=True, text=True, timeout=300
-    )
-    assert done.returncode == code, done.stdout + done.stderr
-    return done.stdout + done.stderr
+    """What a script prints. It runs in this process, where PyTorch is loaded, if it does not start others."""
+    if (name, *arguments[:1]) == ("train_generalisation.py", "run") and code == 0:
+        done = subprocess.run(
+            [sys.executable, SCRIPTS / name, *map(str, arguments)],
+            capture_output=True,
+            text=True,
+            timeout=300,
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout + done.stderr
+
+    torch = pytest.importorskip("torch")
+    settings = torch.get_deterministic_debug_mode(), torch.get_num_threads()
+    printed, status = io.StringIO(), 0
+    with pytest.MonkeyPatch.context() as patch, redirect_stdout(printed), redirect_stderr(printed):
+        patch.syspath_prepend(str(SCRIPTS))
+        patch.setattr(sys, "argv", [name, *map(str, arguments)])
+        filled = torch.utils.deterministic.fill_uninitialized_memory
+        patch.setattr(torch.utils.deterministic, "fill_uninitialized_memory", filled)
+        try:
+            importlib.import_module(Path(name).stem).main()
+        except SystemExit as end:
+            status = end.code
+        finally:
+            torch.set_deterministic_debug_mode(settings[0])
+            torch.set_num_threads(settings[1])
+    assert status == code, printed.getvalue()
+    return printed.getvalue()
 
 
 def config(path: Path, **changes: object) -> Path:
@@ -263,22 +288,38 @@ def test_an_objective_has_its_curvature_in_it(monkeypatch: pytest.MonkeyPatch) -
 
 def test_the_recipe_of_an_average(gratings: Path, tmp_path: Path) -> None:
     few = "--limit 20 --validation 20 --batch 20 --epochs 1 --search 1".split()
-    recipe = SCRIPTS.parent / "recipes" / "mnist-curvature.sh"
-    done = subprocess.run(
-        [recipe, sys.executable, gratings, tmp_path, *few], capture_output=True, text=True, timeout=600
+    recipe, calls, nets = (
+        SCRIPTS.parent / "recipes" / "mnist-curvature.sh",
+        tmp_path / "calls",
+        tmp_path / "nets",
     )
+    python = tmp_path / "python"  # writes down what it is asked for
+    python.write_text(f'#!/bin/sh\necho "$@" >> {calls}\nwhile [ "$1" != --out ]; do shift; done\n: > "$2"\n')
+    python.chmod(0o755)
+
+    def run(*options: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run([recipe, python, gratings, nets, *options], capture_output=True, text=True)
+
+    done = run(*few)
     assert done.returncode == 0, done.stdout + done.stderr
-    with_units = 1024 + 2048 + 4096 + 256 * 3**2
-    assert sigmax.audit(tmp_path / "mnist.onnx").layers["dense"].shape[0] == with_units
+    trainings = calls.read_text().splitlines()
+    assert len(trainings) == 6
+    for training in trainings:  # by networks of which each is 64 times narrower
+        script, *options = re.sub(
+            r"(dense|conv):(\d+)", lambda m: f"{m[1]}:{int(m[2]) // 64}", training
+        ).split()
+        program(Path(script).name, *options)
+    assert sigmax.audit(nets / "mnist.onnx").layers["dense"].shape[0] == 16 + 32 + 64 + 4 * 3**2
 
     def refused(*options: str) -> bool:
-        again = subprocess.run([recipe, sys.executable, gratings, tmp_path, *options], capture_output=True)
-        return again.returncode == 2 and b"other data or options" in again.stderr
+        again = run(*options)
+        return again.returncode == 2 and "other data or options" in again.stderr
 
     assert not refused(*few)  # everything is there
     assert refused()
-    (tmp_path / "options.txt").unlink()
+    (nets / "options.txt").unlink()
     assert refused(*few)  # nothing says of what they are
+    assert calls.read_text().splitlines() == trainings
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (16, 16), (24, 200), (200, 24)])
