@@ -11,8 +11,8 @@ if [ ! -x .venv/bin/python ]; then
     "$python" -m venv .venv
     # TORCH_INDEX: an index of wheels of PyTorch without CUDA, which are a tenth in size.
     .venv/bin/pip install --quiet torch ${TORCH_INDEX:+--index-url "$TORCH_INDEX"}
-    .venv/bin/pip install --quiet "maturin>=1.9,<2" numpy onnx onnxscript pandas pytest ruff mypy
 fi
+.venv/bin/pip install --quiet "maturin>=1.9,<2" numpy onnx onnxscript pandas pytest pytest-xdist ruff mypy
 [ "${1:-}" != --environment ] || exit 0
 VIRTUAL_ENV=$PWD/.venv .venv/bin/maturin develop --quiet ${SIGMAX_PROFILE:+--profile "$SIGMAX_PROFILE"}
 
@@ -35,4 +35,4 @@ fi
 .venv/bin/ruff check --quiet python
 .venv/bin/ruff format --quiet --check python
 .venv/bin/mypy --no-error-summary
-OMP_NUM_THREADS=1 .venv/bin/python -m pytest --quiet "$@"
+OMP_NUM_THREADS=1 .venv/bin/python -m pytest --quiet --numprocesses 2 --dist loadfile "$@"
