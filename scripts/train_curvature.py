@@ -225,7 +225,10 @@ def run(args) -> None:
     if len(images) < args.batch:
         raise BadInput(f"--limit {args.limit}: fewer than a batch of {args.batch}")
     shape = tuple(images.shape[1:])
-    net = average(args.init, shape) if args.init else built(f"--arch {args.arch}", lambda: network(args.arch, shape))
+    if args.init:
+        net = average(args.init, shape)
+    else:
+        net = built(f"--arch {args.arch}", lambda: network(args.arch, shape), lambda net: net.plain()[1:])
     net.prepare(images)
     net.products = torch.bfloat16 if args.bf16 else None
     seconds = train(net, images, labels, name == "cifar10", args)

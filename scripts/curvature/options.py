@@ -33,11 +33,11 @@ def at_least(kind, least, below=float("inf")):
 seed = at_least(int, 0, 2**63)
 
 
-def built(option: str, make):
-    """The network of `make`, if it is not too large for a file; `option` says what describes it."""
+def built(option: str, make, weights=torch.nn.Module.parameters):
+    """The network of `make`, if its `weights` are not too large for a file; `option` says what describes it."""
     try:
         with torch.device("meta"):  # without its numbers
-            size = sum(parameter.nbytes for parameter in make().parameters())
+            size = sum(weight.nbytes for weight in weights(make()))
     except (OverflowError, RuntimeError, TypeError):  # a size beyond 64 bits
         size = LARGEST
     if size >= LARGEST:

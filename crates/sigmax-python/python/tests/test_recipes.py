@@ -66,8 +66,7 @@ def program(name: str, *arguments: object, code: int = 0) -> str:
     with pytest.MonkeyPatch.context() as patch, redirect_stdout(printed), redirect_stderr(printed):
         patch.syspath_prepend(str(SCRIPTS))
         patch.setattr(sys, "argv", [name, *map(str, arguments)])
-        filled = torch.utils.deterministic.fill_uninitialized_memory
-        patch.setattr(torch.utils.deterministic, "fill_uninitialized_memory", filled)
+        patch.setattr(torch.utils.deterministic, "fill_uninitialized_memory", True)  # its default, put back
         try:
             importlib.import_module(Path(name).stem).main()
         except SystemExit as end:
@@ -209,6 +208,7 @@ def test_networks_for_certificates_are_trained(gratings: Path, tmp_path: Path) -
     "script, out, option, large",
     [
         ("train_curvature.py", "--out", "--arch", "dense:1000000"),
+        ("train_curvature.py", "--out", "--arch", "dense:1000000,5"),  # the file has its 784 inputs
         ("train_lipschitz.py", "--out", "--arch", "d" + "9" * 30),
         ("train_robust.py", "--output", "--widths", "2,2,9999999"),
     ],
@@ -288,11 +288,8 @@ def test_an_objective_has_its_curvature_in_it(monkeypatch: pytest.MonkeyPatch) -
 
 def test_the_recipe_of_an_average(gratings: Path, tmp_path: Path) -> None:
     few = "--limit 20 --validation 20 --batch 20 --epochs 1 --search 1".split()
-    recipe, calls, nets = (
-        SCRIPTS.parent / "recipes" / "mnist-curvature.sh",
-        tmp_path / "calls",
-        tmp_path / "nets",
-    )
+    recipe = SCRIPTS.parent / "recipes" / "mnist-curvature.sh"
+    calls, nets = tmp_path / "calls", tmp_path / "nets"
     python = tmp_path / "python"  # writes down what it is asked for
     python.write_text(f'#!/bin/sh\necho "$@" >> {calls}\nwhile [ "$1" != --out ]; do shift; done\n: > "$2"\n')
     python.chmod(0o755)
@@ -309,7 +306,8 @@ def test_the_recipe_of_an_average(gratings: Path, tmp_path: Path) -> None:
             r"(dense|conv):(\d+)", lambda m: f"{m[1]}:{int(m[2]) // 64}", training
         ).split()
         program(Path(script).name, *options)
-    assert sigmax.audit(nets / "mnist.onnx").layers["dense"].shape[0] == 16 + 32 + 64 + 4 * 3**2
+    with_units = 1024 + 2048 + 4096 + 256 * 3**2
+    assert 64 * sigmax.audit(nets / "mnist.onnx").layers["dense"].shape[0] == with_units
 
     def refused(*options: str) -> bool:
         again = run(*options)
