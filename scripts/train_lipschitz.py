@@ -124,6 +124,10 @@ class Network(nn.Module):
             x = layer(x).abs()
         return self.last(x.flatten(1))
 
+    def weights(self) -> list[torch.Tensor]:
+        """Of every layer, as a file holds them."""
+        return [layer.kernel() if isinstance(layer, Conv) else layer.w for layer in self.layers] + [self.last.weight]
+
     def orthonormal(self) -> list[nn.Parameter]:
         return [p for p in self.parameters() if hasattr(p, "is_orthonormal")]
 
@@ -233,8 +237,7 @@ def plain_layers(model: Network) -> list[tuple[np.ndarray, np.ndarray, dict]]:
         u, _, v = torch.linalg.svd(p, full_matrices=False)
         p.copy_(u @ v)
     layers = []
-    for layer in [*model.layers, model.last]:
-        weight = layer.kernel() if isinstance(layer, Conv) else layer.weight if layer is model.last else layer.w
+    for layer, weight in zip([*model.layers, model.last], model.weights()):
         attributes = {"strides": [layer.stride] * 2, "pads": [layer.padding] * 4} if isinstance(layer, Conv) else {}
         layers.append((weight.float().numpy(), layer.bias.float().numpy(), attributes))
     return layers
@@ -331,7 +334,7 @@ def run(args) -> None:
     kept, shape = len(images) - args.validation, tuple(images.shape[1:])
     if kept < args.batch:
         raise BadInput(f"--validation {args.validation} leaves {kept} of {len(images)} images, and a batch has {args.batch}")
-    model = built(f"--arch {args.arch}", lambda: Network(args.arch, shape))
+    model = built(f"--arch {args.arch}", lambda: Network(args.arch, shape), Network.weights)
     train(model, images, labels, kept, name, args)
     layers = plain_layers(model)
     save(layers, shape, name, args.out)

@@ -210,6 +210,7 @@ def test_networks_for_certificates_are_trained(gratings: Path, tmp_path: Path) -
         ("train_curvature.py", "--out", "--arch", "dense:1000000"),
         ("train_curvature.py", "--out", "--arch", "dense:1000000,5"),  # the file has its 784 inputs
         ("train_lipschitz.py", "--out", "--arch", "d" + "9" * 30),
+        ("train_lipschitz.py", "--out", "--arch", "c900,28,1,14 c900,28,1,14"),  # 28² taps of 56 matrices
         ("train_robust.py", "--output", "--widths", "2,2,9999999"),
     ],
 )
