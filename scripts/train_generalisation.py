@@ -143,7 +143,8 @@ class Block(nn.Module):
     def forward(self, x):
         y = self.bn2(self.conv2(functional.relu(self.bn1(self.conv1(x)))))
         if self.stride > 1 or self.added:
-            x = functional.pad(x[:, :, :: self.stride, :: self.stride], (0, 0, 0, 0, self.added // 2, self.added - self.added // 2))
+            # pooling of windows of one pixel drops pixels too and its gradient stays in the order of the memory, a slice's does not
+            x = functional.pad(functional.avg_pool2d(x, 1, self.stride), (0, 0, 0, 0, self.added // 2, self.added - self.added // 2))
         return functional.relu(y + x)
 
 
