@@ -44,6 +44,7 @@ import re
 import signal
 import statistics
 import sys
+import threading
 import time
 import zlib
 
@@ -381,8 +382,15 @@ def append(path: pathlib.Path, row: dict[str, str]) -> None:
 WORKER: dict = {}
 
 
+def end_with_parent() -> None:
+    """Waits for the parent, which a signal may kill, and ends this process, which would wait for work for ever."""
+    multiprocessing.parent_process().join()
+    os._exit(1)
+
+
 def start(config: Config, folder: pathlib.Path) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent ends its workers
+    threading.Thread(target=end_with_parent, daemon=True).start()
     repeatable(1)
     WORKER.update(config=config, parts=load(config, folder))
 

@@ -384,25 +384,45 @@ def test_half_a_line_and_an_empty_file_of_runs(gratings: Path, tmp_path: Path) -
     )
 
 
+def worker(parent: int) -> int:
+    """The process that a program has started for its runs."""
+    children = Path(f"/proc/{parent}/task/{parent}/children")
+    for _ in range(600):
+        for child in children.read_text().split():
+            if b"spawn_main" in Path(f"/proc/{child}/cmdline").read_bytes():
+                return int(child)
+        time.sleep(0.1)
+    raise AssertionError("no process was started")
+
+
+def ended(process: int) -> bool:
+    """Whether a process has ended within a minute; one whose parent has not looked yet counts."""
+    for _ in range(600):
+        try:
+            if Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] == "Z":
+                return True
+        except (FileNotFoundError, ProcessLookupError):
+            return True
+        time.sleep(0.1)
+    return False
+
+
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="processes are found in /proc")
-def test_a_killed_process_is_an_error(gratings: Path, tmp_path: Path) -> None:
+def test_no_process_outlives_another(gratings: Path, tmp_path: Path) -> None:
     plan = config(tmp_path / "plan.json", steps=[10**6])
     script = SCRIPTS / "train_generalisation.py"
     command = [sys.executable, script, "run", plan, "--data", gratings, "--out", tmp_path / "runs.csv"]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as running:
-        children = Path(f"/proc/{running.pid}/task/{running.pid}/children")
-        killed = False
-        for _ in range(600):
-            for child in children.read_text().split():
-                if b"spawn_main" in Path(f"/proc/{child}/cmdline").read_bytes():
-                    os.kill(int(child), signal.SIGKILL)
-                    killed = True
-            if killed:
-                break
-            time.sleep(0.1)
-        assert killed
+        os.kill(worker(running.pid), signal.SIGKILL)
         assert "the same command goes on" in running.communicate(timeout=120)[1]
         assert running.returncode == 2
+    with subprocess.Popen(command, stderr=subprocess.DEVNULL) as running:
+        child = worker(running.pid)
+        running.terminate()
+        running.wait(timeout=120)
+        if not ended(child):
+            os.kill(child, signal.SIGKILL)
+            raise AssertionError("the process of the runs went on without the program")
 
 
 def test_differences_are_paired_by_seed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
