@@ -56,6 +56,8 @@ pub struct NetworkRow {
     pub rule: String,
     /// Where `rule` takes this node together with nodes before it: the first of them.
     pub together_from: Option<usize>,
+    /// Whether these are layers with factors between them, each of which has a norm of its own.
+    pub scaled: bool,
     /// The place of its layer in the report, where it is one.
     pub layer: Option<usize>,
 }
@@ -116,6 +118,7 @@ impl NetworkBounds {
                         Rule::Fused(first) | Rule::Scaled(first) => Some(first.index()),
                         _ => None,
                     },
+                    scaled: matches!(bound.rule(), Rule::Scaled(_)),
                     layer: layer_of[i],
                 })
                 .collect(),

@@ -19,6 +19,8 @@ struct Step {
     name: String,
     before: f64,
     after: f64,
+    /// Whether it is what factors between layers gain.
+    factors: bool,
 }
 
 impl Step {
@@ -44,6 +46,7 @@ pub(crate) fn waterfall(bounds: &NetworkBounds, digits: usize) -> String {
         return String::new();
     }
     let left_out = all - steps.len();
+    let has_factors = steps.iter().any(|step| step.factors);
     let steps = merged(steps);
     let jacobian = bounds.jacobian.filter(|norm| usable(norm.get()));
     let drawing = Drawing::new(&steps, upper, jacobian.map(|norm| norm.get()), digits);
@@ -67,6 +70,10 @@ pub(crate) fn waterfall(bounds: &NetworkBounds, digits: usize) -> String {
             if left_out == 1 { "" } else { "s" },
             if left_out == 1 { "is" } else { "are" }
         );
+    }
+    if has_factors {
+        lead += " Layers with factors between them are drawn one by one, and then what the factors \
+                 gain.";
     }
     let mut items = vec![
         (
@@ -107,32 +114,47 @@ fn path(bounds: &NetworkBounds) -> Vec<Step> {
     let Some(end) = end(bounds) else {
         return Vec::new();
     };
+    let largest = |of: &[usize], below: usize| {
+        of.iter()
+            .copied()
+            .filter(|&input| input < below)
+            .reduce(|a, b| if through(b) > through(a) { b } else { a })
+    };
     let mut steps = Vec::new();
     if through(end).to_bits() != bounds.upper.get().to_bits() {
         steps.push(Step {
             name: "all outputs together".to_owned(),
             before: through(end),
             after: bounds.upper.get(),
+            factors: false,
         });
     }
     let mut at = end;
     loop {
         let node = &nodes[at];
         let first = node.together_from.filter(|&first| first < at).unwrap_or(at);
-        let before = nodes[first]
-            .inputs
-            .iter()
-            .copied()
-            .filter(|&input| input < first)
-            .reduce(|a, b| if through(b) > through(a) { b } else { a });
+        let names =
+            |joined: &str| format!("{}{joined}{}", printable(&nodes[first].name), label(node));
+        let mut name = label(node);
+        let mut after = through(at);
+        let mut before = largest(&nodes[first].inputs, first);
+        if let Some((input, alone)) = alone(bounds, at) {
+            steps.push(Step {
+                name: names(" to ") + ": factors",
+                before: alone,
+                after,
+                factors: true,
+            });
+            after = alone;
+            before = Some(input);
+        } else if first < at {
+            name = names(if node.scaled { " to " } else { " + " });
+        }
         steps.push(Step {
-            name: if first < at {
-                format!("{} + {}", printable(&nodes[first].name), label(node))
-            } else {
-                label(node)
-            },
+            name,
             before: before.map_or(1.0, through),
-            after: through(at),
+            after,
+            factors: false,
         });
         match before {
             Some(before) => at = before,
@@ -141,6 +163,19 @@ fn path(bounds: &NetworkBounds) -> Vec<Step> {
     }
     steps.reverse();
     steps
+}
+
+/// Of a layer that has factors between it and those before: what it reads, and the constant up to it
+/// without them.
+fn alone(bounds: &NetworkBounds, at: usize) -> Option<(usize, f64)> {
+    let node = &bounds.nodes[at];
+    let &[input] = &node.inputs[..] else {
+        return None;
+    };
+    let before = bounds.nodes[..at].get(input)?;
+    let alone = before.through.times(node.own).get();
+    let is_drawn = node.scaled && node.layer.is_some() && alone.is_finite();
+    is_drawn.then_some((input, alone))
 }
 
 /// What a step is called.
@@ -325,6 +360,9 @@ fn decades(low: f64, high: f64, axis: &Linear) -> Vec<Tick> {
 
 #[cfg(test)]
 mod tests {
+    use sigmax::network::{Activation, NetworkBuilder, Op, lipschitz};
+    use sigmax::{Kernel, Options};
+
     use super::*;
 
     fn step(before: f64, after: f64) -> Step {
@@ -332,7 +370,38 @@ mod tests {
             name: "n".to_owned(),
             before,
             after,
+            factors: false,
         }
+    }
+
+    #[test]
+    fn layers_with_factors_between_them_are_steps_of_their_own() {
+        let dense = |values: &[f64]| Op::dense(Kernel::new(&[2, 2], values.to_vec()).unwrap());
+        let mut net = NetworkBuilder::new(&[2]).unwrap();
+        let x = net.input();
+        let first = net
+            .add("first", dense(&[8.0, 0.0, 0.0, 0.5]), &[x])
+            .unwrap();
+        let relu = Op::Activation(Activation::Relu);
+        let bent = net.add("relu", relu, &[first]).unwrap();
+        let last = net
+            .add("last", dense(&[0.5, 0.0, 0.0, 4.0]), &[bent])
+            .unwrap();
+        let net = net.finish(&[last]).unwrap();
+        let bounds = lipschitz(&net, &Options::default()).unwrap();
+        let bounds = NetworkBounds::new(&bounds, &[Some(first), Some(last)], &[]);
+        let steps = path(&bounds);
+        let found: Vec<_> = steps.iter().map(|s| (&s.name[..], s.factors)).collect();
+        let names = ["input", "first", "relu", "last"].map(|name| (name, false));
+        assert_eq!(found[..4], names);
+        assert_eq!(found[4..], [("first to last: factors", true)]);
+        for pair in steps.windows(2) {
+            assert_eq!(pair[0].after.to_bits(), pair[1].before.to_bits());
+        }
+        // 8 · 4 without factors; with them the larger of 8 · 0.5 and 0.5 · 4
+        assert!((steps[3].after / 32.0 - 1.0).abs() < 1e-6, "{steps:?}");
+        assert!((steps[4].after / 4.0 - 1.0).abs() < 1e-2, "{steps:?}");
+        assert_eq!(steps[4].after.to_bits(), bounds.upper.get().to_bits());
     }
 
     #[test]
