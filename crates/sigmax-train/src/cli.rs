@@ -32,9 +32,8 @@ pub enum Command {
     Evaluate(EvaluateArgs),
     /// Measure what a penalty costs: step time with and without it.
     Overhead(OverheadArgs),
-    /// Run the experiments of a table; finished runs are kept in --out and not repeated.
-    #[command(subcommand)]
-    Table(TableCommand),
+    /// Train with and without a penalty: bounds, estimates and proved norms of every layer after both.
+    Tightness(TightnessArgs),
 }
 
 /// Options of a training run.
@@ -128,71 +127,7 @@ pub struct OverheadArgs {
     pub warm_up: usize,
 }
 
-/// Which table.
-#[derive(Debug, Subcommand)]
-pub enum TableCommand {
-    /// LeNet on few images of MNIST and Fashion-MNIST: no penalty, weight decay, penalties.
-    SmallData(SmallDataArgs),
-    /// ResNet-20 on CIFAR-10: no penalty and penalties, each with the usual weight decay.
-    Cifar10(TableArgs),
-    /// Bounds, estimates and proved norms of every layer after a plain and a penalised run.
-    Tightness(TightnessArgs),
-}
-
-/// Options of the table of few images.
-#[derive(Args, Clone, Debug)]
-pub struct SmallDataArgs {
-    /// Data sets [default: mnist,fashion-mnist].
-    #[arg(long, value_delimiter = ',')]
-    pub source: Vec<Source>,
-    /// The others.
-    #[command(flatten)]
-    pub table: TableArgs,
-}
-
-/// Options of an experiment.
-#[derive(Args, Clone, Debug)]
-pub struct TableArgs {
-    /// Folder of the data; may be repeated. Files are looked for in each of them, in its folders
-    /// mnist, fashion-mnist and cifar-10-batches-bin, and where Debian puts them.
-    #[arg(long, value_name = "DIR")]
-    pub data: Vec<PathBuf>,
-    /// Folder for the results of finished runs.
-    #[arg(long, value_name = "DIR")]
-    pub out: PathBuf,
-    /// Number of seeds [default: 5; CIFAR-10 3].
-    #[arg(long)]
-    pub seeds: Option<u64>,
-    /// Passes over the training images [default: 20; CIFAR-10 12].
-    #[arg(long)]
-    pub epochs: Option<usize>,
-    /// Numbers of training images [default: 1000,5000; CIFAR-10 2000].
-    #[arg(long, value_delimiter = ',')]
-    pub images: Vec<usize>,
-    /// Factors of the penalties to choose from on the validation images
-    /// [default: 0.001,0.004,0.016,0.064; CIFAR-10 the first two].
-    #[arg(long, value_delimiter = ',')]
-    pub betas: Vec<f64>,
-    /// Weight decays to choose from on the validation images
-    /// [default: 0.0005,0.002,0.008,0.032; CIFAR-10 none beside the usual 1e-4].
-    #[arg(long, value_delimiter = ',')]
-    pub decays: Vec<f64>,
-    /// Penalties [default: four,norm; CIFAR-10 four].
-    #[arg(long, value_delimiter = ',')]
-    pub penalties: Vec<PenaltyKind>,
-    /// Validation images, held back from the end of the training file [default: 5000;
-    /// CIFAR-10 1000].
-    #[arg(long)]
-    pub validation: Option<usize>,
-    /// Evaluate on the first N test images only.
-    #[arg(long, value_name = "N")]
-    pub test_limit: Option<usize>,
-    /// Runs at a time, each with one thread.
-    #[arg(long, default_value_t = 1)]
-    pub jobs: usize,
-}
-
-/// Options of the tightness table.
+/// Options of both runs.
 #[derive(Args, Clone, Debug)]
 pub struct TightnessArgs {
     /// The data set.

@@ -18,7 +18,7 @@ use crate::progress::Progress;
 use crate::recipe::Recipe;
 use crate::report;
 use crate::state;
-use crate::table;
+use crate::tightness;
 use crate::train::{Control, train};
 
 /// Name of the final weights in the folder of a run.
@@ -37,7 +37,7 @@ pub fn run(cli: &Cli, out: &mut dyn Write) -> Result<(), Error> {
         Command::Cifar10(args) => train_command(Source::Cifar10, args, out),
         Command::Evaluate(args) => evaluate_command(args, out),
         Command::Overhead(args) => overhead::print(args.model, args.rounds, args.warm_up, out),
-        Command::Table(command) => table::run(command, out),
+        Command::Tightness(args) => tightness::print(args, out),
     }
 }
 
@@ -97,7 +97,6 @@ impl Task for Training<'_> {
             resume: args.resume,
             stop_after: args.stop_after,
             checkpoint_every: args.checkpoint_every,
-            evaluate_last_only: false,
         };
         let mut progress = Progress::detect(out);
         let trained = train(model, recipe, data, &control, device, &mut progress)?;

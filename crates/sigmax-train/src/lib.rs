@@ -27,5 +27,5 @@ pub mod rng;
 pub mod schedule;
 pub mod sgd;
 pub mod state;
-pub mod table;
+pub mod tightness;
 pub mod train;

@@ -8,7 +8,7 @@ use burn::tensor::Device;
 use crate::checkpoint::{Checkpoint, Position};
 use crate::data::{Data, Images};
 use crate::error::Error;
-use crate::evaluate::{Score, batch, cross_entropy, evaluate, right_answers, scalar};
+use crate::evaluate::{batch, cross_entropy, evaluate, right_answers, scalar};
 use crate::files::write_atomically;
 use crate::metrics::{self, Epoch};
 use crate::model::Network;
@@ -36,8 +36,6 @@ pub struct Control {
     pub stop_after: Option<usize>,
     /// Write a checkpoint after this many steps too, not only after every epoch.
     pub checkpoint_every: Option<usize>,
-    /// Evaluate and bound the layers after the last epoch only.
-    pub evaluate_last_only: bool,
 }
 
 /// A run that is over, or was stopped.
@@ -270,17 +268,9 @@ impl<N: Network> Run<'_, N> {
     fn end_of_epoch(&mut self, steps: usize, progress: &mut Progress<'_>) -> Result<(), Error> {
         let start = Instant::now();
         let source = self.recipe.source;
-        let last = self.position.epoch + 1 == self.recipe.epochs;
-        let unknown = Score {
-            loss: f64::NAN,
-            accuracy: f64::NAN,
-        };
-        let (mut test, mut validation, mut bounds) = (unknown, unknown, Vec::new());
-        if last || !self.control.evaluate_last_only {
-            test = evaluate(&self.model, self.test, source, self.device);
-            validation = evaluate(&self.model, &self.validation, source, self.device);
-            bounds = norms::bounds(&self.model)?;
-        }
+        let test = evaluate(&self.model, self.test, source, self.device);
+        let validation = evaluate(&self.model, &self.validation, source, self.device);
+        let bounds = norms::bounds(&self.model)?;
         let sums = std::mem::take(&mut self.position.sums);
         let images = sums.images as f64;
         let epoch = Epoch {

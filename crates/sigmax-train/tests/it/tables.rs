@@ -1,100 +1,14 @@
-//! Tables: few runs on few images, kept and not repeated.
+//! The commands that print a table.
 
 use sigmax_train::data::Source;
 
 use crate::{data, program};
 
 #[test]
-fn the_table_of_few_images_is_not_for_cifar() {
-    let error = program(&[
-        "table",
-        "small-data",
-        "--source",
-        "cifar10",
-        "--out",
-        "nowhere",
-    ]);
-    assert!(error.unwrap_err().contains("a table of its own"));
-}
-
-#[test]
-fn a_table_is_made_kept_and_read_back() {
-    let folder = tempfile::tempdir().unwrap();
-    for (name, source) in [
-        ("mnist", Source::Mnist),
-        ("fashion-mnist", Source::FashionMnist),
-    ] {
-        let inside = folder.path().join(name);
-        std::fs::create_dir(&inside).unwrap();
-        data(source, &inside, 60, 10);
-    }
-    let out = folder.path().join("out");
-    let make = || {
-        program(&[
-            "table",
-            "small-data",
-            "--data",
-            folder.path().to_str().unwrap(),
-            "--out",
-            out.to_str().unwrap(),
-            "--seeds",
-            "2",
-            "--epochs",
-            "1",
-            "--images",
-            "16",
-            "--betas",
-            "0.001,0.01",
-            "--decays",
-            "0.001",
-            "--penalties",
-            "four",
-            "--validation",
-            "20",
-            "--jobs",
-            "2",
-        ])
-        .unwrap()
-    };
-    let first = make();
-    // Two data sets, three methods.
-    assert_eq!(first.matches("\n| mnist | 16 |").count(), 3, "{first}");
-    assert_eq!(
-        first.matches("\n| fashion-mnist | 16 |").count(),
-        3,
-        "{first}"
-    );
-    // (1 + 1 + 2) settings × 2 seeds × 2 data sets.
-    let files = || -> Vec<_> {
-        let mut files: Vec<_> = std::fs::read_dir(&out)
-            .unwrap()
-            .map(|entry| entry.unwrap())
-            .map(|entry| {
-                (
-                    entry.file_name(),
-                    entry.metadata().unwrap().modified().unwrap(),
-                )
-            })
-            .collect();
-        files.sort();
-        files
-    };
-    let kept = files();
-    assert_eq!(kept.len(), 16);
-    assert_eq!(make(), first);
-    assert_eq!(files(), kept, "finished runs are not repeated");
-    // One that is missing is made again, with the same result.
-    std::fs::remove_file(out.join(&kept[3].0)).unwrap();
-    assert_eq!(make(), first);
-    assert_eq!(files().len(), 16);
-}
-
-#[test]
 fn the_tightness_table_has_proved_ends_around_the_estimates() {
     let folder = tempfile::tempdir().unwrap();
     data(Source::Mnist, folder.path(), 20, 10);
     let text = program(&[
-        "table",
         "tightness",
         "--data",
         folder.path().to_str().unwrap(),

@@ -17,7 +17,10 @@ use crate::recipe::{PenaltyKind, Recipe};
 use crate::train::{Control, train};
 
 /// Trains twice, with the penalty of the options (by default the four) and without, and prints.
-pub(super) fn run(args: &TightnessArgs, out: &mut dyn Write) -> Result<(), Error> {
+///
+/// # Errors
+/// Bad input, bad options, files that cannot be written.
+pub fn print(args: &TightnessArgs, out: &mut dyn Write) -> Result<(), Error> {
     let mut options = args.train.clone();
     options.penalty.get_or_insert(PenaltyKind::Four);
     let penalised = options.recipe(args.source)?;
@@ -52,7 +55,7 @@ pub(super) fn run(args: &TightnessArgs, out: &mut dyn Write) -> Result<(), Error
         let rows = recipe
             .model
             .with(data.train.shape, recipe.seed, &device, task)?;
-        print(recipe, &rows, out)?;
+        table(recipe, &rows, out)?;
     }
     Ok(())
 }
@@ -126,7 +129,7 @@ impl Task for Single<'_> {
     }
 }
 
-fn print(recipe: &Recipe, outcome: &Outcome, out: &mut dyn Write) -> Result<(), Error> {
+fn table(recipe: &Recipe, outcome: &Outcome, out: &mut dyn Write) -> Result<(), Error> {
     writeln!(
         out,
         "{}, {} epochs, test accuracy {:.2} %. Columns marked ~ are estimates from power iteration \
