@@ -1,6 +1,6 @@
 //! Reductions over axes that are not the batch.
 
-use sigmax::network::{Fold, NodeId, Op, Pool, Separable};
+use sigmax::network::{Activation, Fold, NodeId, Op, Pool, Separable};
 
 use super::super::parsed::Node;
 use super::lowering::{Halt, Lowering, MIXES, refuse};
@@ -19,7 +19,13 @@ pub(super) fn reduce(lowering: &mut Lowering<'_>, node: &Node, name: &str) -> Re
                 over.push(lowering.axis(axis, id)?);
             }
         }
-        _ if node.int("noop_with_empty_axes", 0)? != 0 => return Ok(id),
+        // Nothing is reduced, but each entry is the norm of itself.
+        _ if node.int("noop_with_empty_axes", 0)? != 0 => {
+            return match node.op.as_str() {
+                "ReduceL2" => lowering.add(name, Op::Activation(Activation::Abs), &[id]),
+                _ => Ok(id),
+            };
+        }
         _ if lowering.hidden == 0 => over.extend(0..shape.len()),
         _ => return refuse(MIXES),
     }

@@ -44,6 +44,36 @@ fn columns(of: impl Fn(Vec<f64>) -> f64) -> Vec<f64> {
         .collect()
 }
 
+/// Without axes nothing may be reduced, and the norm of one entry is its size.
+#[test]
+fn over_no_axes() {
+    for (op, expected) in [
+        ("ReduceL2", X.map(f64::abs)),
+        ("ReduceLogSumExp", X),
+        ("ReduceMax", X),
+        ("ReduceMin", X),
+        ("ReduceMean", X),
+        ("ReduceSum", X),
+    ] {
+        for inputs in ["x", "x none"] {
+            let attributes = [int("noop_with_empty_axes", 1), int("keepdims", 0)];
+            let nodes = [node(op, inputs, "y", &attributes)];
+            let found = at(18, &[-1, 3, 4], &[list("none", &[])], &nodes, &["y"]);
+            assert_values(&found.network().unwrap(), &expected);
+        }
+    }
+    // Between layers that would be taken together if it were nothing.
+    let nodes = [
+        node("MatMul", "x a", "u", &[]),
+        node("ReduceL2", "u", "v", &[int("noop_with_empty_axes", 1)]),
+        node("MatMul", "v b", "y", &[]),
+    ];
+    let a = tensor("a", 1, &[1, 2], &f32s(&[1.0, -1.0]));
+    let b = tensor("b", 1, &[2, 1], &f32s(&[1.0, 1.0]));
+    let found = at(18, &[-1, 1], &[a, b], &nodes, &["y"]);
+    assert_constant(&found.network().unwrap(), 2.0);
+}
+
 #[test]
 fn over_axes() {
     for op in ["ReduceL2", "ReduceLogSumExp"] {
