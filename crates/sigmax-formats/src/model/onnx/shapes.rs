@@ -205,6 +205,8 @@ fn ratio(all: &[Size], rest: &[Size]) -> Size {
 fn squeeze(context: &Context<'_>, node: &Node) -> Option<Dims> {
     let dims = context.input(node, 0)?.dims.as_ref()?;
     let gone: Vec<usize> = match context.list(node, "axes", 1).ok()? {
+        // Runtimes read it differently.
+        Some(axes) if axes.is_empty() => return None,
         Some(axes) => axes
             .iter()
             .map(|&a| axis(a, dims.len()))

@@ -189,6 +189,10 @@ pub(super) fn squeeze(
     let shape = lowering.shape(id);
     let gone = match lowering.context.list(node, "axes", 1) {
         Err(_) => return refuse("its axes are not known"),
+        // Nothing goes, says the reference of ONNX; all axes of length 1, says onnxruntime.
+        Ok(Some(axes)) if axes.is_empty() => {
+            return refuse("its list of axes is empty, which runtimes read differently");
+        }
         Ok(Some(axes)) => {
             let axes = axes.into_iter().map(|axis| lowering.axis(axis, id));
             axes.collect::<Result<Vec<_>, _>>()?

@@ -142,6 +142,7 @@ fn attributes_and_inputs_that_are_not_covered() {
         ("Celu", "x", vec![float("alpha", -1.0)], "alpha"),
         ("Tile", "x big", vec![], "entries"),
         ("Resize", "x", vec![text("mode", "cubic")], "size"),
+        ("Squeeze", "x", vec![ints("axes", &[])], "empty"),
     ] {
         let reason = reason(one(&[1, 4], &lists, op, inputs, &attributes));
         assert!(reason.contains(part), "{op}: {reason}");
