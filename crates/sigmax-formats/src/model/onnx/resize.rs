@@ -45,14 +45,18 @@ pub(super) fn infer(context: &Context<'_>, node: &Node) -> Option<Dims> {
     Some(dims)
 }
 
-/// The scales of a Resize or Upsample node, as stated.
-pub(super) fn scales(context: &Context<'_>, node: &Node) -> Option<Vec<f64>> {
+/// The place of the scales among the inputs of a Resize or Upsample node.
+pub(super) fn place(context: &Context<'_>, node: &Node) -> usize {
     // Opset 11 put the region of interest between data and scales.
-    let place = if node.op == "Resize" && context.parsed.opset >= 11 {
+    if node.op == "Resize" && context.parsed.opset >= 11 {
         2
     } else {
         1
-    };
+    }
+}
+
+/// The scales of a Resize or Upsample node, as stated.
+pub(super) fn scales(context: &Context<'_>, node: &Node) -> Option<Vec<f64>> {
     if let Some(Attribute::Floats(range, count)) = node.attribute("scales") {
         let field = crate::model::repeated::Repeated {
             number: 7,
@@ -70,7 +74,7 @@ pub(super) fn scales(context: &Context<'_>, node: &Node) -> Option<Vec<f64>> {
         )
         .ok();
     }
-    match &context.input(node, place)?.constant {
+    match &context.input(node, place(context, node))?.constant {
         Constant::Float(tensor, _) if tensor.shape().iter().all(|&n| n <= limits::RANK) => {
             let [_] = tensor.shape() else { return None };
             tensor.read(context.source).ok()

@@ -78,7 +78,7 @@ pub(super) fn resize(lowering: &mut Lowering<'_>, node: &Node, name: &str) -> Re
 }
 
 /// How every axis but the batch is resized.
-fn along(lowering: &Lowering<'_>, node: &Node, shape: &[usize]) -> Result<Vec<Axis>, Halt> {
+fn along(lowering: &mut Lowering<'_>, node: &Node, shape: &[usize]) -> Result<Vec<Axis>, Halt> {
     let rank = shape.len() + 1;
     let sizes = resize::infer(&lowering.context, node);
     let sizes = sizes.filter(|sizes| sizes.len() == rank);
@@ -109,6 +109,10 @@ fn along(lowering: &Lowering<'_>, node: &Node, shape: &[usize]) -> Result<Vec<Ax
     let scales = resize::scales(&lowering.context, node).unwrap_or_default();
     if scales.len() != stated.len() {
         return refuse("its scales do not fit its axes");
+    }
+    let place = resize::place(&lowering.context, node);
+    if let Some(value) = node.inputs.get(place).copied().flatten() {
+        lowering.replaceable(value);
     }
     for (axis, scale) in stated.into_iter().zip(scales) {
         match axis {

@@ -43,6 +43,22 @@ fn a_default_that_may_be_replaced_is_said() {
     assert!(found.notes[0].contains("\"w\""), "{:?}", found.notes);
 }
 
+#[test]
+fn so_are_scales_that_may_be_replaced() {
+    let graph = Message::new()
+        .message(11, &info("x", &[1, 1, 3]))
+        .message(11, &info("s", &[3]))
+        .message(5, &tensor("s", 1, &[3], &f32s(&[1.0, 1.0, 2.0])))
+        .message(1, &node("Resize", "x _ s", "y", &[]))
+        .message(12, &Message::new().text(1, "y"));
+    let found = read(&model(17, &graph)).unwrap().network().unwrap();
+    assert!(
+        found.notes.iter().any(|note| note.contains("\"s\"")),
+        "{:?}",
+        found.notes
+    );
+}
+
 /// Exports without optimisation write the bias of a convolution that has none in this way.
 #[test]
 fn a_constant_of_the_type_of_the_data_is_one() {
