@@ -747,7 +747,10 @@ def _layer_norm(low: _Lowering, node: Any) -> int:
 def _rms_norm(low: _Lowering, node: Any) -> int:
     source: Any = node.args[0]
     given = _get(node, 3, "eps", None)
-    epsilon = torch.finfo(source.meta["val"].dtype).eps if given is None else low.number(given, source)
+    dtype = source.meta["val"].dtype
+    if given is None and dtype in (torch.float16, torch.bfloat16):
+        raise Refusal("it states no eps, and in 16 bits torch takes another one than the type's; state eps")
+    epsilon = torch.finfo(dtype).eps if given is None else low.number(given, source)
     return _over_last(low, node, False, epsilon)
 
 
@@ -1195,9 +1198,10 @@ def _prelu(low: _Lowering, node: Any) -> int:
 
 
 def _softplus(low: _Lowering, node: Any) -> int:
-    # Above its threshold torch returns x, which is off by less than 3e-9: rounding, as it counts here.
-    if _get(node, 1, "beta", 1) != 1 or _get(node, 2, "threshold", 20) < 20:
-        raise Refusal("beta is not 1, or the threshold is below 20")
+    # Above its threshold torch returns x, a jump of e^-threshold: less than it rounds by there.
+    least = 37 if node.args[0].meta["val"].dtype == torch.float64 else 20
+    if _get(node, 1, "beta", 1) != 1 or _get(node, 2, "threshold", 20) < least:
+        raise Refusal(f"beta is not 1, or it jumps, as its threshold is below {least}")
     return int(low.record("activation", low.label(node), low.id(node.args[0]), "softplus", []))
 
 

@@ -130,6 +130,24 @@ JUMPS = {
 }
 
 
+def test_an_epsilon_that_torch_chooses_is_refused_in_16_bits() -> None:
+    for dtype in (torch.float16, torch.bfloat16):
+        assert "eps" in refusal(nn.Sequential(nn.Linear(4, 4), nn.RMSNorm(4)).to(dtype), X.to(dtype))
+    for eps in (None, 1e-3):
+        model = nn.Sequential(nn.Linear(4, 4), nn.RMSNorm(4, eps=eps))
+        assert sigmax.audit(model, X).lipschitz is not None
+
+
+def test_a_jump_of_softplus_is_below_rounding_or_refused() -> None:
+    for double, threshold, jumps in ((True, 20, True), (True, 37, False), (False, 20, False)):
+        model = nn.Sequential(nn.Linear(4, 4), nn.Softplus(threshold=threshold))
+        model, x = (model.double(), X.double()) if double else (model, X)
+        if jumps:
+            assert "threshold" in refusal(model, x)
+        else:
+            assert sigmax.audit(model, x).lipschitz is not None
+
+
 @pytest.mark.parametrize("name", JUMPS)
 def test_what_has_no_constant_is_refused(name: str) -> None:
     refusal(Of(JUMPS[name]), X)
