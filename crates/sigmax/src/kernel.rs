@@ -31,6 +31,8 @@ pub struct Kernel {
     shape: Vec<usize>,
     scaled: Arc<Vec<f64>>,
     exponent: i32,
+    /// Whether no entry lost digits when a power of two was divided out.
+    is_whole: bool,
 }
 
 impl Kernel {
@@ -72,6 +74,7 @@ impl Kernel {
             shape: shape.to_vec(),
             scaled: Arc::new(values),
             exponent,
+            is_whole: exponent <= 0,
         })
     }
 
@@ -133,15 +136,15 @@ impl Kernel {
         Ok(kernel)
     }
 
-    /// An upper bound of the sum of what all entries lost when 2^[`Kernel::exponent`] was divided out, in
-    /// these units. Norms do not see it beside the largest entry; single rows and columns may, where
+    /// An upper bound of the sum of what all entries lost when a power of two was divided out, in units of
+    /// 2^[`Kernel::exponent`]. Norms do not see it beside the largest entry; single rows and columns may, where
     /// that entry is in another one.
     pub(crate) fn lost(&self) -> f64 {
-        if self.exponent > 0 {
+        if self.is_whole {
+            0.0
+        } else {
             // Half of the least positive number each.
             self.scaled.len() as f64 * 1e-323
-        } else {
-            0.0
         }
     }
 
@@ -203,6 +206,17 @@ fn unflatten(mut flat: usize, shape: &[usize]) -> Vec<usize> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_was_lost_is_known_whatever_the_exponent_becomes() {
+        let kernel = Kernel::new(&[1, 2], vec![2f64.powi(1000), f64::from_bits(1)]).unwrap();
+        assert!(kernel.lost() > 0.0 && kernel.rescaled().lost() > 0.0);
+        let values = vec![2f64.powi(1000), f64::from_bits(1)];
+        let small = Kernel::from_scaled(&[1, 2], values, -1500).unwrap();
+        assert!(small.exponent() < 0 && small.lost() > 0.0);
+        let kernel = Kernel::new(&[1, 2], vec![0.75, f64::from_bits(1)]).unwrap();
+        assert!(kernel.lost() <= 0.0 && kernel.rescaled().lost() <= 0.0);
+    }
 
     #[test]
     fn refuses_what_is_not_a_kernel() {
