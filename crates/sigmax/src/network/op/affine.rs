@@ -218,8 +218,11 @@ impl Affine {
                 most = larger(most, relative);
             }
         }
-        // Small: at most 10⁻¹⁰·2⁵³.
-        let mut roundings = div_up(most, U).ceil() as usize;
+        // Small: at most 10⁻¹⁰·2⁵³. A quotient of 0 is none that was rounded up.
+        let mut roundings = match most {
+            0.0 => 0,
+            most => div_up(most, U).ceil() as usize,
+        };
         if shift.iter().any(|t| t.error() > 0.0) {
             roundings = roundings.max(1);
         }
@@ -365,4 +368,20 @@ fn check_factor(field: &'static str, channel: usize, numerator: f64, s: f64) -> 
         expected: "factors that are 0 or normal f64 numbers".to_owned(),
         got: format!("{s:e} in channel {channel}"),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_exact_is_not_rounded() {
+        let one = (&[1][..], &[Enclosed::exact(1.0)][..]);
+        let shift = |t: Enclosed| Affine::enclosed(one, (&[1], &[t])).unwrap();
+        assert!(shift(Enclosed::exact(0.1)).is_shift());
+        assert!(!shift(Enclosed::new(0.1, 1e-20)).is_shift());
+        let scale = [Enclosed::new(1.0, 1e-16)];
+        let scaled = Affine::enclosed((&[1], &scale), (&[1], &[Enclosed::exact(0.0)])).unwrap();
+        assert!(scaled.norm() > 1.0 && !scaled.is_shift());
+    }
 }
