@@ -8,8 +8,9 @@ use crate::model::tensor::{Tensor, count};
 use crate::model::weight::{Alpha, Recipe};
 
 /// Beginnings of the parts of names that adapters have.
-const PARTS: [&str; 8] = [
+const PARTS: [&str; 9] = [
     "lora_",
+    "dora_",
     "hada_",
     "lokr_",
     "oft_",
@@ -112,6 +113,10 @@ pub(super) fn find(siblings: &Siblings<'_>, stated: &Adapters, groups: &mut Grou
         let base = [join(adapted, "base_layer.weight"), join(adapted, "weight")];
         let base = base.iter().find_map(|name| siblings.find(name));
         let free = base.filter(|&index| groups.is_free(index));
+        // Names under which other programs keep further factors.
+        let more = ["scalar", "scale", "scaling", "magnitude"];
+        let more = more.map(|name| siblings.find(&join(adapted, name)));
+        members.extend(more.into_iter().flatten());
         let verdict = match free {
             Some(index) => low_rank(siblings, stated, adapted, &members, index),
             None => Err(Refusal::new(

@@ -36,9 +36,37 @@ pub(super) fn find(siblings: &Siblings<'_>, groups: &mut Groups) {
             None
         };
         if let Some(group) = group {
-            groups.add(group);
+            groups.add(group.unless_masked(siblings));
         }
     }
+}
+
+impl Group {
+    /// What is computed may be masked after that: a mask of its shape beside it is not passed over.
+    fn unless_masked(mut self, siblings: &Siblings<'_>) -> Self {
+        let mask = siblings.find(&join(module(&self.weight), "mask"));
+        let mask = mask.filter(|&index| !self.members.contains(&index));
+        let (Ok(recipe), Some(index)) = (&self.verdict, mask) else {
+            return self;
+        };
+        if siblings.entries[index].content.shape() == Some(recipe.shape()) {
+            self.members.push(index);
+            self.verdict = Err(Refusal::new(
+                KIND,
+                "beside it there is mask, so that what the layer computes with may be another weight; save \
+                 the weight that it computes with",
+            ));
+        }
+        self
+    }
+}
+
+/// Whether a name is that of a factor of a weight: what is computed of it is no weight yet.
+fn is_factor(name: &str) -> bool {
+    ["_orig", "_bar", "_g", "_v", "_u", "_mask"]
+        .iter()
+        .filter_map(|ending| last(name).strip_suffix(ending))
+        .any(|stem| stem.contains("weight"))
 }
 
 /// Why a tensor that belongs to no group is not a layer, by its name alone.
@@ -93,7 +121,7 @@ fn parametrizations(siblings: &Siblings<'_>, groups: &mut Groups) {
     for (prefix, members) in members {
         let wide = |&index: &usize| siblings.entries[index].is_wide();
         if members.iter().any(wide) {
-            groups.add(parametrized(siblings, prefix, members));
+            groups.add(parametrized(siblings, prefix, members).unless_masked(siblings));
         }
     }
 }
@@ -155,7 +183,7 @@ fn original(siblings: &Siblings<'_>, weight: &str) -> Group {
     Group {
         weight: weight.to_owned(),
         members,
-        verdict,
+        verdict: verdict.and_then(|recipe| whole(weight, recipe)),
     }
 }
 
@@ -172,14 +200,14 @@ fn every_step(siblings: &Siblings<'_>, weight: &str) -> Option<Group> {
     Some(Group {
         weight: weight.to_owned(),
         members,
-        verdict,
+        verdict: verdict.and_then(|recipe| whole(weight, recipe)),
     })
 }
 
 /// `weight_v` beside `weight_g`.
 fn weight_norm(siblings: &Siblings<'_>, weight: &str) -> Option<Group> {
     let of = |ending: &str| siblings.float(&format!("{weight}{ending}"));
-    let (found, members) = present(siblings, weight, &["_g", "_v", ""]);
+    let (found, members) = present(siblings, weight, &["_g", "_v", "_mask", ""]);
     let is_weight = last(weight).contains("weight");
     let verdict = match (&found[..], of("_g"), of("_v")) {
         (["_g", "_v"], Some(g), Some(v)) => match normalised(g, v) {
@@ -195,8 +223,20 @@ fn weight_norm(siblings: &Siblings<'_>, weight: &str) -> Option<Group> {
     Some(Group {
         weight: weight.to_owned(),
         members,
-        verdict,
+        verdict: verdict.and_then(|recipe| whole(weight, recipe)),
     })
+}
+
+/// The recipe, unless what it makes is the factor of another weight (pruning of `weight_v`, say).
+fn whole(weight: &str, recipe: Recipe) -> Result<Recipe, Refusal> {
+    if is_factor(weight) {
+        let reason = format!(
+            "what is computed is {}, a factor of another weight; remove the parametrisations before saving",
+            last(weight)
+        );
+        return Err(Refusal::new(KIND, reason));
+    }
+    Ok(recipe)
 }
 
 /// A tensor `weight` beside what changes it.
