@@ -2,7 +2,7 @@
 
 use pyo3::prelude::*;
 use sigmax::Kernel;
-use sigmax::weight::{Updates, Weight as Exact};
+use sigmax::weight::Weight as Exact;
 
 use crate::arrays::floats;
 use crate::fault::Fault;
@@ -40,16 +40,17 @@ impl Weight {
         })
     }
 
-    /// W/(uᵀMv), M being W as a matrix, for uᵀMv > 0.
+    /// W/(uᵀMv), M being W as a matrix with this axis as rows, for uᵀMv > 0.
     #[staticmethod]
     fn spectral_norm(
         array: &Bound<'_, PyAny>,
         u: &Bound<'_, PyAny>,
         v: &Bound<'_, PyAny>,
+        axis: usize,
     ) -> PyResult<Self> {
         let kernel = kernel(array)?;
         let (u, v) = (floats(u)?.1, floats(v)?.1);
-        let audited = Exact::spectral_norm(&kernel, &u, &v, Updates::None).map_err(Fault::from)?;
+        let audited = Exact::spectral_norm_along(&kernel, axis, &u, &v).map_err(Fault::from)?;
         let steps = match audited.rounded_factor() {
             Some((factor, roundings)) => Steps::Factor(audited.kernel().clone(), factor, roundings),
             None => Steps::Unknown("σ of its spectral normalisation is not known well enough"),

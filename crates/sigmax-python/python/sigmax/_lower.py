@@ -114,7 +114,38 @@ def _exported(module: nn.Module, example: object) -> torch.export.ExportedProgra
     if _signature(program) != _signature(single):
         text = "its graph for one sample differs from that for several: it depends on the batch size"
         raise _NoGraph("batch", text)
+    if not program.graph_signature.buffers_to_mutate:
+        _compared(module, program, one)
     return program
+
+
+def _compared(module: nn.Module, program: torch.export.ExportedProgram, one: torch.Tensor) -> None:
+    """Refuses a graph that computes other values than the module: code may ask whether it is exported, or
+    whether gradients are wanted."""
+    x = torch.cat([one, torch.randn_like(one)])
+    found = [_results(program.module()(x))]
+    for wanted in (False, True):
+        with torch.set_grad_enabled(wanted):
+            found.append([y.detach() for y in _results(module(x))])
+    for other in found[1:]:
+        if not all(_near(a, b) for a, b in zip(found[0], other, strict=True)):
+            text = (
+                "the exported graph computes other values than the module itself: its code asks how it is run"
+            )
+            raise _NoGraph("values", text)
+
+
+def _results(outputs: Any) -> list[torch.Tensor]:
+    return [y for y in torch.utils._pytree.tree_leaves(outputs) if isinstance(y, torch.Tensor)]
+
+
+def _near(a: torch.Tensor, b: torch.Tensor) -> bool:
+    """Whether two evaluations differ by rounding only, as far as one can tell."""
+    if a.shape != b.shape:
+        return False
+    a, b = a.to(torch.float64), b.to(torch.float64)
+    size = a[a.isfinite()].abs().max().item() if a.isfinite().any() else 1.0
+    return torch.allclose(a, b, rtol=0.02, atol=0.02 * size, equal_nan=True)
 
 
 @contextlib.contextmanager
@@ -787,12 +818,17 @@ def _operand(low: _Lowering, value: Any, rank: int, like: fx.Node) -> Array:
         if not low.is_constant(value):
             raise Refusal("the batch size enters a value")
         constant = low.value(value)
+        result = like.meta["val"].dtype
         if constant.dtype not in FLOATS:
             wide = constant.to(torch.float64)
             if not torch.equal(wide.to(constant.dtype), constant):
                 raise Refusal(f"a constant of {constant.dtype} is no f64")
-            constant = wide
-        found = array(constant)
+        else:
+            wide = constant.to(torch.float64)
+        # torch converts operands to the type of the result, and single numbers first of all.
+        if constant.dtype is not result and not torch.equal(constant.to(result).to(torch.float64), wide):
+            raise Refusal(f"a constant of {constant.dtype} is rounded to {result}; store it as {result}")
+        found = array(wide)
     else:
         found = np.array(low.number(value, like))
     if found.ndim > rank + 1 or (found.ndim == rank + 1 and found.shape[0] != 1):
@@ -1161,7 +1197,14 @@ def _nearest(low: _Lowering, node: Any) -> int:
         raise Refusal("nearest resizing by a factor that is no integer: positions are rounded")
     x = low.id(source)
     along = [list(range(low.record.shape(x)[0]))]
-    along += [[i // (m // n) for i in range(m)] for n, m in zip(size, out, strict=True)]
+    for n, m in zip(size, out, strict=True):
+        k = m // n
+        places = [i // k for i in range(m)]
+        for scale in (np.float32(n) / np.float32(m), np.float32(1 / k)):
+            # Positions as torch computes them, in float32.
+            if (np.arange(m, dtype=np.float32) * scale).astype(np.int64).tolist() != places:
+                raise Refusal(f"nearest resizing by {k}: torch rounds some positions to other entries")
+        along.append(places)
     return int(low.record("pick", low.label(node), x, along, 0.0))
 
 

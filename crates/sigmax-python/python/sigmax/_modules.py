@@ -35,11 +35,13 @@ class Refusal(Exception):
 
 def unwrapped(module: nn.Module) -> nn.Module:
     """The module inside of those that ``torch.compile`` and data parallelism put around it."""
+    wrappers = {"OptimizedModule": "_orig_mod", "DistributedDataParallel": "module", "DataParallel": "module"}
     while True:
-        inner = getattr(module, "_orig_mod", None)
-        if inner is None and type(module).__name__ in ("DistributedDataParallel", "DataParallel"):
-            inner = getattr(module, "module", None)
-        if not isinstance(inner, nn.Module):
+        kind = type(module)
+        name = wrappers.get(kind.__name__) if str(kind.__module__).startswith("torch.") else None
+        inner = None if name is None else getattr(module, name, None)
+        # Hooks of the wrapper change what it computes.
+        if not isinstance(inner, nn.Module) or module._forward_hooks or module._forward_pre_hooks:
             return module
         module = inner
 
@@ -100,11 +102,12 @@ def computed_weight(module: nn.Module) -> tuple[Recipe, str]:
     for hook in hooks:
         kind = type(hook)
         if kind is SpectralNorm and hook.name == "weight":
-            of = [getattr(module, f"weight_{part}") for part in ("orig", "u", "v")]
-            return _spectral_norm(of[0], of[1], of[2], hook.dim)
+            weight = _stored(module, "weight_orig")
+            return _spectral_norm(weight, _stored(module, "weight_u"), _stored(module, "weight_v"), hook.dim)
         if kind is WeightNorm and hook.name == "weight":
-            old: Any = module
-            return _weight_norm(old.weight_v, old.weight_g, hook.dim, transposed)
+            return _weight_norm(
+                _stored(module, "weight_v"), _stored(module, "weight_g"), hook.dim, transposed
+            )
     raise Refusal(f"its weight is computed in a way that is not known; {_FINISH}")
 
 
@@ -112,6 +115,16 @@ _FINISH = (
     "make it a plain parameter first, by torch.nn.utils.parametrize.remove_parametrizations(module, "
     '"weight") where it is parametrised'
 )
+
+
+def _stored(module: nn.Module, name: str) -> torch.Tensor:
+    """A parameter or buffer: what is neither is computed of others, when the module runs."""
+    found: torch.Tensor | None = module._parameters.get(name)
+    if found is None:
+        found = module._buffers.get(name)
+    if found is None:
+        raise Refusal(f"{name} is computed of other tensors; {_FINISH}")
+    return found
 
 
 def has_weight_hook(module: nn.Module) -> bool:
@@ -138,7 +151,7 @@ def _spectral_norm(weight: torch.Tensor, u: torch.Tensor, v: torch.Tensor, dim: 
     size = float(np.linalg.norm(left) * np.linalg.norm(values) * np.linalg.norm(right))
     if not sigma > 1e-6 * size:
         raise Refusal("the sigma of its spectral_norm is not clearly positive; train or run it first")
-    recipe = Recipe("spectral_norm", (array(weight), array(u), array(v)))
+    recipe = Recipe("spectral_norm", (array(weight), array(u), array(v), int(dim) % weight.dim()))
     return recipe, (
         "The weight is W/(u.M.v) of its spectral_norm, as torch evaluates it, in real arithmetic."
     )
@@ -177,6 +190,8 @@ def geometry(module: nn.Module) -> dict[str, Any]:
 
 def _forward_is_known(module: nn.Module, kind: type[nn.Module]) -> bool:
     known = ("forward", "_conv_forward", "_output_padding")
+    if any(name in vars(module) for name in known):
+        return False
     return all(getattr(type(module), name, None) is getattr(kind, name, None) for name in known)
 
 

@@ -322,3 +322,69 @@ def test_a_computed_weight_is_not_taken_for_another() -> None:
             return F.linear(x, self.linear.weight * 3.0)
 
     assert "with rounding" in refusal(Doubled(), torch.randn(2, 4))
+
+
+def scaled(constant: torch.Tensor, dtype: torch.dtype) -> tuple[nn.Module, torch.Tensor]:
+    return Of(lambda x: x * constant).to(dtype), torch.ones(2, 4, dtype=dtype)
+
+
+def test_a_constant_that_torch_rounds_is_refused() -> None:
+    for constant, dtype in (
+        (torch.tensor([259, 1, 1, 1]), torch.bfloat16),
+        (torch.tensor([2**24 + 1, 1, 1, 1]), torch.float32),
+        (torch.tensor(0.1, dtype=torch.float64), torch.float32),
+        (torch.tensor(1e-46, dtype=torch.float64), torch.float32),
+    ):
+        assert "rounded" in refusal(*scaled(constant, dtype))
+    for constant, dtype in (
+        (torch.tensor([256, 1, 1, 1]), torch.bfloat16),
+        (torch.tensor(0.5, dtype=torch.float64), torch.float32),
+        (torch.tensor(0.1), torch.float32),
+    ):
+        assert sigmax.audit(*scaled(constant, dtype)).lipschitz is not None
+
+
+def test_positions_that_torch_rounds_are_refused() -> None:
+    x = torch.randn(1, 1, 3)
+    assert "41" in refusal(nn.Sequential(nn.Conv1d(1, 1, 1), nn.Upsample(scale_factor=41)), x)
+    assert sigmax.audit(nn.Sequential(nn.Conv1d(1, 1, 1), nn.Upsample(scale_factor=4)), x).lipschitz > 0
+
+
+class DataParallel(nn.Module):
+    """Named as a wrapper of torch, and none."""
+
+    def __init__(self, module: nn.Module) -> None:
+        super().__init__()
+        self.module = module
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return 10 * self.module(x)
+
+
+def test_only_wrappers_of_torch_are_taken_off() -> None:
+    inner = nn.Linear(4, 4)
+    norm = torch.linalg.matrix_norm(inner.weight.double(), 2).item()
+    assert sigmax.audit(DataParallel(inner), X).lipschitz >= 10 * norm
+    wrapped = nn.DataParallel(inner)
+    assert sigmax.audit(wrapped, X).lipschitz < 1.01 * norm
+    wrapped.register_forward_hook(lambda module, x, y: 10 * y)
+    found = sigmax.audit(wrapped, X).lipschitz
+    assert found is None or found >= 10 * norm
+
+
+ASKS = {
+    "export": lambda x: x if torch.compiler.is_exporting() or torch.compiler.is_compiling() else 100 * x,
+    "gradients": lambda x: 3 * x if torch.is_grad_enabled() else x,
+}
+
+
+@pytest.mark.parametrize("name", ASKS)
+def test_a_graph_of_other_values_is_refused(name: str) -> None:
+    assert "other values" in refusal(Of(ASKS[name]), X)
+
+
+def test_a_forward_of_an_instance_is_not_that_of_its_class() -> None:
+    layer = nn.Linear(4, 4)
+    assert sigmax.audit(nn.Sequential(layer)).layers
+    layer.forward = lambda x: 5 * x  # type: ignore[method-assign]
+    assert not sigmax.audit(nn.Sequential(layer)).layers

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import copy
 import warnings
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from torch import nn
-from torch.nn.utils import parametrizations, parametrize, prune
+from torch.nn.utils import parametrizations, parametrize, prune, spectral_norm, weight_norm
 
 import sigmax
 from sigmax._open import core_model
@@ -143,3 +144,63 @@ def test_a_class_that_computes_something_else_is_refused() -> None:
     graph = sigmax.audit(module, X)
     assert graph.lipschitz is None
     assert "with rounding" in graph.blockers[0].reason
+
+
+def test_the_axis_of_spectral_norm_is_that_of_the_module() -> None:
+    torch.manual_seed(0)
+    layer = parametrizations.spectral_norm(nn.Linear(4, 4, bias=False), n_power_iterations=50)
+    for _ in range(20):
+        layer(torch.randn(2, 4))
+    original = layer.parametrizations.weight.original
+    with torch.no_grad():
+        original.copy_(original.t().clone())
+    layer.eval()
+    found = sigmax.audit(layer, torch.randn(1, 4)).lipschitz
+    assert found is None or found >= torch.linalg.matrix_norm(layer.weight.detach().double(), 2).item()
+
+
+def pruned(layer: nn.Module, name: str) -> nn.Module:
+    prune.l1_unstructured(layer, name, 0.3)
+    return layer
+
+
+class Masked(nn.Module):
+    """A layer whose weight is masked after it was computed."""
+
+    def __init__(self, layer: nn.Module) -> None:
+        super().__init__()
+        self.layer = layer
+        self.layer.register_buffer("mask", torch.ones(4, 6))
+
+
+COMPUTED = {
+    "pruned direction": lambda: pruned(weight_norm(nn.Linear(6, 4)), "weight_v"),
+    "pruned original": lambda: pruned(spectral_norm(nn.Linear(6, 4)), "weight_orig"),
+    "length of an original": lambda: weight_norm(spectral_norm(nn.Linear(6, 4)), "weight_orig"),
+    "mask and weight_norm": lambda: Masked(weight_norm(nn.Linear(6, 4))),
+    "mask and spectral_norm": lambda: Masked(spectral_norm(nn.Linear(6, 4))),
+    "mask and parametrization": lambda: Masked(parametrizations.weight_norm(nn.Linear(6, 4))),
+    "mask and pruning": lambda: Masked(pruned(nn.Linear(6, 4), "weight")),
+}
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("name", COMPUTED)
+def test_what_is_computed_twice_is_refused_in_files(name: str, tmp_path: Path) -> None:
+    file = tmp_path / "weights.pt"
+    torch.save(COMPUTED[name]().state_dict(), file)
+    found = sigmax.audit(file)
+    assert {layer for layer in found.layers if "mask" not in layer} == set()
+    assert found.refused
+
+
+def test_further_factors_beside_an_adapter_are_refused(tmp_path: Path) -> None:
+    state = {"x.weight": torch.randn(4, 6), "x.alpha": torch.tensor(2.0)}
+    state |= {"x.lora_up.weight": torch.randn(4, 2), "x.lora_down.weight": torch.randn(2, 6)}
+    file = tmp_path / "weights.pt"
+    torch.save(state, file)
+    assert list(sigmax.audit(file).layers) == ["x"]
+    for name in ("dora_scale", "scalar", "magnitude"):
+        torch.save(state | {f"x.{name}": torch.full((4, 1), 50.0)}, file)
+        found = sigmax.audit(file)
+        assert list(found.layers) == [] and found.refused

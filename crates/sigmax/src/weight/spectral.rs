@@ -1,5 +1,7 @@
 //! W/σ, σ = uᵀMv: spectral normalisation as it is stored (T30).
 
+use std::ops::Range;
+
 use crate::claim::Enclosure;
 use crate::error::{Error, Expected, NotCovered};
 use crate::kernel::Kernel;
@@ -41,13 +43,37 @@ impl Weight {
         v: &[f64],
         updates: Updates,
     ) -> Result<Self, Error> {
-        let (u, e_u) = scaled("u", u)?;
-        let (v, e_v) = scaled("v", v)?;
-        let first = match updates {
+        let axes = match updates {
             Updates::None => kernel.shape().len(),
             Updates::Every => 1, // the implementations know no other axis
         };
-        let readings: Vec<Reading> = (0..first)
+        Self::spectral(kernel, 0..axes, u, v, updates)
+    }
+
+    /// [`Weight::spectral_norm`] without updates, where the axis that M has as rows is known.
+    ///
+    /// # Errors
+    /// [`Error::NotCovered`] where the lengths do not fit this axis or uᵀMv is not bounded away from 0.
+    pub fn spectral_norm_along(
+        kernel: &Kernel,
+        axis: usize,
+        u: &[f64],
+        v: &[f64],
+    ) -> Result<Self, Error> {
+        let axes = axis..(axis + 1).min(kernel.shape().len());
+        Self::spectral(kernel, axes, u, v, Updates::None)
+    }
+
+    fn spectral(
+        kernel: &Kernel,
+        axes: Range<usize>,
+        u: &[f64],
+        v: &[f64],
+        updates: Updates,
+    ) -> Result<Self, Error> {
+        let (u, e_u) = scaled("u", u)?;
+        let (v, e_v) = scaled("v", v)?;
+        let readings: Vec<Reading> = axes
             .map(|axis| Matrix::of(kernel, axis))
             .filter(|m| m.rows == u.len() && m.cols == v.len())
             .map(|m| Reading::of(m, &u, &v))
