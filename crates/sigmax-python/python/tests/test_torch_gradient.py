@@ -291,3 +291,25 @@ def test_global_random_state_is_left_alone() -> None:
         penalty(model)
         penalty(model)
     assert torch.equal(before, torch.random.get_rng_state())
+
+
+@pytest.mark.parametrize("quantity", QUANTITIES)
+def test_gradients_of_small_weights(quantity: str) -> None:
+    """All quantities are homogeneous: weights t·W have the gradient of W. Layers of different strides share
+    tables, in which rows that one of them has not must not count."""
+    gradients = []
+    for size in (1.0, 2.0**-6, 2.0**-12, 2.0**-24):
+        torch.manual_seed(0)
+        model = ResNet(1, 8)
+        with torch.no_grad():
+            for weight in model.parameters():
+                weight.mul_(size)
+        penalty = SpectralPenalty(model, 1.0, quantity=quantity)
+        for _ in range(5):
+            model.zero_grad()
+            penalty(model).backward()
+        found = [p.grad for p in model.parameters() if p.grad is not None]
+        assert all(gradient.isfinite().all() for gradient in found)
+        gradients.append(torch.cat([gradient.flatten() for gradient in found]))
+    for gradient in gradients[1:]:
+        torch.testing.assert_close(gradient, gradients[0], rtol=1e-2, atol=1e-3)

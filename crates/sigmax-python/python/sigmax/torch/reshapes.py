@@ -231,7 +231,8 @@ class Bucket(nn.Module):
         left = self.vectors
         weighted = self.count > 1
         if weighted:
-            inverse = self.shares.clamp_min(TINY).reciprocal()
+            # 0 for the rows that a layer has not: products with 1/TINY would leave f32.
+            inverse = self.shares.clamp_min(TINY).reciprocal() * (self.shares > 0)
             outer, inner = inverse[:, None, : self.left, None], inverse[:, None, None, self.left :]
             left = left * outer
         right = self.products(left, matrices)
