@@ -56,8 +56,12 @@ def program_of(
             reasons = [(label, "module", text)]
         else:
             try:
-                lowering = _Lowering(module, _exported(module, example))
-                return lowering.record, lowering.run(label)
+                program, one = _exported(module, example)
+                lowering = _Lowering(module, program)
+                found = lowering.run(label)
+                if not lowering.blocked:
+                    _compared(module, program, one)
+                return lowering.record, found
             except _NoGraph as reason:
                 reasons = [(label, reason.kind, str(reason))]
         record = Recorder(None)
@@ -73,7 +77,7 @@ class _NoGraph(Exception):
         self.kind = kind
 
 
-def _exported(module: nn.Module, example: object) -> torch.export.ExportedProgram:
+def _exported(module: nn.Module, example: object) -> tuple[torch.export.ExportedProgram, torch.Tensor]:
     if isinstance(example, (tuple, list)):
         if len(example) != 1:
             text = f"the module has {len(example)} inputs; a network here has one"
@@ -114,21 +118,23 @@ def _exported(module: nn.Module, example: object) -> torch.export.ExportedProgra
     if _signature(program) != _signature(single):
         text = "its graph for one sample differs from that for several: it depends on the batch size"
         raise _NoGraph("batch", text)
-    if not program.graph_signature.buffers_to_mutate:
-        _compared(module, program, one)
-    return program
+    return program, one
 
 
 def _compared(module: nn.Module, program: torch.export.ExportedProgram, one: torch.Tensor) -> None:
     """Refuses a graph that computes other values than the module: code may ask whether it is exported, or
     whether gradients are wanted."""
-    x = torch.cat([one, torch.randn_like(one)])
-    found = [_results(program.module()(x))]
-    for wanted in (False, True):
-        with torch.set_grad_enabled(wanted):
-            found.append([y.detach() for y in _results(module(x))])
-    for other in found[1:]:
-        if not all(_near(a, b) for a, b in zip(found[0], other, strict=True)):
+    x = torch.cat([one, torch.linspace(-1, 1, one.numel()).to(one).view_as(one)])
+    try:
+        exported, eager = program.module()(x), module(x)
+    except Exception as error:  # whatever stops it is the reason
+        raise _NoGraph(type(error).__name__, f"a batch of two: {error}") from error
+    found = [eager]
+    with torch.enable_grad(), contextlib.suppress(RuntimeError):  # of inference tensors, say
+        found.append(module(x))
+    for other in found:
+        pairs = zip(_results(exported), _results(other), strict=True)
+        if not all(_near(a, b.detach()) for a, b in pairs):
             text = (
                 "the exported graph computes other values than the module itself: its code asks how it is run"
             )
