@@ -164,6 +164,14 @@ def pruned(layer: nn.Module, name: str) -> nn.Module:
     return layer
 
 
+class Product(nn.Module):
+    """A weight under another name."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.kernel = nn.Parameter(torch.randn(4, 6))
+
+
 class Masked(nn.Module):
     """A layer whose weight is masked after it was computed."""
 
@@ -177,6 +185,7 @@ COMPUTED = {
     "pruned direction": lambda: pruned(weight_norm(nn.Linear(6, 4)), "weight_v"),
     "pruned original": lambda: pruned(spectral_norm(nn.Linear(6, 4)), "weight_orig"),
     "length of an original": lambda: weight_norm(spectral_norm(nn.Linear(6, 4)), "weight_orig"),
+    "pruned direction of a kernel": lambda: pruned(weight_norm(Product(), "kernel"), "kernel_v"),
     "mask and weight_norm": lambda: Masked(weight_norm(nn.Linear(6, 4))),
     "mask and spectral_norm": lambda: Masked(spectral_norm(nn.Linear(6, 4))),
     "mask and parametrization": lambda: Masked(parametrizations.weight_norm(nn.Linear(6, 4))),

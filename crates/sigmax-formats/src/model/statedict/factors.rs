@@ -36,37 +36,60 @@ pub(super) fn find(siblings: &Siblings<'_>, groups: &mut Groups) {
             None
         };
         if let Some(group) = group {
-            groups.add(group.unless_masked(siblings));
+            groups.add(group.unless_changed(siblings));
         }
     }
 }
 
 impl Group {
-    /// What is computed may be masked after that: a mask of its shape beside it is not passed over.
-    fn unless_masked(mut self, siblings: &Siblings<'_>) -> Self {
-        let mask = siblings.find(&join(module(&self.weight), "mask"));
-        let mask = mask.filter(|&index| !self.members.contains(&index));
-        let (Ok(recipe), Some(index)) = (&self.verdict, mask) else {
+    /// What is computed may be a factor of another weight, or masked after that: neither is passed over.
+    fn unless_changed(mut self, siblings: &Siblings<'_>) -> Self {
+        let Ok(recipe) = &self.verdict else {
             return self;
         };
-        if siblings.entries[index].content.shape() == Some(recipe.shape()) {
+        let inner = inner(siblings, &self.weight);
+        let mask = siblings.find(&join(module(&self.weight), "mask"));
+        let mask = mask.filter(|&index| {
+            let shape = siblings.entries[index].content.shape();
+            !self.members.contains(&index) && shape == Some(recipe.shape())
+        });
+        if let Some(others) = inner {
+            self.members.extend(others);
+            let reason = format!(
+                "what is computed is {}, a factor of another weight; remove the parametrisations before saving",
+                last(&self.weight)
+            );
+            self.verdict = Err(Refusal::new(KIND, reason));
+        } else if let Some(index) = mask {
             self.members.push(index);
-            self.verdict = Err(Refusal::new(
-                KIND,
-                "beside it there is mask, so that what the layer computes with may be another weight; save \
-                 the weight that it computes with",
-            ));
+            self.verdict = Err(something_beside(&["mask"]));
         }
         self
     }
 }
 
-/// Whether a name is that of a factor of a weight: what is computed of it is no weight yet.
+/// Endings of the names of factors.
+const ENDINGS: [&str; 6] = ["_orig", "_bar", "_g", "_v", "_u", "_mask"];
+
+/// Whether a name is that of a factor of a weight.
 fn is_factor(name: &str) -> bool {
-    ["_orig", "_bar", "_g", "_v", "_u", "_mask"]
+    let mut stems = ENDINGS
         .iter()
-        .filter_map(|ending| last(name).strip_suffix(ending))
-        .any(|stem| stem.contains("weight"))
+        .filter_map(|ending| last(name).strip_suffix(ending));
+    stems.any(|stem| stem.contains("weight"))
+}
+
+/// Where what is computed is a factor of another weight, by its name or as others stand beside it: the others.
+fn inner(siblings: &Siblings<'_>, weight: &str) -> Option<Vec<usize>> {
+    let stems = ENDINGS
+        .iter()
+        .filter_map(|ending| weight.strip_suffix(ending));
+    let others: Vec<usize> = stems
+        .flat_map(|stem| ENDINGS.iter().map(move |ending| format!("{stem}{ending}")))
+        .filter(|name| name != weight)
+        .filter_map(|name| siblings.find(&name))
+        .collect();
+    (is_factor(weight) || !others.is_empty()).then_some(others)
 }
 
 /// Why a tensor that belongs to no group is not a layer, by its name alone.
@@ -77,12 +100,8 @@ pub(super) fn refusal(name: &str) -> Option<Refusal> {
             "it holds the weights of several layers in one row; save the state dict of the model itself",
         ));
     }
-    let ending = |ending: &str| {
-        let stem = last(name).strip_suffix(ending);
-        stem.is_some_and(|stem| stem.contains("weight"))
-    };
     let is_factor = last(name).ends_with("_orig")
-        || ["_g", "_v", "_u", "_mask", "_bar"].into_iter().any(ending)
+        || is_factor(name)
         || name.split('.').any(|part| part == "parametrizations")
         || super::adapters::is_adapter(name);
     is_factor.then(|| {
@@ -121,7 +140,7 @@ fn parametrizations(siblings: &Siblings<'_>, groups: &mut Groups) {
     for (prefix, members) in members {
         let wide = |&index: &usize| siblings.entries[index].is_wide();
         if members.iter().any(wide) {
-            groups.add(parametrized(siblings, prefix, members).unless_masked(siblings));
+            groups.add(parametrized(siblings, prefix, members).unless_changed(siblings));
         }
     }
 }
@@ -183,7 +202,7 @@ fn original(siblings: &Siblings<'_>, weight: &str) -> Group {
     Group {
         weight: weight.to_owned(),
         members,
-        verdict: verdict.and_then(|recipe| whole(weight, recipe)),
+        verdict,
     }
 }
 
@@ -200,7 +219,7 @@ fn every_step(siblings: &Siblings<'_>, weight: &str) -> Option<Group> {
     Some(Group {
         weight: weight.to_owned(),
         members,
-        verdict: verdict.and_then(|recipe| whole(weight, recipe)),
+        verdict,
     })
 }
 
@@ -223,20 +242,8 @@ fn weight_norm(siblings: &Siblings<'_>, weight: &str) -> Option<Group> {
     Some(Group {
         weight: weight.to_owned(),
         members,
-        verdict: verdict.and_then(|recipe| whole(weight, recipe)),
+        verdict,
     })
-}
-
-/// The recipe, unless what it makes is the factor of another weight (pruning of `weight_v`, say).
-fn whole(weight: &str, recipe: Recipe) -> Result<Recipe, Refusal> {
-    if is_factor(weight) {
-        let reason = format!(
-            "what is computed is {}, a factor of another weight; remove the parametrisations before saving",
-            last(weight)
-        );
-        return Err(Refusal::new(KIND, reason));
-    }
-    Ok(recipe)
 }
 
 /// A tensor `weight` beside what changes it.
@@ -285,17 +292,12 @@ fn beside(siblings: &Siblings<'_>, weight: &str) -> Option<Group> {
         return None;
     }
     let names: Vec<&str> = found.iter().map(|(name, _)| name.as_str()).collect();
-    let reason = format!(
-        "beside it there is {}, so that what the layer computes with may be another weight; save the \
-         weight that it computes with",
-        listed(&names)
-    );
     let mut members: Vec<usize> = found.iter().map(|(_, index)| *index).collect();
     members.extend(siblings.find(weight));
     Some(Group {
         weight: weight.to_owned(),
         members,
-        verdict: Err(Refusal::new(KIND, reason)),
+        verdict: Err(something_beside(&names)),
     })
 }
 
@@ -408,6 +410,17 @@ fn rank(recipe: Recipe) -> Result<Recipe, Refusal> {
 
 fn not_floats() -> Refusal {
     Refusal::new(KIND, "one of its factors is no readable tensor of floats")
+}
+
+fn something_beside(names: &[&str]) -> Refusal {
+    Refusal::new(
+        KIND,
+        format!(
+            "beside it there is {}, so that what the layer computes with may be another weight; save the \
+             weight that it computes with",
+            listed(names)
+        ),
+    )
 }
 
 fn siblings_do_not_say(weight: &str, endings: &[&str]) -> Refusal {
