@@ -54,13 +54,16 @@ impl Weight {
     ///
     /// # Errors
     /// [`Error::NotCovered`] where the lengths do not fit this axis or uᵀMv is not bounded away from 0.
+    ///
+    /// # Source
+    /// T30; Miyato et al. 2018.
     pub fn spectral_norm_along(
         kernel: &Kernel,
         axis: usize,
         u: &[f64],
         v: &[f64],
     ) -> Result<Self, Error> {
-        let axes = axis..(axis + 1).min(kernel.shape().len());
+        let axes = axis..axis.saturating_add(1).min(kernel.shape().len());
         Self::spectral(kernel, axes, u, v, Updates::None)
     }
 

@@ -240,3 +240,28 @@ fn a_rounded_factor_encloses_the_factor() {
     let computed = Weight::weight_norm(&v, &[1.0], Some(0)).unwrap();
     assert_eq!(computed.rounded_factor(), None);
 }
+
+/// u and v of Wᵀ do not decide where the axis is stated.
+#[test]
+fn a_stated_axis_is_the_one_that_is_read() {
+    let matrix = kernel(&[2, 2], &[1.0, 8.0, 0.5, 1.0]);
+    let (u, v) = ([0.9923, 0.1240], [0.1240, 0.9923]); // near the singular vectors of Wᵀ, swapped
+    for (axis, sigma) in [
+        (
+            0,
+            0.9923 * (0.1240 + 8.0 * 0.9923) + 0.1240 * (0.5 * 0.1240 + 0.9923),
+        ),
+        (
+            1,
+            0.9923 * (0.1240 + 0.5 * 0.9923) + 0.1240 * (8.0 * 0.1240 + 0.9923),
+        ),
+    ] {
+        let weight = Weight::spectral_norm_along(&matrix, axis, &u, &v).unwrap();
+        let entries = weight.kernel().values();
+        let found = weight.factor().get() * entries[1];
+        assert!((found * sigma / 8.0 - 1.0).abs() < 1e-12, "{axis}: {found}");
+    }
+    for axis in [2, usize::MAX] {
+        assert!(Weight::spectral_norm_along(&matrix, axis, &u, &v).is_err());
+    }
+}

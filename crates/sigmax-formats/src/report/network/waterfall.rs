@@ -114,12 +114,6 @@ fn path(bounds: &NetworkBounds) -> Vec<Step> {
     let Some(end) = end(bounds) else {
         return Vec::new();
     };
-    let largest = |of: &[usize], below: usize| {
-        of.iter()
-            .copied()
-            .filter(|&input| input < below)
-            .reduce(|a, b| if through(b) > through(a) { b } else { a })
-    };
     let mut steps = Vec::new();
     if through(end).to_bits() != bounds.upper.get().to_bits() {
         steps.push(Step {
@@ -137,7 +131,12 @@ fn path(bounds: &NetworkBounds) -> Vec<Step> {
             |joined: &str| format!("{}{joined}{}", printable(&nodes[first].name), label(node));
         let mut name = label(node);
         let mut after = through(at);
-        let mut before = largest(&nodes[first].inputs, first);
+        let mut before = nodes[first]
+            .inputs
+            .iter()
+            .copied()
+            .filter(|&input| input < first)
+            .reduce(|a, b| if through(b) > through(a) { b } else { a });
         if let Some((input, alone)) = alone(bounds, at) {
             steps.push(Step {
                 name: names(" to ") + ": factors",
