@@ -133,8 +133,8 @@ def _compared(module: nn.Module, program: torch.export.ExportedProgram, one: tor
     with torch.enable_grad(), contextlib.suppress(RuntimeError):  # of inference tensors, say
         found.append(module(x))
     for other in found:
-        pairs = zip(_results(exported), _results(other), strict=True)
-        if not all(_near(a, b.detach()) for a, b in pairs):
+        ours, theirs = _results(exported), _results(other)
+        if len(ours) != len(theirs) or not all(map(_near, ours, theirs)):
             text = (
                 "the exported graph computes other values than the module itself: its code asks how it is run"
             )
@@ -149,7 +149,7 @@ def _near(a: torch.Tensor, b: torch.Tensor) -> bool:
     """Whether two evaluations differ by rounding only, as far as one can tell."""
     if a.shape != b.shape:
         return False
-    a, b = a.to(torch.float64), b.to(torch.float64)
+    a, b = a.detach().to(torch.float64), b.detach().to(torch.float64)
     size = a[a.isfinite()].abs().max().item() if a.isfinite().any() else 1.0
     return torch.allclose(a, b, rtol=0.02, atol=0.02 * size, equal_nan=True)
 
@@ -825,12 +825,9 @@ def _operand(low: _Lowering, value: Any, rank: int, like: fx.Node) -> Array:
             raise Refusal("the batch size enters a value")
         constant = low.value(value)
         result = like.meta["val"].dtype
-        if constant.dtype not in FLOATS:
-            wide = constant.to(torch.float64)
-            if not torch.equal(wide.to(constant.dtype), constant):
-                raise Refusal(f"a constant of {constant.dtype} is no f64")
-        else:
-            wide = constant.to(torch.float64)
+        wide = constant.to(torch.float64)
+        if constant.dtype not in FLOATS and not torch.equal(wide.to(constant.dtype), constant):
+            raise Refusal(f"a constant of {constant.dtype} is no f64")
         # torch converts operands to the type of the result, and single numbers first of all.
         if constant.dtype is not result and not torch.equal(constant.to(result).to(torch.float64), wide):
             raise Refusal(f"a constant of {constant.dtype} is rounded to {result}; store it as {result}")

@@ -375,6 +375,7 @@ def test_only_wrappers_of_torch_are_taken_off() -> None:
 ASKS = {
     "export": lambda x: x if torch.compiler.is_exporting() or torch.compiler.is_compiling() else 100 * x,
     "gradients": lambda x: 3 * x if torch.is_grad_enabled() else x,
+    "how many": lambda x: x if torch.compiler.is_exporting() or torch.compiler.is_compiling() else (x, x),
 }
 
 
